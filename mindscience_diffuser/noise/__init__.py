@@ -1,0 +1,26 @@
+"""What a noisy sample is: beta and timestep schedules as pure float64 NumPy, without MindSpore."""
+
+from mindscience_diffuser.noise.betas import (
+    BETA_SCHEDULES,
+    alphas_cumprod_from_betas,
+    betas_from_schedule,
+    rescale_zero_terminal_snr,
+)
+from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
+from mindscience_diffuser.noise.source import NoiseSource, draw_noise
+from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, spaced_timesteps
+
+__all__ = [
+    "BETA_SCHEDULES",
+    "NoiseSource",
+    "PREDICTION_TYPES",
+    "TIMESTEP_SPACINGS",
+    "alphas_cumprod_from_betas",
+    "betas_from_schedule",
+    "clean_sample_weights",
+    "custom_timesteps",
+    "draw_noise",
+    "noise_weights",
+    "rescale_zero_terminal_snr",
+    "spaced_timesteps",
+]

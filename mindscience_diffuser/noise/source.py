@@ -1,0 +1,78 @@
+"""The one place that draws noise."""
+
+import numpy as np
+
+from mindscience_diffuser.validation import check_integer
+
+
+class NoiseSource:
+    """Standard normal noise in which every sample of a run has a stream of its own.
+
+    Sample number k draws from a counter-based generator (Philox; Salmon et al., 2011) keyed with (seed, k), so its
+    noise does not depend on the batch that it is drawn in, on the number of devices, or on where a run was resumed.
+
+    Args:
+        seed (int): Seed of the run, at least 0.
+        samples (int or Sequence[int]): Numbers of the samples of this batch, or how many, counted from 0.
+
+    Raises:
+        TypeError: If `seed` is not an integer.
+        ValueError: If `seed` or a sample number is negative.
+    """
+
+    def __init__(self, seed, samples):
+        seed = check_integer("seed", seed, low=0)
+        numbers = range(samples) if isinstance(samples, (int, np.integer)) else samples
+        self.streams = [
+            np.random.Generator(np.random.Philox(key=[seed, check_integer("samples", number, low=0)]))
+            for number in numbers
+        ]
+
+    def standard_normal(self, shape):
+        """Draws the next noise of every sample.
+
+        Args:
+            shape (Sequence[int]): ``(B, ...)`` where B is the number of samples of this source.
+
+        Returns:
+            numpy.ndarray, float32.
+
+        Raises:
+            ValueError: If the first axis is not the number of samples.
+        """
+        return draw_noise(shape, self.streams)
+
+
+def draw_noise(shape, generator=None):
+    """Draws standard normal noise; every draw of this package goes through here.
+
+    Args:
+        shape (Sequence[int]): Shape of the noise, ``(B, ...)``.
+        generator (optional): None for NumPy's global stream (which `mindspore.set_seed` seeds too), an object with
+            ``standard_normal(shape)`` such as a `numpy.random.Generator` or a :class:`NoiseSource`, or a list of
+            them, one for each sample.
+
+    Returns:
+        numpy.ndarray, float32.
+
+    Raises:
+        TypeError: If `generator` is none of these.
+        ValueError: If a list has another length than the batch.
+    """
+    shape = tuple(shape)
+    if generator is None:
+        return np.random.standard_normal(shape).astype(np.float32)
+    if isinstance(generator, (list, tuple)):
+        if len(generator) != shape[0]:
+            raise ValueError(
+                f"'generator' has {len(generator)} streams, but the batch has {shape[0]} samples: give one for each."
+            )
+        return np.stack([draw_noise(shape[1:], stream) for stream in generator])
+    if isinstance(generator, np.random.Generator):
+        return generator.standard_normal(shape, dtype=np.float32)
+    if not hasattr(generator, "standard_normal"):
+        raise TypeError(
+            "'generator' must be None, an object with standard_normal(shape), or a list of them, one for each "
+            f"sample, but is {generator!r} of type {type(generator).__name__}."
+        )
+    return np.asarray(generator.standard_normal(shape), dtype=np.float32)

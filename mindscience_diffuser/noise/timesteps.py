@@ -1,0 +1,78 @@
+"""Which training timesteps a shorter trajectory visits: Table 2 of Lin et al., 2023 (arXiv:2305.08891)."""
+
+import numpy as np
+
+from mindscience_diffuser.validation import check_choice, check_integer
+
+
+def _leading(train, count, offset):
+    return np.arange(count)[::-1] * (train // count) + offset
+
+
+def _linspace(train, count, offset):
+    del offset
+    return np.linspace(0, train - 1, count).round()[::-1]
+
+
+def _trailing(train, count, offset):
+    del offset
+    return np.round(train - np.arange(count) * (train / count)) - 1
+
+
+TIMESTEP_SPACINGS = {"leading": _leading, "linspace": _linspace, "trailing": _trailing}
+
+
+def spaced_timesteps(spacing, num_train_timesteps, num_inference_steps, steps_offset=0):
+    """Returns evenly spaced timesteps, always exactly `num_inference_steps` of them.
+
+    Args:
+        spacing (str): ``"leading"`` (multiples of T // n, plus `steps_offset`), ``"linspace"`` (from T - 1 to 0,
+            both included) or ``"trailing"`` (from T - 1 down in strides of T / n).
+        num_train_timesteps (int): Number T of training timesteps.
+        num_inference_steps (int): Number n of steps, in [1, T].
+        steps_offset (int): Added to ``"leading"`` timesteps.
+
+    Returns:
+        numpy.ndarray, int64, shape ``(n,)``, strictly descending, in [0, T - 1].
+
+    Raises:
+        TypeError: If `num_inference_steps` is not an integer.
+        ValueError: If it is outside [1, T], or the offset moves a timestep out of range.
+    """
+    check_choice("timestep_spacing", spacing, TIMESTEP_SPACINGS)
+    count = check_integer("num_inference_steps", num_inference_steps, low=1, high=num_train_timesteps)
+    timesteps = TIMESTEP_SPACINGS[spacing](num_train_timesteps, count, steps_offset).astype(np.int64)
+    if timesteps[0] >= num_train_timesteps:
+        raise ValueError(
+            f"'steps_offset' is {steps_offset}, which moves the first of {count} leading timesteps to {timesteps[0]}; "
+            f"it must stay below num_train_timesteps={num_train_timesteps}. Use fewer steps or a smaller offset."
+        )
+    return timesteps
+
+
+def custom_timesteps(timesteps, num_train_timesteps):
+    """Checks timesteps given by the user.
+
+    Args:
+        timesteps (Sequence[int]): Strictly descending training timesteps in [0, T - 1].
+        num_train_timesteps (int): Number T of training timesteps.
+
+    Returns:
+        numpy.ndarray, int64, shape ``(n,)``.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If they are empty, not strictly descending or out of range.
+    """
+    given = np.asarray(timesteps)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"'timesteps' must be a non-empty sequence of integers, but has shape {given.shape}.")
+    if not np.issubdtype(given.dtype, np.integer):
+        raise TypeError(f"'timesteps' must be integers, but has dtype {given.dtype}.")
+    if np.any(np.diff(given) >= 0):
+        raise ValueError(f"'timesteps' must be strictly descending, but is {given.tolist()}.")
+    if given[0] >= num_train_timesteps or given[-1] < 0:
+        raise ValueError(
+            f"'timesteps' must lie in [0, {num_train_timesteps - 1}], but runs from {given[0]} to {given[-1]}."
+        )
+    return given.astype(np.int64)

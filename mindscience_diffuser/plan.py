@@ -1,0 +1,188 @@
+"""The table that a scheduler hands to the device: per step, the weights of a linear update around one clip.
+
+At every step the clean sample is predicted as a weighted sum, ``x0 = sum(w * v)`` over the values ``v`` at hand (the
+sample, remembered tensors, the model output, fresh noise); ``x0`` may be limited; then every state (the sample and
+what is remembered) becomes another weighted sum in which ``x0`` may take part. Only the weights differ between
+schedulers, so a scheduler is a :class:`StepPlan`.
+
+Which values take part is part of the plan's *structure* and never depends on the number of steps, so that a compiled
+graph stays valid when `set_timesteps` is called again. Pure NumPy, without MindSpore.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Optional, Union
+
+import numpy as np
+
+Weights = Mapping[str, Union[np.ndarray, float]]
+"""Weight of each value, by its name: ``sample``, a history name, ``output``, ``noise`` or ``x0``.
+
+An array of shape ``(n,)``, one weight a step, or a number: the same weight at every step, whatever the steps.
+"""
+
+
+class Limit(NamedTuple):
+    """What keeps the predicted clean sample in range.
+
+    ``kind="clip"`` clamps to [-maximum, maximum]. ``kind="threshold"`` is dynamic thresholding (Saharia et al., 2022,
+    arXiv:2205.11487, section 2.3): the `ratio` quantile s of |x0| of each sample, held in [1, maximum], clamps x0 to
+    [-s, s] and divides it by s.
+    """
+
+    kind: str
+    maximum: float
+    ratio: float = 1.0
+
+
+class Form(NamedTuple):
+    """One weighted sum of a kernel: pairs (value, column of the table); column -1 stands for the weight 1."""
+
+    terms: tuple[tuple[int, int], ...]
+    gain: int = -1
+    """Column of a common factor that is applied after the sum, -1 for none."""
+
+
+class Layout(NamedTuple):
+    """The static part of a packed plan: all that a compiled kernel depends on besides shapes and dtypes."""
+
+    inputs: tuple[str, ...]
+    """Names of the tensors that the kernel takes, in order."""
+    x0: Optional[Form]
+    sums: tuple[Form, ...]
+    """Next value of the sample, then of each remembered tensor, then further results."""
+    limit: Optional[Limit]
+    returns_x0: bool
+    log_std: tuple[int, ...]
+    """Columns of intercept and slope of the learned log standard deviation; empty where it is not learned."""
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Weights of every step of a trajectory, float64.
+
+    Args:
+        timesteps (numpy.ndarray): What the model is told at each step, shape ``(n,)``.
+        x0 (Weights): The predicted clean sample as a sum over ``sample``, history names, ``output``, ``noise``.
+        states (Mapping[str, Weights]): The next value of ``sample`` and of each remembered tensor; ``x0`` may take
+            part. The first key is ``sample``.
+        results (Mapping[str, Weights]): Further sums that a step returns but does not remember.
+        limit (Limit, optional): Applied to x0 before the states are computed.
+        amplifies (bool): Whether a weight may be so large for some number of steps (dividing by alpha near pure
+            noise) that float16 needs the difference taken before it is scaled.
+        learned_std (str or tuple, optional): How `noise` is scaled by the model's variance output: ``"variance"``
+            (its square root) or a pair of weights (intercept, slope) of the log standard deviation.
+    """
+
+    timesteps: np.ndarray
+    x0: Weights
+    states: Mapping[str, Weights]
+    results: Mapping[str, Weights] = field(default_factory=dict)
+    limit: Optional[Limit] = None
+    amplifies: bool = False
+    learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
+
+    def __len__(self):
+        return len(self.timesteps)
+
+    @property
+    def stochastic(self):
+        """Whether a step needs noise."""
+        return any("noise" in weights for weights in (self.x0, *self.sums.values()))
+
+    @property
+    def sums(self):
+        """All weighted sums that a step returns, by name: the states, then further results."""
+        return {**self.states, **self.results}
+
+    @property
+    def inputs(self):
+        """Names of the tensors that a step takes: the states, ``output``, and ``noise``, ``variance`` where needed."""
+        names = (*self.states, "output")
+        if self.stochastic:
+            names += ("noise",)
+        return names if self.learned_std is None else (*names, "variance")
+
+    def take(self, steps):
+        """Returns the plan of the chosen steps, in the order of `steps`."""
+
+        def pick(weights):
+            return {name: w[steps] if isinstance(w, np.ndarray) else w for name, w in weights.items()}
+
+        learned = self.learned_std
+        return replace(
+            self,
+            timesteps=self.timesteps[steps],
+            x0=pick(self.x0),
+            states={name: pick(weights) for name, weights in self.states.items()},
+            results={name: pick(weights) for name, weights in self.results.items()},
+            learned_std=tuple(w[steps] for w in learned) if isinstance(learned, tuple) else learned,
+        )
+
+    def folded(self):
+        """Returns the same plan with x0 substituted into the states, possible where nothing limits it."""
+        if self.limit is not None:
+            return self
+        return replace(
+            self,
+            states={name: _substitute(weights, self.x0) for name, weights in self.states.items()},
+            results={name: _substitute(weights, self.x0) for name, weights in self.results.items()},
+        )
+
+    def pack(self, returns_x0=False, half=False):
+        """Returns what the device needs: the static :class:`Layout` and the table of weights.
+
+        Args:
+            returns_x0 (bool): Whether the kernel also returns the (limited) clean sample.
+            half (bool): Whether the arithmetic is float16, which adds a common factor to amplifying sums.
+
+        Returns:
+            Tuple (Layout, numpy.ndarray): the table is float32, shape ``(n, columns)``, rounded once.
+        """
+        plan = self.folded()
+        inputs = plan.inputs
+        values = (*inputs, "x0")
+        columns = []
+
+        def column(weight):
+            columns.append(np.broadcast_to(np.asarray(weight, np.float64), len(plan)))
+            return len(columns) - 1
+
+        def form(weights):
+            if half and plan.amplifies:
+                gain = np.max([np.abs(np.broadcast_to(w, len(plan))) for w in weights.values()], axis=0, initial=1.0)
+                terms = tuple((values.index(name), column(w / gain)) for name, w in weights.items())
+                return Form(terms, column(gain))
+            return Form(tuple((values.index(name), -1 if _is_one(w) else column(w)) for name, w in weights.items()))
+
+        needs_x0 = returns_x0 or any("x0" in weights for weights in plan.sums.values())
+        layout = Layout(
+            inputs=inputs,
+            x0=form(plan.x0) if needs_x0 else None,
+            sums=tuple(form(weights) for weights in plan.sums.values()),
+            limit=plan.limit,
+            returns_x0=returns_x0,
+            log_std=tuple(column(w) for w in plan.learned_std) if isinstance(plan.learned_std, tuple) else (),
+        )
+        return layout, np.stack(columns, axis=1).astype(np.float32)
+
+
+def _is_one(weight):
+    return not isinstance(weight, np.ndarray) and weight == 1
+
+
+def weighted(*pairs):
+    """Returns the weighted sum of weighted sums: pairs (factor, weights), each factor of shape ``(n,)`` or a number."""
+    total = {}
+    for factor, weights in pairs:
+        for name, weight in weights.items():
+            total[name] = total[name] + factor * weight if name in total else factor * weight
+    return total
+
+
+def _substitute(weights, x0):
+    """Replaces the term ``x0`` of a weighted sum by the sum that it stands for."""
+    if "x0" not in weights:
+        return weights
+    rest = {name: weight for name, weight in weights.items() if name != "x0"}
+    return weighted((1.0, rest), (weights["x0"], x0))

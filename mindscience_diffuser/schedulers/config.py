@@ -1,0 +1,156 @@
+"""A scheduler's configuration: what its constructor was given, and its file form ``scheduler_config.json``."""
+
+import functools
+import inspect
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.files import write_atomically
+
+CONFIG_NAME = "scheduler_config.json"
+
+
+class SchedulerConfig(Mapping):
+    """Constructor arguments by name, read-only, as a mapping and as attributes."""
+
+    def __init__(self, values):
+        object.__setattr__(self, "_values", dict(values))
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getattr__(self, name):
+        if name.startswith("__") or name not in self._values:
+            raise AttributeError(f"The configuration has no {name!r}; it has {', '.join(self._values)}.")
+        return self._values[name]
+
+    def __setattr__(self, name, value):
+        raise AttributeError(
+            f"The configuration is read-only; to change {name!r}, use from_config(config, {name}=...)."
+        )
+
+    def __repr__(self):
+        return f"SchedulerConfig({self._values!r})"
+
+    def to_json(self, class_name):
+        """Returns the text of a ``scheduler_config.json``."""
+        content = {"_class_name": class_name, **{name: _plain(value) for name, value in self._values.items()}}
+        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def configured(init):
+    """Records the arguments of a constructor, defaults included, as ``self.config``."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def recording(self, *args, **kwargs):
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        init(self, *args, **kwargs)
+        self.config = SchedulerConfig(list(bound.arguments.items())[1:])
+
+    return recording
+
+
+class Configurable:
+    """Saving, loading and converting by configuration."""
+
+    @classmethod
+    def from_config(cls, config, **overrides):
+        """Builds the scheduler from another one's configuration.
+
+        Args:
+            config (Mapping): ``other.config``, or the content of a ``scheduler_config.json``.
+            **overrides: Constructor arguments that replace those of `config`.
+
+        Returns:
+            The scheduler. Keys that it does not know stay in its ``config``, with one warning, so that converting
+            back loses nothing.
+
+        Raises:
+            TypeError: If `config` is not a mapping, or an override is not an argument of this class.
+        """
+        if not isinstance(config, Mapping):
+            raise TypeError(
+                f"'config' must be a mapping such as scheduler.config, but is {type(config).__name__}; "
+                "for a folder use from_pretrained."
+            )
+        known = set(inspect.signature(cls.__init__).parameters) - {"self"}
+        unknown = sorted(set(overrides) - known)
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(sorted(known))}.")
+        given = {name: value for name, value in config.items() if not name.startswith("_")}
+        foreign = {name: value for name, value in given.items() if name not in known}
+        if foreign:
+            warnings.warn(
+                f"{cls.__name__} does not use {', '.join(sorted(foreign))}; kept in its config.", stacklevel=2
+            )
+        arguments = {name: value for name, value in {**given, **overrides}.items() if name in known}
+        if isinstance(arguments.get("compute_dtype"), str):
+            arguments["compute_dtype"] = _dtype(arguments["compute_dtype"])
+        scheduler = cls(**arguments)
+        scheduler.config = SchedulerConfig({**foreign, **scheduler.config})
+        return scheduler
+
+    @classmethod
+    def from_pretrained(cls, path, subfolder=None, **overrides):
+        """Loads the configuration from a folder.
+
+        Args:
+            path (str or Path): Folder that holds ``scheduler_config.json``, or that file.
+            subfolder (str, optional): Folder below `path`, ``"scheduler"`` in a checkpoint of a pipeline.
+            **overrides: Constructor arguments that replace those of the file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is not a JSON object.
+        """
+        file = Path(path) if subfolder is None else Path(path) / subfolder
+        file = file if file.suffix == ".json" else file / CONFIG_NAME
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"There is no scheduler configuration at '{file}'; give the folder that holds {CONFIG_NAME} "
+                "(often with subfolder='scheduler')."
+            )
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"'{file}' is not valid JSON: {error}.") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"'{file}' must hold a JSON object, but holds a {type(content).__name__}.")
+        return cls.from_config(content, **overrides)
+
+    def save_pretrained(self, path):
+        """Writes ``scheduler_config.json`` into the folder `path`, which is made if it does not exist."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / CONFIG_NAME, self.config.to_json(type(self).__name__))
+
+
+def _plain(value):
+    """Returns the JSON form of an argument."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, type(mstype.float32)):
+        return str(value).lower()
+    return value
+
+
+def _dtype(name):
+    dtype = {"float32": mstype.float32, "float16": mstype.float16}.get(name)
+    if dtype is None:
+        raise ValueError(f"'compute_dtype' must be 'float32' or 'float16', but is {name!r}.")
+    return dtype

@@ -1,0 +1,214 @@
+"""DDIM: Denoising Diffusion Implicit Models (Song et al., 2021, arXiv:2010.02502)."""
+
+import numpy as np
+from mindspore import Parameter, Tensor
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.noise import clean_sample_weights, noise_weights
+from mindscience_diffuser.plan import StepPlan, weighted
+from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
+from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.validation import check_bool, check_number
+
+
+def direction_scale(direction, spread, eta):
+    """Returns the weight of eps in eq. (12), sqrt(sigma_next^2 - (eta * spread)^2), without cancellation.
+
+    `spread` is the standard deviation of the fresh noise at eta = 1, eq. (16), and `direction` the weight of eps
+    there: direction^2 + spread^2 = sigma_next^2. Takes arrays as well as Tensors.
+    """
+    return (direction**2 + (1 - eta**2) * spread**2) ** 0.5
+
+
+class DDIMScheduler(DiffusionScheduler):
+    """DDIM, from deterministic (eta = 0) to DDPM's ancestral sampling (eta = 1).
+
+    With x0 and eps derived from the model output,
+    ``x_next = alpha_next * x0 + sqrt(sigma_next^2 - s^2) * eps + s * z``,
+    ``s = eta * sigma_next / sigma * sqrt(1 - (alpha / alpha_next)^2)``: eqs. (12) and (16), alpha = sqrt(alpha_bar),
+    sigma = sqrt(1 - alpha_bar).
+
+    Args:
+        set_alpha_to_one (bool): Whether the trajectory ends at the clean sample (alpha_bar = 1) or at the noise level
+            of timestep 0. Default: ``True``.
+
+    The other arguments are those of :class:`DiffusionScheduler`.
+
+    Examples:
+        >>> scheduler = DDIMScheduler(num_train_timesteps=1000)
+        >>> scheduler.set_timesteps(50)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    @configured
+    def __init__(
+        self,
+        num_train_timesteps=1000,
+        beta_start=0.0001,
+        beta_end=0.02,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="epsilon",
+        clip_sample=True,
+        clip_sample_range=1.0,
+        thresholding=False,
+        sample_max_value=1.0,
+        dynamic_thresholding_ratio=0.995,
+        rescale_betas_zero_snr=False,
+        timestep_spacing="leading",
+        compute_dtype=mstype.float32,
+        trained_betas=None,
+        steps_offset=0,
+        set_alpha_to_one=True,
+    ):
+        super().__init__(
+            num_train_timesteps=num_train_timesteps,
+            beta_start=beta_start,
+            beta_end=beta_end,
+            beta_schedule=beta_schedule,
+            prediction_type=prediction_type,
+            clip_sample=clip_sample,
+            clip_sample_range=clip_sample_range,
+            thresholding=thresholding,
+            sample_max_value=sample_max_value,
+            dynamic_thresholding_ratio=dynamic_thresholding_ratio,
+            rescale_betas_zero_snr=rescale_betas_zero_snr,
+            timestep_spacing=timestep_spacing,
+            compute_dtype=compute_dtype,
+            trained_betas=trained_betas,
+            steps_offset=steps_offset,
+        )
+        self._final = 0 if not check_bool("set_alpha_to_one", set_alpha_to_one) else None
+        self._stride = 1
+        self.eta_free = PlanCell(self._dense_plan(0.0, False, with_epsilon=True), compute_dtype, returns_x0=True)
+        self.eta_free_clipped = PlanCell(self._dense_plan(0.0, True, with_epsilon=True), compute_dtype, returns_x0=True)
+        self.spreads = Parameter(Tensor(self._spread_table(), mstype.float32), name="spreads", requires_grad=False)
+
+    def step_in_graph(
+        self,
+        model_output,
+        sample,
+        timestep,
+        eta=0.0,
+        use_clipped_model_output=False,
+        noise=None,
+        generator=None,
+        return_dict=False,
+    ):
+        """What the graph compiler reads in place of :meth:`step`; eta adds its difference to the eta = 0 step."""
+        if self.num_inference_steps is None:
+            raise ValueError("'set_timesteps' must be called before 'step': there is no schedule yet.")
+        if use_clipped_model_output:
+            prev_sample, epsilon, x0 = self.eta_free_clipped(timestep, sample, model_output)
+        else:
+            prev_sample, epsilon, x0 = self.eta_free(timestep, sample, model_output)
+        if eta != 0:
+            if noise is None:
+                noise = self._device_noise(sample)
+            spreads = self.spreads[timestep.reshape(-1)].T.reshape((3, -1) + (1,) * (sample.ndim - 1))
+            change = direction_scale(spreads[0], spreads[1], eta) - spreads[2]
+            prev_sample = prev_sample + (change * epsilon + eta * spreads[1] * noise).astype(self.compute_dtype)
+        if return_dict:
+            return SchedulerOutput(prev_sample, x0)
+        return prev_sample
+
+    @compiles_as(step_in_graph)
+    def step(
+        self,
+        model_output,
+        sample,
+        timestep,
+        eta=0.0,
+        use_clipped_model_output=False,
+        noise=None,
+        generator=None,
+        return_dict=False,
+    ):
+        """Moves one step towards the clean sample.
+
+        Args:
+            model_output (Tensor): Output of the model at `sample`, of the same shape.
+            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor or one value for each sample, ``(B,)``.
+            eta (float): Weight of the fresh noise, in [0, 1]. Default: ``0.0``.
+            use_clipped_model_output (bool): Whether eps is derived again from the clipped clean sample (as in GLIDE).
+                Default: ``False``.
+            noise (Tensor, optional): Fresh noise of the shape of `sample`, used where eta > 0.
+            generator (optional): Source of the noise where `noise` is not given: a seed (sample k then has a stream
+                of its own that continues over the trajectory), a `numpy.random.Generator`, a
+                :class:`~mindscience_diffuser.NoiseSource`, or a list with one for each sample. Inside a graph the
+                noise comes from `noise`, or from MindSpore's own stream.
+            return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
+
+        Returns:
+            Tensor, x at the next timestep, in `compute_dtype`; with `return_dict` a :class:`SchedulerOutput`
+            (prev_sample, pred_original_sample).
+
+        Raises:
+            TypeError: If an argument has the wrong type, or sample and timestep are swapped.
+            ValueError: If `eta` is outside [0, 1], the shapes differ, the timestep is out of range, or
+                `set_timesteps` was not called.
+        """
+        index = self._check_step_at(model_output, sample, timestep)
+        eta = check_number("eta", eta, "[0, 1]")
+        clipped = check_bool("use_clipped_model_output", use_clipped_model_output)
+        cell = self._eager_cell((eta, clipped, return_dict), lambda: self._dense_plan(eta, clipped))
+        values = (sample, model_output)
+        if eta > 0:
+            values += (self._step_noise(sample, noise, generator),)
+        return self._result(cell.run(index, values), return_dict)
+
+    def plan_for(self, eta=0.0, use_clipped_model_output=False):
+        """Returns the :class:`StepPlan` of the chosen timesteps for these options of `step`."""
+        return self._dense_plan(eta, use_clipped_model_output).take(self.timesteps)
+
+    def _load_plan(self):
+        self.plan = self.plan_for()
+        self.eta_free.load(self._dense_plan(0.0, False, with_epsilon=True))
+        self.eta_free_clipped.load(self._dense_plan(0.0, True, with_epsilon=True))
+        self.spreads.set_data(Tensor(self._spread_table(), mstype.float32))
+
+    def _previous(self, timesteps):
+        if self._stride is None:
+            return super()._previous(timesteps)
+        return timesteps - self._stride
+
+    def _levels(self):
+        """Returns alpha, sigma and their next values for every training timestep."""
+        alpha, sigma = self._alphas, self._sigmas
+        previous = self._previous(np.arange(self.num_train_timesteps))
+        final_alpha, final_sigma = (1.0, 0.0) if self._final is None else (alpha[0], sigma[0])
+        alpha_next = np.where(previous >= 0, alpha[previous], final_alpha)
+        sigma_next = np.where(previous >= 0, sigma[previous], final_sigma)
+        return alpha, sigma, alpha_next, sigma_next
+
+    def _spreads(self):
+        """Returns, at eta = 1, the weight of eps and the standard deviation of the fresh noise, and sigma_next."""
+        alpha, sigma, alpha_next, sigma_next = self._levels()
+        spread = sigma_next / sigma * np.sqrt(np.maximum(1 - (alpha / alpha_next) ** 2, 0))
+        return np.sqrt(np.maximum(sigma_next**2 - spread**2, 0)), spread, sigma_next
+
+    def _spread_table(self):
+        return np.stack(self._spreads(), axis=1)
+
+    def _dense_plan(self, eta, use_clipped_model_output, with_epsilon=False):
+        """Returns the plan of a step from every training timestep."""
+        alpha, sigma, alpha_next, _ = self._levels()
+        direction, spread, _ = self._spreads()
+        x0 = clean_sample_weights(self.prediction_type, alpha, sigma)
+        epsilon = noise_weights(self.prediction_type, alpha, sigma)
+        if use_clipped_model_output and self.limit is not None:
+            epsilon = {"sample": 1 / sigma, "x0": -alpha / sigma}
+        following = weighted((alpha_next, {"x0": 1.0}), (direction_scale(direction, spread, eta), epsilon))
+        if eta > 0:
+            following["noise"] = eta * spread
+        return StepPlan(
+            np.arange(self.num_train_timesteps),
+            x0,
+            {"sample": following},
+            results={"epsilon": epsilon} if with_epsilon else {},
+            limit=self.limit,
+            amplifies=self.prediction_type == "epsilon",
+        )

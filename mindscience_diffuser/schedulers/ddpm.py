@@ -1,0 +1,183 @@
+"""DDPM: Denoising Diffusion Probabilistic Models (Ho et al., 2020, arXiv:2006.11239)."""
+
+import numpy as np
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.noise import clean_sample_weights
+from mindscience_diffuser.plan import StepPlan, weighted
+from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
+from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.validation import check_choice
+
+VARIANCE_TYPES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
+LEARNED_VARIANCE_TYPES = ("learned", "learned_range")
+
+
+class DDPMScheduler(DiffusionScheduler):
+    """Ancestral sampling of DDPM, also over fewer steps than were trained.
+
+    ``x_prev = sqrt(ab_prev) * beta / (1 - ab) * x0 + sqrt(1 - beta) * (1 - ab_prev) / (1 - ab) * x_t + s * z``, eq. (7),
+    with ab = alpha_bar at this timestep, ab_prev at the next one of the trajectory and beta = 1 - ab / ab_prev. The
+    last step to timestep 0's clean sample adds no noise.
+
+    Args:
+        variance_type (str): The variance s^2. ``"fixed_small"`` and ``"fixed_small_log"``: that of the posterior,
+            (1 - ab_prev) / (1 - ab) * beta. ``"fixed_large"`` and ``"fixed_large_log"``: beta. ``"learned"``: the
+            model's own variance output. ``"learned_range"``: the model's output in [-1, 1] interpolates between the
+            logarithms of both (Nichol and Dhariwal, 2021, arXiv:2102.09672, eq. (15)).
+            Default: ``"fixed_small_log"``.
+
+    The other arguments are those of :class:`DiffusionScheduler`.
+
+    Examples:
+        >>> scheduler = DDPMScheduler(num_train_timesteps=1000)
+        >>> scheduler.set_timesteps(1000)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    @configured
+    def __init__(
+        self,
+        num_train_timesteps=1000,
+        beta_start=0.0001,
+        beta_end=0.02,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="epsilon",
+        variance_type="fixed_small_log",
+        clip_sample=True,
+        clip_sample_range=1.0,
+        thresholding=False,
+        sample_max_value=1.0,
+        dynamic_thresholding_ratio=0.995,
+        timestep_spacing="leading",
+        rescale_betas_zero_snr=False,
+        compute_dtype=mstype.float32,
+        trained_betas=None,
+        steps_offset=0,
+    ):
+        super().__init__(
+            num_train_timesteps=num_train_timesteps,
+            beta_start=beta_start,
+            beta_end=beta_end,
+            beta_schedule=beta_schedule,
+            prediction_type=prediction_type,
+            clip_sample=clip_sample,
+            clip_sample_range=clip_sample_range,
+            thresholding=thresholding,
+            sample_max_value=sample_max_value,
+            dynamic_thresholding_ratio=dynamic_thresholding_ratio,
+            rescale_betas_zero_snr=rescale_betas_zero_snr,
+            timestep_spacing=timestep_spacing,
+            compute_dtype=compute_dtype,
+            trained_betas=trained_betas,
+            steps_offset=steps_offset,
+        )
+        self.variance_type = check_choice("variance_type", variance_type, VARIANCE_TYPES)
+        self.learned = variance_type in LEARNED_VARIANCE_TYPES
+        self.ancestral = PlanCell(self._dense_plan(), compute_dtype, returns_x0=True)
+
+    def step_in_graph(
+        self,
+        model_output,
+        sample,
+        timestep,
+        predicted_variance=None,
+        noise=None,
+        generator=None,
+        return_dict=False,
+    ):
+        """What the graph compiler reads in place of :meth:`step`."""
+        if self.num_inference_steps is None:
+            raise ValueError("'set_timesteps' must be called before 'step': there is no schedule yet.")
+        if noise is None:
+            noise = self._device_noise(sample)
+        if self.learned:
+            prev_sample, x0 = self.ancestral(timestep, sample, model_output, noise, predicted_variance)
+        else:
+            prev_sample, x0 = self.ancestral(timestep, sample, model_output, noise)
+        if return_dict:
+            return SchedulerOutput(prev_sample, x0)
+        return prev_sample
+
+    @compiles_as(step_in_graph)
+    def step(
+        self,
+        model_output,
+        sample,
+        timestep,
+        predicted_variance=None,
+        noise=None,
+        generator=None,
+        return_dict=False,
+    ):
+        """Moves one step towards the clean sample.
+
+        Args:
+            model_output (Tensor): Output of the model at `sample`, of the same shape.
+            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor or one value for each sample, ``(B,)``.
+            predicted_variance (Tensor, optional): The model's variance output, of the same shape, for the learned
+                variance types: a variance (``"learned"``) or an interpolation in [-1, 1] (``"learned_range"``).
+            noise (Tensor, optional): Fresh noise of the shape of `sample`.
+            generator (optional): Source of the noise where `noise` is not given, see :meth:`DDIMScheduler.step`.
+            return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
+
+        Returns:
+            Tensor, x at the next timestep, in `compute_dtype`; with `return_dict` a :class:`SchedulerOutput`
+            (prev_sample, pred_original_sample).
+
+        Raises:
+            TypeError: If an argument has the wrong type, sample and timestep are swapped, or `predicted_variance` is
+                missing.
+            ValueError: If the shapes differ, the timestep is out of range, or `set_timesteps` was not called.
+        """
+        index = self._check_step_at(model_output, sample, timestep)
+        values = (sample, model_output, self._step_noise(sample, noise, generator))
+        if self.learned:
+            if predicted_variance is None:
+                raise TypeError(
+                    f"variance_type={self.variance_type!r} needs 'predicted_variance', the model's variance output, "
+                    "but got None. Split it off the model output, or use a fixed variance_type."
+                )
+            self._check_tensor("predicted_variance", predicted_variance, like=sample)
+            values += (predicted_variance,)
+        cell = self._eager_cell((return_dict,), self._dense_plan)
+        return self._result(cell.run(index, values), return_dict)
+
+    def _load_plan(self):
+        dense = self._dense_plan()
+        self.plan = dense.take(self.timesteps)
+        self.ancestral.load(dense)
+
+    def _dense_plan(self):
+        """Returns the plan of a step from every training timestep."""
+        timesteps = np.arange(self.num_train_timesteps)
+        alpha, sigma = self._alphas, self._sigmas
+        previous = self._previous(timesteps)
+        alpha_prev = np.where(previous >= 0, alpha[previous], 1.0)
+        sigma_prev = np.where(previous >= 0, sigma[previous], 0.0)
+        beta = 1 - (alpha / alpha_prev) ** 2
+        mean = weighted(
+            (alpha_prev * beta / sigma**2, {"x0": 1.0}),
+            (alpha / alpha_prev * (sigma_prev / sigma) ** 2, {"sample": 1.0}),
+        )
+        small = np.maximum((sigma_prev / sigma) ** 2 * beta, 1e-20)
+        noisy = (timesteps > 0).astype(np.float64)
+        learned_std = None
+        if self.variance_type == "learned":
+            learned_std = "variance"
+        elif self.variance_type == "learned_range":
+            learned_std = (np.log(beta * small) / 4, np.log(beta / small) / 4)
+        else:
+            noisy *= np.sqrt(small if self.variance_type in ("fixed_small", "fixed_small_log") else beta)
+        return StepPlan(
+            timesteps,
+            clean_sample_weights(self.prediction_type, alpha, sigma),
+            {"sample": {**mean, "noise": noisy}},
+            limit=self.limit,
+            amplifies=self.prediction_type == "epsilon",
+            learned_std=learned_std,
+        )

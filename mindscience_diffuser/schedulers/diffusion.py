@@ -1,0 +1,211 @@
+"""Variance-preserving diffusion over discrete training timesteps: the base of DDPM and DDIM."""
+
+import numpy as np
+from mindspore import Tensor, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.noise import (
+    PREDICTION_TYPES,
+    TIMESTEP_SPACINGS,
+    alphas_cumprod_from_betas,
+    betas_from_schedule,
+    custom_timesteps,
+    rescale_zero_terminal_snr,
+    spaced_timesteps,
+)
+from mindscience_diffuser.plan import Limit, StepPlan
+from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.schedulers.scheduler import Scheduler, timestep_index
+from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+
+
+class DiffusionScheduler(Scheduler):
+    """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4)).
+
+    Args:
+        num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
+        beta_start (float): First beta, in (0, 1). Default: ``0.0001``.
+        beta_end (float): Last beta, in (0, 1). Default: ``0.02``.
+        beta_schedule (str): ``"linear"``, ``"scaled_linear"``, ``"squaredcos_cap_v2"`` or ``"sigmoid"``.
+            Default: ``"squaredcos_cap_v2"``.
+        prediction_type (str): What the model predicts: ``"epsilon"``, ``"sample"`` or ``"v_prediction"``.
+            Default: ``"epsilon"``.
+        clip_sample (bool): Whether to clip the predicted clean sample. Default: ``True``.
+        clip_sample_range (float): It is clipped to [-range, range]. Default: ``1.0``.
+        thresholding (bool): Whether to use dynamic thresholding (Saharia et al., 2022, arXiv:2205.11487) instead;
+            unsuitable for latents. Default: ``False``.
+        sample_max_value (float): Upper bound of the dynamic threshold. Default: ``1.0``.
+        dynamic_thresholding_ratio (float): Quantile of the dynamic threshold, in (0, 1]. Default: ``0.995``.
+        rescale_betas_zero_snr (bool): Whether to rescale the betas so that the last timestep is pure noise
+            (Lin et al., 2023, arXiv:2305.08891). Default: ``False``.
+        timestep_spacing (str): ``"leading"``, ``"linspace"`` or ``"trailing"`` (there, Table 2).
+            Default: ``"leading"``.
+        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results, float32 or float16.
+            Default: ``mindspore.float32``.
+        trained_betas (array_like, optional): Betas of shape ``(T,)`` in place of a named schedule. Default: ``None``.
+        steps_offset (int): Added to ``"leading"`` timesteps. Default: ``0``.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range or not one of the choices.
+
+    Supported Platforms:
+        ``Ascend`` ``CPU``
+    """
+
+    @configured
+    def __init__(
+        self,
+        num_train_timesteps=1000,
+        beta_start=0.0001,
+        beta_end=0.02,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="epsilon",
+        clip_sample=True,
+        clip_sample_range=1.0,
+        thresholding=False,
+        sample_max_value=1.0,
+        dynamic_thresholding_ratio=0.995,
+        rescale_betas_zero_snr=False,
+        timestep_spacing="leading",
+        compute_dtype=mstype.float32,
+        trained_betas=None,
+        steps_offset=0,
+    ):
+        super().__init__(compute_dtype)
+        betas = betas_from_schedule(beta_schedule, num_train_timesteps, beta_start, beta_end, trained_betas)
+        if check_bool("rescale_betas_zero_snr", rescale_betas_zero_snr):
+            betas = rescale_zero_terminal_snr(betas)
+        self.num_train_timesteps = int(num_train_timesteps)
+        self.prediction_type = check_choice("prediction_type", prediction_type, PREDICTION_TYPES)
+        self.timestep_spacing = check_choice("timestep_spacing", timestep_spacing, TIMESTEP_SPACINGS)
+        self.steps_offset = check_integer("steps_offset", steps_offset, low=0)
+        self.limit = _limit(clip_sample, clip_sample_range, thresholding, sample_max_value, dynamic_thresholding_ratio)
+        self.betas = betas
+        alpha_bar = alphas_cumprod_from_betas(betas)
+        self.alphas_cumprod = Tensor(alpha_bar, mstype.float32)
+        self._alphas = np.sqrt(alpha_bar)
+        self._sigmas = np.sqrt(1 - alpha_bar)
+        self.timesteps = np.arange(self.num_train_timesteps)[::-1]
+        self.num_timesteps = self.num_train_timesteps
+        self.forward_process = PlanCell(self._forward_plan(self._alphas, self._sigmas), compute_dtype)
+        self.velocity = PlanCell(self._forward_plan(-self._sigmas, self._alphas), compute_dtype)
+
+    def __len__(self):
+        return self.num_train_timesteps
+
+    def set_timesteps(self, num_inference_steps=None, timesteps=None):
+        """Chooses the timesteps of the following trajectory; takes effect in compiled graphs too.
+
+        Args:
+            num_inference_steps (int, optional): Number of steps, in [1, num_train_timesteps].
+            timesteps (Sequence[int], optional): The timesteps themselves, strictly descending, in
+                [0, num_train_timesteps - 1]. Exactly one of the two must be given.
+
+        Raises:
+            TypeError: If neither is given, or one has the wrong type.
+            ValueError: If both are given, a value is out of range, or the schedule visits a timestep at which the
+                prediction type is undefined.
+        """
+        if num_inference_steps is None and timesteps is None:
+            raise TypeError("'set_timesteps' needs 'num_inference_steps' or 'timesteps', but got neither.")
+        if num_inference_steps is not None and timesteps is not None:
+            raise ValueError("'num_inference_steps' and 'timesteps' are both given: give one of them.")
+        if timesteps is None:
+            chosen = spaced_timesteps(
+                self.timestep_spacing, self.num_train_timesteps, num_inference_steps, self.steps_offset
+            )
+        else:
+            chosen = custom_timesteps(timesteps, self.num_train_timesteps)
+        self._check_prediction_defined(chosen)
+        self.timesteps = self.num_timesteps = chosen
+        self.num_inference_steps = len(chosen)
+        self._stride = None if timesteps is not None else self.num_train_timesteps // len(chosen)
+        self._forget_plans()
+        self._load_plan()
+
+    def add_noise_in_graph(self, original_samples, noise, timesteps):
+        """What the graph compiler reads in place of :meth:`add_noise`."""
+        return self.forward_process(timesteps, original_samples, noise)[0]
+
+    @compiles_as(add_noise_in_graph)
+    def add_noise(self, original_samples, noise, timesteps):
+        """Returns x_t = sqrt(alpha_bar_t) * original_samples + sqrt(1 - alpha_bar_t) * noise.
+
+        Args:
+            original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
+            noise (Tensor): Standard normal noise of the same shape.
+            timesteps (int or Tensor): A timestep in [0, num_train_timesteps - 1], or one for each sample, ``(B,)``.
+
+        Returns:
+            Tensor of the same shape, in `compute_dtype`.
+
+        Raises:
+            TypeError: If an argument is no Tensor of float32 or float16.
+            ValueError: If the shapes differ, or a timestep is out of range.
+        """
+        return self._forward(self.forward_process, "original_samples", original_samples, noise, timesteps)
+
+    def get_velocity_in_graph(self, sample, noise, timesteps):
+        """What the graph compiler reads in place of :meth:`get_velocity`."""
+        return self.velocity(timesteps, sample, noise)[0]
+
+    @compiles_as(get_velocity_in_graph)
+    def get_velocity(self, sample, noise, timesteps):
+        """Returns v = sqrt(alpha_bar_t) * noise - sqrt(1 - alpha_bar_t) * sample (Salimans and Ho, 2022, section 4).
+
+        Arguments, result and errors are those of :meth:`add_noise`; `sample` is the clean sample.
+        """
+        return self._forward(self.velocity, "sample", sample, noise, timesteps)
+
+    def _forward(self, cell, name, sample, noise, timesteps):
+        self._check_tensor(name, sample)
+        self._check_tensor("noise", noise, like=sample)
+        return cell.run(timestep_index(timesteps, sample.shape[0], self.num_train_timesteps), (sample, noise))[0]
+
+    def _forward_plan(self, sample_weight, noise_weight):
+        states = {"sample": {"sample": sample_weight, "output": noise_weight}}
+        return StepPlan(np.arange(self.num_train_timesteps), {}, states)
+
+    def _load_plan(self):
+        """Builds the plan of the chosen timesteps; schedulers that can step extend it."""
+
+    def _previous(self, timesteps):
+        """Returns the timestep that follows each of `timesteps` in the trajectory, -1 for the clean sample."""
+        scheduled = self.timesteps[::-1]
+        position = np.searchsorted(scheduled, timesteps, side="left") - 1
+        return np.where(position >= 0, scheduled[position], -1)
+
+    def _check_step_at(self, model_output, sample, timestep):
+        """Checks the arguments of a step and returns the timestep as an index of the training timesteps."""
+        self._check_step(model_output, sample, timestep)
+        index = timestep_index(timestep, sample.shape[0], self.num_train_timesteps)
+        if isinstance(index, int):
+            self._check_prediction_defined(np.array([index]))
+        return index
+
+    def _check_prediction_defined(self, timesteps):
+        if self.prediction_type == "epsilon" and np.any(self._alphas[timesteps] == 0):
+            raise ValueError(
+                f"prediction_type='epsilon' is undefined at timestep {timesteps[self._alphas[timesteps] == 0][0]}: "
+                "with rescale_betas_zero_snr the sample is pure noise there and the clean sample cannot be derived. "
+                "Use prediction_type='v_prediction' or 'sample', or timestep_spacing='leading'."
+            )
+
+    @staticmethod
+    def _device_noise(sample):
+        """Noise drawn inside a graph, from MindSpore's stream, where none is passed in."""
+        return ops.standard_normal(sample.shape)
+
+
+def _limit(clip_sample, clip_sample_range, thresholding, sample_max_value, dynamic_thresholding_ratio):
+    """Returns what keeps the predicted clean sample in range; thresholding comes before clipping."""
+    if check_bool("thresholding", thresholding):
+        maximum = check_number("sample_max_value", sample_max_value, "(0, inf)")
+        return Limit(
+            "threshold", maximum, check_number("dynamic_thresholding_ratio", dynamic_thresholding_ratio, "(0, 1]")
+        )
+    if check_bool("clip_sample", clip_sample):
+        return Limit("clip", check_number("clip_sample_range", clip_sample_range, "(0, inf)"))
+    return None

@@ -1,0 +1,131 @@
+"""What all schedulers share: checks of a step's arguments, noise, and the way to the compiled kernel."""
+
+import numbers
+from typing import NamedTuple
+
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.schedulers.config import Configurable
+from mindscience_diffuser.step import COMPUTE_DTYPES, PlanCell
+
+
+class SchedulerOutput(NamedTuple):
+    """What a step returns with ``return_dict=True``."""
+
+    prev_sample: Tensor
+    pred_original_sample: Tensor
+
+
+class Scheduler(Configurable, nn.Cell):
+    """Base of all schedulers.
+
+    Args:
+        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results: float32 or float16.
+    """
+
+    order = 1
+    init_noise_sigma = 1.0
+
+    def __init__(self, compute_dtype):
+        super().__init__()
+        if compute_dtype not in COMPUTE_DTYPES:
+            raise ValueError(
+                f"'compute_dtype' must be mindspore.float32 or mindspore.float16, but is {compute_dtype!r}."
+            )
+        self.compute_dtype = compute_dtype
+        self.num_inference_steps = None
+        self.plan = None
+        self._eager_cells = {}
+        self._seeded = (None, None)
+
+    def scale_model_input(self, sample, timestep=None):
+        """Returns what the model is given for `sample`: here the sample itself."""
+        del timestep
+        return sample
+
+    def _eager_cell(self, key, plan):
+        """Returns the compiled plan that `step` uses for the options `key`; `plan` builds it the first time."""
+        if key not in self._eager_cells:
+            self._eager_cells[key] = PlanCell(plan(), self.compute_dtype, returns_x0=key[-1])
+        return self._eager_cells[key]
+
+    def _forget_plans(self):
+        """Drops what was derived from the last plan."""
+        self._eager_cells.clear()
+        self._seeded = (None, None)
+
+    def _check_step(self, model_output, sample, timestep):
+        """Checks the arguments of `step` that all schedulers share."""
+        if self.num_inference_steps is None:
+            raise ValueError("'set_timesteps' must be called before 'step': there is no schedule yet.")
+        if isinstance(timestep, Tensor) and timestep.ndim >= 2 and getattr(sample, "ndim", 0) < 2:
+            raise TypeError(
+                "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
+                "(model_output, timestep, sample) is that of mindscience_diffuser.compat."
+            )
+        self._check_tensor("sample", sample)
+        self._check_tensor("model_output", model_output, like=sample)
+
+    def _check_tensor(self, name, value, like=None):
+        """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
+        if not isinstance(value, Tensor):
+            raise TypeError(f"'{name}' must be a Tensor, but is {type(value).__name__}.")
+        if value.dtype not in COMPUTE_DTYPES:
+            raise TypeError(f"'{name}' must be float32 or float16, but is {value.dtype}; convert it with astype.")
+        if value.ndim < 2:
+            raise ValueError(f"'{name}' must have a batch axis and at least one more, but has shape {value.shape}.")
+        if like is not None and value.shape != like.shape:
+            raise ValueError(f"'{name}' has shape {value.shape}, but must have that of the sample, {like.shape}.")
+
+    def _step_noise(self, sample, noise, generator):
+        """Returns the noise of a step: the given one, or a draw from `generator`."""
+        if noise is not None:
+            if generator is not None:
+                raise ValueError("'noise' and 'generator' are both given: give one of them.")
+            self._check_tensor("noise", noise, like=sample)
+            return noise
+        if isinstance(generator, numbers.Integral):
+            if self._seeded[0] != generator:
+                self._seeded = (generator, NoiseSource(generator, sample.shape[0]))
+            generator = self._seeded[1]
+        return Tensor(draw_noise(sample.shape, generator), self.compute_dtype)
+
+    @staticmethod
+    def _result(outputs, return_dict):
+        return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def timestep_index(timestep, batch, count):
+    """Returns a training timestep as an index of a table with one row for each.
+
+    Args:
+        timestep (int, float, numpy.ndarray or Tensor): A number, or one for each sample.
+        batch (int): Number of samples.
+        count (int): Number of rows.
+
+    Returns:
+        An int where the value is known to the host and the same for all samples, else an int32 Tensor; the values
+        of a Tensor are never read.
+    """
+    if isinstance(timestep, Tensor):
+        if timestep.ndim > 2 or timestep.size not in (1, batch):
+            raise ValueError(
+                f"'timestep' must be a number or have one value for each of {batch} samples, "
+                f"but has shape {timestep.shape}."
+            )
+        return timestep if timestep.dtype == mstype.int32 else timestep.astype(mstype.int32)
+    values = np.asarray(timestep)
+    if values.dtype.kind not in "iuf" or np.any(values != np.floor(values)):
+        raise TypeError(f"'timestep' must be an integer, a Tensor or one integer for each sample, but is {timestep!r}.")
+    if values.size not in (1, batch):
+        raise ValueError(
+            f"'timestep' must be a number or have one value for each of {batch} samples, but has shape {values.shape}."
+        )
+    if values.min() < 0 or values.max() >= count:
+        raise ValueError(f"'timestep' must be in [0, {count - 1}], but is {timestep}.")
+    if values.size == 1:
+        return int(values.reshape(()))
+    return Tensor(values.reshape(-1), mstype.int32)

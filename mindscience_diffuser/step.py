@@ -1,0 +1,199 @@
+"""The kernel: the only place where step arithmetic touches the device."""
+
+from functools import cache
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, mint, nn, ops
+from mindspore import dtype as mstype
+
+COMPUTE_DTYPES = (mstype.float32, mstype.float16)
+FLOAT16_MAX = 65504.0
+
+
+class StepKernel(nn.Cell):
+    """One step of any plan: weighted sums around a limit on the predicted clean sample.
+
+    Args:
+        layout (Layout): Static structure of the plan, from :meth:`StepPlan.pack`.
+        compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
+
+    Inputs:
+        - **row** (Tensor) - float32 weights of the step: shape ``(columns,)``, or ``(B, columns)`` where every sample
+          has a step of its own.
+        - **values** (Tensor) - the tensors named by ``layout.inputs``, each of shape ``(B, ...)``.
+
+    Outputs:
+        Tuple of Tensors in `compute_dtype`: the sums of the layout, then x0 where the layout returns it.
+    """
+
+    def __init__(self, layout, compute_dtype):
+        super().__init__()
+        self.compute_dtype = compute_dtype
+        self.x0_form = tuple(layout.x0) if layout.x0 is not None else None
+        self.sum_forms = tuple(tuple(form) for form in layout.sums)
+        self.limit = tuple(layout.limit) if layout.limit is not None else None
+        self.returns_x0 = layout.returns_x0
+        self.noise = layout.inputs.index("noise") if "variance" in layout.inputs else -1
+        self.log_std = layout.log_std
+        # The fused add takes its factor as a host scalar. On CPU that is free; on Ascend it would wait for the device.
+        self.fused = ms.get_context("device_target") == "CPU"
+
+    @ms.jit
+    def construct(self, row, *values):
+        """Returns the sums of the layout, and x0 where it asks for it."""
+        return self.apply(row, values)
+
+    def apply(self, row, values):
+        """The step as a plain function, for use inside another compiled cell."""
+        cast = ()
+        for value in values:
+            cast += (value.astype(self.compute_dtype),)
+        if self.noise >= 0:
+            noise = cast[self.noise] * self.learned_std(row, cast[self.noise + 1])
+            cast = cast[: self.noise] + (noise, cast[self.noise + 1])
+        if self.x0_form is not None:
+            cast += (self.limited(self.weighted_sum(row, self.x0_form, cast)),)
+        results = ()
+        for form in self.sum_forms:
+            results += (self.weighted_sum(row, form, cast),)
+        return results + cast[-1:] if self.returns_x0 else results
+
+    def weighted_sum(self, row, form, values):
+        """Returns sum(weight * value); a common factor comes last, so that no infinities can meet."""
+        terms, gain = form
+        first, column = terms[0]
+        total = values[first] if column < 0 else values[first] * self.weight(row, column, values[first])
+        for index, column in terms[1:]:
+            value = values[index]
+            if column < 0:
+                total = total + value
+            elif self.fused and row.ndim == 1:
+                total = mint.add(total, value, alpha=row[column].item())
+            else:
+                total = total + value * self.weight(row, column, value)
+        if gain >= 0:
+            total = ops.clamp(total * self.weight(row, gain, total), -FLOAT16_MAX, FLOAT16_MAX)
+        return total
+
+    def weight(self, row, column, value):
+        """Returns one weight of the row, shaped to multiply `value`."""
+        if row.ndim == 1:
+            return row[column].astype(self.compute_dtype)
+        return row[:, column].astype(self.compute_dtype).reshape((-1,) + (1,) * (value.ndim - 1))
+
+    def limited(self, x0):
+        """Clips or dynamically thresholds the predicted clean sample."""
+        if self.limit is None:
+            return x0
+        kind, maximum, ratio = self.limit
+        if kind == "clip":
+            return ops.clamp(x0, -maximum, maximum)
+        flat = x0.reshape((x0.shape[0], -1)).abs()
+        position = ratio * (flat.shape[1] - 1)
+        lower = int(position)
+        fraction = position - lower
+        # Only the largest values are needed: the order statistics around the quantile.
+        top = ops.topk(flat, flat.shape[1] - lower, dim=1)[0]
+        scale = top[:, -1:]
+        if fraction > 0:
+            scale = scale * (1 - fraction) + top[:, -2:-1] * fraction
+        scale = ops.clamp(ops.clamp(scale, 1.0, None), None, maximum)
+        scale = scale.reshape((-1,) + (1,) * (x0.ndim - 1))
+        return mint.minimum(mint.maximum(x0, -scale), scale) / scale
+
+    def learned_std(self, row, variance):
+        """Returns the standard deviation that the model's variance output stands for."""
+        if not self.log_std:
+            return ops.sqrt(ops.clamp(variance, 0.0, None))
+        intercept, slope = self.log_std
+        return ops.exp(self.weight(row, intercept, variance) + self.weight(row, slope, variance) * variance)
+
+
+class TableKernel(nn.Cell):
+    """A :class:`StepKernel` that looks its row up: inputs (table, index, *values), index 0-D or of shape ``(B,)``."""
+
+    def __init__(self, kernel):
+        super().__init__()
+        self.kernel = kernel
+
+    @ms.jit
+    def construct(self, table, index, *values):
+        """Returns what the kernel returns for row `index` of `table`."""
+        return self.kernel.apply(table[index.reshape(-1) if index.ndim > 1 else index], values)
+
+
+@cache
+def step_kernel(layout, compute_dtype):
+    """Returns the kernel of a layout; schedulers of the same structure share one, and so its compiled graphs."""
+    return StepKernel(layout, compute_dtype)
+
+
+@cache
+def table_kernel(layout, compute_dtype):
+    """Returns the looking-up form of :func:`step_kernel`."""
+    return TableKernel(step_kernel(layout, compute_dtype))
+
+
+class PlanCell(nn.Cell):
+    """A plan on the device: its table as a Parameter, which compiled graphs follow when it is replaced.
+
+    Args:
+        plan (StepPlan): The plan, any number of steps; later plans must have the same structure.
+        compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
+        returns_x0 (bool): Whether a step also returns the predicted clean sample.
+
+    Inputs:
+        - **index** (Tensor) - int32 row of the table, 0-D, or of shape ``(B,)``: one for each sample.
+        - **values** (Tensor) - the tensors named by ``plan.inputs``.
+
+    Outputs:
+        Tuple of Tensors, see :class:`StepKernel`.
+    """
+
+    def __init__(self, plan, compute_dtype, returns_x0=False):
+        super().__init__()
+        self.compute_dtype = compute_dtype
+        self.returns_x0 = returns_x0
+        self.layout, rows = self._pack(plan)
+        self.kernel = step_kernel(self.layout, compute_dtype)
+        self.rows = Parameter(Tensor(rows), name="rows", requires_grad=False)
+        self._host_rows = rows
+        self._row_tensors = {}
+
+    def load(self, plan):
+        """Replaces the table by that of another plan of the same structure."""
+        layout, rows = self._pack(plan)
+        if layout != self.layout:
+            raise ValueError("The structure of a plan must not depend on its steps; this is a defect of the scheduler.")
+        self.rows.set_data(Tensor(rows), slice_shape=True)
+        self._host_rows = rows
+        self._row_tensors = {}
+
+    def construct(self, index, *values):
+        """Returns the step as part of somebody else's graph."""
+        return self.kernel.apply(self.rows[index.reshape(-1) if index.ndim > 1 else index], values)
+
+    def run(self, index, values):
+        """Runs one step eagerly, compiled in both modes; `index` is an int, or a Tensor that stays on the device."""
+        if isinstance(index, Tensor):
+            return table_kernel(self.layout, self.compute_dtype)(self.rows, index, *values)
+        if index not in self._row_tensors:
+            self._row_tensors[index] = Tensor(self._host_rows[index])
+        return self.kernel(self._row_tensors[index], *values)
+
+    def _pack(self, plan):
+        return plan.pack(self.returns_x0, half=self.compute_dtype == mstype.float16)
+
+
+def compiles_as(graph_form):
+    """Marks the form of a method that the graph compiler reads, where Python runs the decorated one.
+
+    The decorated form checks its arguments on the host and may choose among compiled cells; the graph form has the
+    same signature and only device operations. MindSpore's parser unwraps functions as :func:`inspect.unwrap` does.
+    """
+
+    def mark(host_form):
+        host_form.__wrapped__ = graph_form
+        return host_form
+
+    return mark

@@ -1,0 +1,53 @@
+"""Checks of arguments: each error names the argument, its value and what is allowed."""
+
+import math
+import numbers
+
+
+def check_choice(name, value, choices):
+    """Returns `value` if it is one of `choices`, else raises ValueError that lists them."""
+    if not isinstance(value, str) or value not in choices:
+        allowed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"'{name}' must be one of {allowed}, but is {value!r}.")
+    return value
+
+
+def check_integer(name, value, low=None, high=None):
+    """Returns `value` as int; TypeError if it is no integer, ValueError if outside [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"'{name}' must be an integer, but is {value!r} of type {type(value).__name__}.")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"'{name}' must be {_range_text(low, high)}, but is {value}.")
+    return int(value)
+
+
+def check_number(name, value, interval):
+    """Returns `value` as float if it lies in `interval`, written as in ``"(0, 1]"`` (``inf`` allowed).
+
+    Raises:
+        TypeError: If it is no real number.
+        ValueError: If it is outside the interval or not a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"'{name}' must be a number in {interval}, but is {value!r} of type {type(value).__name__}.")
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    if not (above and below) or math.isnan(value):
+        raise ValueError(f"'{name}' must be in {interval}, but is {value}.")
+    return float(value)
+
+
+def check_bool(name, value):
+    """Returns `value` if it is a bool, else raises TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"'{name}' must be True or False, but is {value!r} of type {type(value).__name__}.")
+    return value
+
+
+def _range_text(low, high):
+    if high is None:
+        return f"at least {low}"
+    if low is None:
+        return f"at most {high}"
+    return f"in [{low}, {high}]"
