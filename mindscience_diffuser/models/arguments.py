@@ -1,0 +1,26 @@
+"""Checks of the arguments that models are built from."""
+
+from mindspore import dtype as mstype
+
+
+def check_heads(heads, hidden_channels):
+    """Raises ValueError unless the channels can be shared out evenly among the attention heads."""
+    if hidden_channels % heads:
+        allowed = [count for count in range(1, hidden_channels + 1) if hidden_channels % count == 0]
+        nearest = min(allowed, key=lambda count: abs(count - heads))
+        raise ValueError(
+            f"'heads' must divide 'hidden_channels', but is {heads} and hidden_channels is {hidden_channels}; "
+            f"the nearest number that fits is heads={nearest}."
+        )
+
+
+def check_compute_dtype(compute_dtype):
+    """Raises unless `compute_dtype` is one of the two dtypes that every backend computes with."""
+    if compute_dtype in (mstype.float32, mstype.float16):
+        return
+    allowed = "mindspore.float32 or mindspore.float16"
+    if not isinstance(compute_dtype, type(mstype.float32)):
+        raise TypeError(
+            f"'compute_dtype' must be {allowed}, but is {compute_dtype!r} of type {type(compute_dtype).__name__}."
+        )
+    raise ValueError(f"'compute_dtype' must be {allowed}, but is {compute_dtype}.")

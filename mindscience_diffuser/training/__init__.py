@@ -1,0 +1,17 @@
+"""Training: the loss, its weights, the timesteps, the learning rate and the average of the weights."""
+
+from mindscience_diffuser.training.ema import ExponentialMovingAverage
+from mindscience_diffuser.training.learning_rate import warmup_cosine
+from mindscience_diffuser.training.timesteps import training_timesteps
+from mindscience_diffuser.training.trainer import DiffusionTrainer
+from mindscience_diffuser.training.weighting import min_snr_weights, p2_weights, signal_to_noise
+
+__all__ = [
+    "DiffusionTrainer",
+    "ExponentialMovingAverage",
+    "min_snr_weights",
+    "p2_weights",
+    "signal_to_noise",
+    "training_timesteps",
+    "warmup_cosine",
+]

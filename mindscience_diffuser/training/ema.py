@@ -1,0 +1,57 @@
+"""Exponential moving average of a model's weights."""
+
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.validation import check_number
+
+
+class ExponentialMovingAverage(nn.Cell):
+    """Average of weights over the training steps; sampling from it is steadier than from the last step.
+
+    average <- d * average + (1 - d) * weight,  d = min(decay, (1 + n) / (10 + n)) after n updates.
+
+    The ramp keeps the random weights of the first steps from staying in the average.
+
+    Args:
+        parameters (Sequence[Parameter]): Weights to follow, usually ``model.trainable_params()``.
+        decay (float): Decay once the ramp is over, in [0, 1). Default: ``0.999``.
+
+    Inputs:
+        None. A call, eager or inside a compiled training step, takes in the present weights.
+
+    Raises:
+        TypeError: If `parameters` are no Parameters or `decay` is no number.
+        ValueError: If there are no parameters or `decay` is outside [0, 1).
+    """
+
+    def __init__(self, parameters, decay=0.999):
+        super().__init__(auto_prefix=False)
+        parameters = list(parameters)
+        if not all(isinstance(parameter, Parameter) for parameter in parameters):
+            raise TypeError("'parameters' must be Parameters, for example model.trainable_params().")
+        if not parameters:
+            raise ValueError("'parameters' must not be empty: there is nothing to average.")
+        self.decay = check_number("decay", decay, "[0, 1)")
+        self.source = ParameterTuple(parameters)
+        self.names = [parameter.name for parameter in parameters]
+        self.average = ParameterTuple(
+            [
+                Parameter(Tensor(parameter.asnumpy()), name="ema." + parameter.name, requires_grad=False)
+                for parameter in parameters
+            ]
+        )
+        self.updates = Parameter(Tensor(0, mstype.float32), name="ema_updates", requires_grad=False)
+
+    def construct(self):
+        """Takes the present weights into the average; returns how many updates there were before."""
+        count = self.updates + 0
+        pull = 1 - ops.minimum((1 + count) / (10 + count), self.decay)
+        for average, weight in zip(self.average, self.source):
+            ops.assign_add(average, (weight - average) * pull)
+        ops.assign_add(self.updates, 1)
+        return count
+
+    def state(self):
+        """Returns the averaged weights as a dict of ndarrays under the names of the weights that they follow."""
+        return {name: average.asnumpy() for name, average in zip(self.names, self.average)}

@@ -1,0 +1,119 @@
+"""DiffusionTrainer: the training loss of a diffusion model."""
+
+import warnings
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.schedulers import DiffusionScheduler
+from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
+from mindscience_diffuser.validation import check_choice
+
+LOSS_TYPES = ("l1", "l2")
+PREDICTION_TYPES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
+
+
+class DiffusionTrainer(nn.Cell):
+    """Training loss of a diffusion model under a scheduler's noise.
+
+    ``get_loss`` is a pure function of its arguments and the model's weights: it can be called eagerly, inside
+    ``mindspore.value_and_grad`` and inside ``mindspore.jit``.
+
+    Args:
+        model (nn.Cell): Called with (noisy samples, timesteps), and with the condition if there is one.
+        scheduler (DiffusionScheduler): Noise schedule.
+        objective (str): What the model predicts: ``"pred_noise"``, ``"pred_x0"`` or ``"pred_v"``.
+            Default: ``"pred_noise"``.
+        p2_loss_weight_gamma (float): Exponent of the P2 weights (Choi et al., 2022, arXiv:2204.00227); 0 weighs all
+            timesteps alike. Default: ``0.``.
+        p2_loss_weight_k (float): Offset of the P2 weights. Default: ``1``.
+        loss_type (str): ``"l1"`` or ``"l2"``. Default: ``"l1"``.
+        min_snr_gamma (float, optional): Where given, the loss has the min-SNR weights of Hang et al., 2023
+            (arXiv:2303.09556) with this gamma (5 in the paper), in the form that belongs to the objective; they are
+            derived for ``"l2"``. Default: ``None``.
+
+    Raises:
+        TypeError: If `model` is no Cell, `scheduler` no DiffusionScheduler or a weight parameter no number.
+        ValueError: If `objective` or `loss_type` is unknown, a weight parameter is out of range, or both kinds of
+            weights are asked for.
+
+    Warns:
+        UserWarning: If the scheduler's `prediction_type` is another than the objective: it would misread the model
+            when sampling.
+    """
+
+    def __init__(
+        self,
+        model,
+        scheduler,
+        objective="pred_noise",
+        p2_loss_weight_gamma=0.0,
+        p2_loss_weight_k=1,
+        loss_type="l1",
+        min_snr_gamma=None,
+    ):
+        super().__init__(auto_prefix=False)
+        if not isinstance(model, nn.Cell):
+            raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
+        if not isinstance(scheduler, DiffusionScheduler):
+            raise TypeError(
+                "'scheduler' must be a DiffusionScheduler such as DDPMScheduler, "
+                f"but is {scheduler!r} of type {type(scheduler).__name__}."
+            )
+        self.objective = check_choice("objective", objective, OBJECTIVES)
+        self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
+        expected = PREDICTION_TYPES[objective]
+        if scheduler.prediction_type != expected:
+            warnings.warn(
+                f"objective={objective!r} trains a model for a scheduler with prediction_type={expected!r}, but this "
+                f"scheduler has {scheduler.prediction_type!r} and would misread it when sampling.",
+                stacklevel=2,
+            )
+        self.model = model
+        self.scheduler = scheduler
+        snr = signal_to_noise(np.cumprod(1 - np.asarray(scheduler.betas, dtype=np.float64)))
+        weights = p2_weights(snr, p2_loss_weight_gamma, p2_loss_weight_k)
+        if min_snr_gamma is not None:
+            if p2_loss_weight_gamma:
+                raise ValueError(
+                    f"Give either 'min_snr_gamma' or 'p2_loss_weight_gamma', not both: they are {min_snr_gamma!r} "
+                    f"and {p2_loss_weight_gamma!r}, two weightings of one loss."
+                )
+            weights = min_snr_weights(snr, min_snr_gamma, objective)
+        self.loss_weights = Parameter(Tensor(weights, mstype.float32), name="loss_weights", requires_grad=False)
+
+    def get_loss(self, original_samples, noise, timesteps, condition=None):
+        """Returns the weighted loss of one batch, averaged over all elements.
+
+        Args:
+            original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
+            noise (Tensor): Standard normal noise of the same shape.
+            timesteps (Tensor): Integer timesteps, shape (B,), each in [0, num_train_timesteps).
+            condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
+
+        Returns:
+            Tensor, a float32 scalar.
+        """
+        noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
+        if condition is None:
+            prediction = self.model(noisy, timesteps)
+        else:
+            prediction = self.model(noisy, timesteps, condition)
+        error = ops.cast(prediction, mstype.float32) - self._target(original_samples, noise, timesteps)
+        error = ops.abs(error) if self.loss_type == "l1" else error * error
+        weights = ops.gather(self.loss_weights, timesteps, 0)
+        per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
+        return (per_sample * weights).mean()
+
+    def construct(self, original_samples, noise, timesteps, condition=None):
+        """The same as ``get_loss``."""
+        return self.get_loss(original_samples, noise, timesteps, condition)
+
+    def _target(self, original_samples, noise, timesteps):
+        """Returns what the model should have predicted, in float32."""
+        if self.objective == "pred_noise":
+            return ops.cast(noise, mstype.float32)
+        if self.objective == "pred_x0":
+            return ops.cast(original_samples, mstype.float32)
+        return ops.cast(self.scheduler.get_velocity(original_samples, noise, timesteps), mstype.float32)
