@@ -1,0 +1,238 @@
+"""Microseconds of one eager `scheduler.step`, ours and, where installed, diffusers' (torch) and mindone's.
+
+    python scripts/bench/step.py [--cases DDIM DDPM] [--sizes small large] [--repeats 15] [--json FILE]
+
+A loop over 50 steps is timed, with a fixed model output so that no model is measured, and divided by 50. All
+implementations take turns, round after round, so that drift of the machine hits all alike; medians over the rounds.
+The limit is one compiled a*x + b*e pass, the least that any step must do: 50 in one graph ("pass"), and a call of a
+graph with one pass, which adds what it costs to enter a compiled graph ("call").
+
+mindone 0.5.0 pins an old huggingface_hub that diffusers 0.42.1 refuses. To have all three in one environment install
+mindone first, then `pip install --no-deps diffusers==0.42.1` and a huggingface_hub of at least 1.32 with its needs.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+import mindspore as ms
+import numpy as np
+from mindspore import mint, nn
+
+import mindscience_diffuser
+
+SIZES = {"small": (4, 4, 64, 64), "large": (4, 16, 128, 128)}
+STEPS = 50
+SLOW_SECONDS, SLOW_ROUNDS = 1.0, 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scheduler under the name that all implementations give it, its options and those of its step."""
+
+    scheduler: str
+    options: dict = field(default_factory=dict)
+    step: dict = field(default_factory=dict)
+
+
+CASES = {
+    "DDIM": Case("DDIMScheduler", {"clip_sample": False}),
+    "DDIM clip": Case("DDIMScheduler", {"clip_sample": True}),
+    "DDIM eta=1": Case("DDIMScheduler", {"clip_sample": False}, {"eta": 1.0}),
+    "DDPM": Case("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small"}),
+    "DDPM clip": Case("DDPMScheduler", {"clip_sample": True, "variance_type": "fixed_small"}),
+}
+
+
+def arrays(shape):
+    generator = np.random.default_rng(0)
+    return [generator.standard_normal(shape, dtype=np.float32) for _ in range(2)]
+
+
+def ours(case, shape):
+    """Returns a function that runs our 50 steps, or None where the scheduler is missing."""
+    kind = getattr(mindscience_diffuser, case.scheduler, None)
+    if kind is None:
+        return None
+    scheduler = kind(beta_schedule="linear", **case.options)
+    start, output = map(ms.Tensor, arrays(shape))
+
+    def run():
+        scheduler.set_timesteps(STEPS)
+        timesteps = scheduler.timesteps.tolist()
+        begin = time.perf_counter()
+        x = start
+        for t in timesteps:
+            x = scheduler.step(output, x, t, **case.step)
+        x.asnumpy()
+        return time.perf_counter() - begin
+
+    return run
+
+
+def diffusers_peer(case, shape):
+    """Returns a function that runs 50 steps of diffusers, or None where it is missing."""
+    try:
+        import diffusers
+        import torch
+    except ImportError:
+        return None
+    scheduler = getattr(diffusers, case.scheduler)(beta_schedule="linear", **case.options)
+    start, output = map(torch.from_numpy, arrays(shape))
+
+    @torch.no_grad()
+    def run():
+        scheduler.set_timesteps(STEPS)
+        timesteps = scheduler.timesteps
+        begin = time.perf_counter()
+        x = start
+        for t in timesteps:
+            x = scheduler.step(output, t, x, **case.step, return_dict=False)[0]
+        x.numpy()
+        return time.perf_counter() - begin
+
+    return run
+
+
+def mindone_peer(case, shape):
+    """Returns a function that runs 50 steps of mindone, or None where it or the scheduler is missing."""
+    try:
+        import mindone.diffusers
+    except ImportError:
+        return None
+    kind = getattr(mindone.diffusers, case.scheduler, None)
+    if kind is None:
+        return None
+    scheduler = kind(beta_schedule="linear", **case.options)
+    start, output = map(ms.Tensor, arrays(shape))
+
+    def run():
+        scheduler.set_timesteps(STEPS)
+        timesteps = scheduler.timesteps
+        begin = time.perf_counter()
+        x = start
+        for t in timesteps:
+            x = scheduler.step(output, t, x, **case.step, return_dict=False)[0]
+        x.asnumpy()
+        return time.perf_counter() - begin
+
+    return run
+
+
+class LinearPasses(nn.Cell):
+    """`count` times x <- a*x + b*e, the weights read from a table."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    @ms.jit
+    def construct(self, x, e, table):
+        """Returns x after all passes."""
+        for i in range(self.count):
+            x = mint.add(x * table[i, 0], e, alpha=table[i, 1].item())
+        return x
+
+
+def limit(count):
+    """Returns a maker of the function that times STEPS passes, `count` of them in a graph."""
+
+    def make(_, shape):
+        cell = LinearPasses(count)
+        start, output = map(ms.Tensor, arrays(shape))
+        table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (count, 1)))
+
+        def run():
+            begin = time.perf_counter()
+            x = start
+            for _ in range(STEPS // count):
+                x = cell(x, output, table)
+            x.asnumpy()
+            return time.perf_counter() - begin
+
+        return run
+
+    return make
+
+
+IMPLEMENTATIONS: "dict[str, Callable]" = {
+    "ours": ours,
+    "diffusers": diffusers_peer,
+    "mindone": mindone_peer,
+    "pass": limit(STEPS),
+    "call": limit(1),
+}
+
+
+def measure(case, shape, repeats):
+    """Returns the median microseconds a step of every implementation that can run the case."""
+    runs, rounds = {}, {}
+    for name, make in IMPLEMENTATIONS.items():
+        run = make(case, shape)
+        if run is None:
+            continue
+        try:
+            run()
+            warm = run()
+        except Exception as error:  # noqa: BLE001 - a peer that fails is reported, the others go on
+            if name == "ours":
+                raise
+            print(f"# {name} fails on {case.scheduler}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
+            continue
+        runs[name] = run
+        rounds[name] = SLOW_ROUNDS if warm > SLOW_SECONDS else repeats
+    times = {name: [] for name in runs}
+    for k in range(repeats):
+        for name, run in runs.items():
+            if k < rounds[name]:
+                times[name].append(run())
+    return {name: statistics.median(values) / STEPS * 1e6 for name, values in times.items()}
+
+
+def cell(figures, column):
+    """Returns one cell of the table: a ratio with three decimals, a time with none, a dash for what is missing."""
+    if column not in figures:
+        return f"{'-':>15}"
+    return f"{figures[column]:15.3f}" if "/" in column else f"{figures[column]:15.0f}"
+
+
+def versions():
+    """Returns the versions of everything measured."""
+    found = {"mindspore": ms.__version__}
+    for name in ("torch", "diffusers", "mindone"):
+        try:
+            found[name] = __import__(name).__version__
+        except (ImportError, AttributeError):
+            continue
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--json", help="also write the figures to this file")
+    arguments = parser.parse_args()
+    print("#", ", ".join(f"{name} {version}" for name, version in versions().items()))
+    columns = [*IMPLEMENTATIONS, "ours/diffusers", "ours/mindone", "ours/call"]
+    results = {}
+    for size in arguments.sizes:
+        print(f"\n{str(SIZES[size]) + ', us a step':28}" + "".join(f"{name:>15}" for name in columns))
+        for name in arguments.cases:
+            figures = measure(CASES[name], SIZES[size], arguments.repeats)
+            for peer in ("diffusers", "mindone", "call"):
+                if peer in figures and "ours" in figures:
+                    figures[f"ours/{peer}"] = figures["ours"] / figures[peer]
+            results.setdefault(size, {})[name] = figures
+            print(f"{name:28}" + "".join(cell(figures, c) for c in columns), flush=True)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
