@@ -27,5 +27,5 @@ def training_timesteps(seed, step, batch_size, num_train_timesteps):
     step = check_integer("step", step, low=0)
     batch_size = check_integer("batch_size", batch_size, low=1)
     num_train_timesteps = check_integer("num_train_timesteps", num_train_timesteps, low=1)
-    generator = np.random.Generator(np.random.Philox(key=[seed, step]))
+    generator = np.random.default_rng((seed, step))
     return generator.integers(0, num_train_timesteps, batch_size, dtype=np.int32)

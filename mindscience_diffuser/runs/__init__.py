@@ -1,0 +1,6 @@
+"""Training and sampling runs that a YAML file describes.
+
+In reading order: ``registry`` (what a run can be made of), ``schema`` (what its YAML holds), ``config`` (the YAML with
+the values from the command line, checked), ``digits`` (the data), ``build`` (data, model and scheduler of a
+configuration), ``batches`` and ``train``, ``sample``, ``metrics``, ``pictures``, ``weights``.
+"""

@@ -1,0 +1,56 @@
+"""Training batches as a function of the seed and the number of the step."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mindscience_diffuser.noise import draw_noise
+from mindscience_diffuser.training.timesteps import training_timesteps
+
+
+class Batch(NamedTuple):
+    """What one training step needs: tokens and noise (B, L, C), timesteps (B,) and conditions (B, classes)."""
+
+    tokens: np.ndarray
+    noise: np.ndarray
+    timesteps: np.ndarray
+    condition: np.ndarray
+
+
+class TrainingBatches:
+    """Batches over shuffled epochs; batch n is the same whenever it is asked for, so a run can go on anywhere.
+
+    Args:
+        data (Digits): Source of the training images.
+        batch_size (int): Images in a batch.
+        num_train_timesteps (int): Timesteps of the scheduler.
+        condition_dropout (float): Share of the conditions that are set to zero, so that the model also learns to
+            predict without one (Ho and Salimans, 2022, arXiv:2207.12598).
+        seed (int): Seed of the run.
+    """
+
+    def __init__(self, data, batch_size, num_train_timesteps, condition_dropout, seed):
+        self.tokens = data.to_tokens(data.train.images)
+        self.conditions = data.condition(data.train.labels)
+        self.batch_size = batch_size
+        self.num_train_timesteps = num_train_timesteps
+        self.condition_dropout = condition_dropout
+        self.seed = seed
+        self._order = {}
+
+    def batch(self, step):
+        """Returns the batch of the training step with this number, counted from 0."""
+        chosen = [self._image_at(step * self.batch_size + place) for place in range(self.batch_size)]
+        generator = np.random.default_rng((self.seed, step, 1))
+        noise = draw_noise((self.batch_size, *self.tokens.shape[1:]), generator)
+        kept = generator.random((self.batch_size, 1)) >= self.condition_dropout
+        timesteps = training_timesteps(self.seed, step, self.batch_size, self.num_train_timesteps)
+        return Batch(self.tokens[chosen], noise, timesteps, self.conditions[chosen] * kept.astype(np.float32))
+
+    def _image_at(self, position):
+        epoch, place = divmod(position, len(self.tokens))
+        if epoch not in self._order:
+            order = np.random.default_rng((self.seed, epoch, 2)).permutation(len(self.tokens))
+            # A batch can straddle two epochs; older ones are not asked for again.
+            self._order = {epoch - 1: self._order.get(epoch - 1), epoch: order}
+        return self._order[epoch][place]

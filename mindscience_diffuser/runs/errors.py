@@ -1,0 +1,16 @@
+"""The error that ends a run before it starts."""
+
+import difflib
+
+
+class ConfigError(Exception):
+    """A mistake of the user's in a configuration, a path or a set of weights; its message is all there is to show."""
+
+
+def nearest(name, choices):
+    """Returns a half-sentence that names the nearest of `choices` to `name`, or all of them if none is near."""
+    choices = sorted(str(choice) for choice in choices)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return "allowed: " + ", ".join(f"'{choice}'" for choice in choices)

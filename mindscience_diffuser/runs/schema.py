@@ -1,0 +1,81 @@
+"""What the YAML file of a run may hold, with types, ranges and defaults."""
+
+from typing import Annotated, Any, Literal, Optional
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A mapping in which every key is known and no value is converted from another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Component(BaseModel):
+    """A registered class by its name, and keyword arguments for its constructor, which checks them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    name: str
+
+    @property
+    def arguments(self):
+        """The keyword arguments that the file gives."""
+        return dict(self.model_extra or {})
+
+
+class Training(Section):
+    """How a model is trained."""
+
+    steps: Count = 2000
+    batch_size: Count = 128
+    learning_rate: Positive = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    weight_decay: NonNegative = 0.01
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    condition_dropout: Share = 0.1
+    loss_type: Literal["l1", "l2"] = "l2"
+    p2_loss_weight_gamma: NonNegative = 0.0
+    p2_loss_weight_k: NonNegative = 1.0
+    min_snr_gamma: Optional[Positive] = None
+    weights_dtype: Literal["float32", "float16"] = "float32"
+
+
+class Sampling(Section):
+    """How samples are drawn from a trained model."""
+
+    per_class: Count = 50
+    num_inference_steps: Count = 50
+    guidance_scale: NonNegative = 1.0
+    step: dict[str, Any] = Field(default_factory=dict, description="options of the scheduler's step, such as eta")
+    batch_size: Count = 250
+    compute_dtype: Literal["float32", "float16"] = "float32"
+    picture_per_class: Count = 10
+
+
+class Measuring(Section):
+    """How samples are compared with real data."""
+
+    neighbours: Count = 3
+    reference_draws: Count = 10
+
+
+class DiffusionRun(Section):
+    """A class-conditional diffusion model: trained with one noise schedule, sampled with guidance."""
+
+    run: Literal["diffusion"] = "diffusion"
+    seed: Seed = 0
+    output: str
+    weights: Optional[str] = None
+    data: Component
+    model: Component
+    scheduler: Component
+    training: Training = Field(default_factory=Training)
+    sampling: Sampling = Field(default_factory=Sampling)
+    metrics: Measuring = Field(default_factory=Measuring)
