@@ -34,6 +34,7 @@ class StepKernel(nn.Cell):
         self.limit = tuple(layout.limit) if layout.limit is not None else None
         self.returns_x0 = layout.returns_x0
         self.noise = layout.inputs.index("noise") if "variance" in layout.inputs else -1
+        self.count = len(layout.inputs)
         self.log_std = layout.log_std
         # The fused add takes its factor as a host scalar. On CPU that is free; on Ascend it would wait for the device.
         self.fused = ms.get_context("device_target") == "CPU"
@@ -46,8 +47,8 @@ class StepKernel(nn.Cell):
     def apply(self, row, values):
         """The step as a plain function, for use inside another compiled cell."""
         cast = ()
-        for value in values:
-            cast += (value.astype(self.compute_dtype),)
+        for i in range(self.count):
+            cast += (values[i].astype(self.compute_dtype),)
         if self.noise >= 0:
             noise = cast[self.noise] * self.learned_std(row, cast[self.noise + 1])
             cast = cast[: self.noise] + (noise, cast[self.noise + 1])
@@ -165,7 +166,7 @@ class PlanCell(nn.Cell):
         layout, rows = self._pack(plan)
         if layout != self.layout:
             raise ValueError("The structure of a plan must not depend on its steps; this is a defect of the scheduler.")
-        self.rows.set_data(Tensor(rows), slice_shape=True)
+        replace_value(self.rows, Tensor(rows))
         self._host_rows = rows
         self._row_tensors = {}
 
@@ -183,6 +184,18 @@ class PlanCell(nn.Cell):
 
     def _pack(self, plan):
         return plan.pack(self.returns_x0, half=self.compute_dtype == mstype.float16)
+
+
+def replace_value(parameter, value):
+    """Gives a Parameter a new value that compiled graphs see.
+
+    A function compiled with `mindspore.jit` in PYNATIVE_MODE keeps the memory of a Parameter, not the Parameter: only
+    assignment in place reaches it. A new shape needs new memory, and a new compilation.
+    """
+    if parameter.shape == value.shape:
+        ops.assign(parameter, value)
+    else:
+        parameter.set_data(value, slice_shape=True)
 
 
 def compiles_as(graph_form):

@@ -14,17 +14,18 @@ class NoiseSource:
     Args:
         seed (int): Seed of the run, at least 0.
         samples (int or Sequence[int]): Numbers of the samples of this batch, or how many, counted from 0.
+        stream (int): Which of the independent streams of (seed, k) to draw from. Default: ``0``.
 
     Raises:
         TypeError: If `seed` is not an integer.
         ValueError: If `seed` or a sample number is negative.
     """
 
-    def __init__(self, seed, samples):
+    def __init__(self, seed, samples, stream=0):
         seed = check_integer("seed", seed, low=0)
         numbers = range(samples) if isinstance(samples, (int, np.integer)) else samples
         self.streams = [
-            np.random.Generator(np.random.Philox(key=[seed, check_integer("samples", number, low=0)]))
+            np.random.Generator(np.random.Philox(key=[seed, check_integer("samples", number, low=0)]).jumped(stream))
             for number in numbers
         ]
 

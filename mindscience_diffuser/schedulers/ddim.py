@@ -9,7 +9,7 @@ from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.config import configured
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
-from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 from mindscience_diffuser.validation import check_bool, check_number
 
 
@@ -98,8 +98,7 @@ class DDIMScheduler(DiffusionScheduler):
         return_dict=False,
     ):
         """What the graph compiler reads in place of :meth:`step`; eta adds its difference to the eta = 0 step."""
-        if self.num_inference_steps is None:
-            raise ValueError("'set_timesteps' must be called before 'step': there is no schedule yet.")
+        self.check_scheduled()
         if use_clipped_model_output:
             prev_sample, epsilon, x0 = self.eta_free_clipped(timestep, sample, model_output)
         else:
@@ -162,13 +161,16 @@ class DDIMScheduler(DiffusionScheduler):
 
     def plan_for(self, eta=0.0, use_clipped_model_output=False):
         """Returns the :class:`StepPlan` of the chosen timesteps for these options of `step`."""
-        return self._dense_plan(eta, use_clipped_model_output).take(self.timesteps)
+        self.check_scheduled()
+        eta = check_number("eta", eta, "[0, 1]")
+        clipped = check_bool("use_clipped_model_output", use_clipped_model_output)
+        return self._dense_plan(eta, clipped).take(self.timesteps)
 
     def _load_plan(self):
         self.plan = self.plan_for()
         self.eta_free.load(self._dense_plan(0.0, False, with_epsilon=True))
         self.eta_free_clipped.load(self._dense_plan(0.0, True, with_epsilon=True))
-        self.spreads.set_data(Tensor(self._spread_table(), mstype.float32))
+        replace_value(self.spreads, Tensor(self._spread_table(), mstype.float32))
 
     def _previous(self, timesteps):
         if self._stride is None:

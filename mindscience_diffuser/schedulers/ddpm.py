@@ -4,7 +4,7 @@ import numpy as np
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import clean_sample_weights
-from mindscience_diffuser.plan import StepPlan, weighted
+from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.config import configured
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
@@ -18,8 +18,8 @@ LEARNED_VARIANCE_TYPES = ("learned", "learned_range")
 class DDPMScheduler(DiffusionScheduler):
     """Ancestral sampling of DDPM, also over fewer steps than were trained.
 
-    ``x_prev = sqrt(ab_prev) * beta / (1 - ab) * x0 + sqrt(1 - beta) * (1 - ab_prev) / (1 - ab) * x_t + s * z``, eq. (7),
-    with ab = alpha_bar at this timestep, ab_prev at the next one of the trajectory and beta = 1 - ab / ab_prev. The
+    ``x_prev = sqrt(ab_prev) * beta / (1 - ab) * x0 + sqrt(1 - beta) * (1 - ab_prev) / (1 - ab) * x_t + s * z``,
+    eq. (7), with ab = alpha_bar at this timestep, ab_prev at the next one of the trajectory and beta = 1 - ab / ab_prev. The
     last step to timestep 0's clean sample adds no noise.
 
     Args:
@@ -90,8 +90,7 @@ class DDPMScheduler(DiffusionScheduler):
         return_dict=False,
     ):
         """What the graph compiler reads in place of :meth:`step`."""
-        if self.num_inference_steps is None:
-            raise ValueError("'set_timesteps' must be called before 'step': there is no schedule yet.")
+        self.check_scheduled()
         if noise is None:
             noise = self._device_noise(sample)
         if self.learned:
@@ -142,15 +141,19 @@ class DDPMScheduler(DiffusionScheduler):
                     f"variance_type={self.variance_type!r} needs 'predicted_variance', the model's variance output, "
                     "but got None. Split it off the model output, or use a fixed variance_type."
                 )
-            self._check_tensor("predicted_variance", predicted_variance, like=sample)
+            self.check_tensor("predicted_variance", predicted_variance, like=sample)
             values += (predicted_variance,)
         cell = self._eager_cell((return_dict,), self._dense_plan)
         return self._result(cell.run(index, values), return_dict)
 
+    def plan_for(self):
+        """Returns the :class:`StepPlan` of the chosen timesteps."""
+        self.check_scheduled()
+        return self._dense_plan().take(self.timesteps)
+
     def _load_plan(self):
-        dense = self._dense_plan()
-        self.plan = dense.take(self.timesteps)
-        self.ancestral.load(dense)
+        self.plan = self.plan_for()
+        self.ancestral.load(self._dense_plan())
 
     def _dense_plan(self):
         """Returns the plan of a step from every training timestep."""
@@ -160,11 +163,9 @@ class DDPMScheduler(DiffusionScheduler):
         alpha_prev = np.where(previous >= 0, alpha[previous], 1.0)
         sigma_prev = np.where(previous >= 0, sigma[previous], 0.0)
         beta = 1 - (alpha / alpha_prev) ** 2
-        mean = weighted(
-            (alpha_prev * beta / sigma**2, {"x0": 1.0}),
-            (alpha / alpha_prev * (sigma_prev / sigma) ** 2, {"sample": 1.0}),
-        )
-        small = np.maximum((sigma_prev / sigma) ** 2 * beta, 1e-20)
+        shrink = (sigma_prev / sigma) ** 2
+        mean = {"x0": alpha_prev * beta / sigma**2, "sample": alpha / alpha_prev * shrink}
+        small = np.maximum(shrink * beta, 1e-20)
         noisy = (timesteps > 0).astype(np.float64)
         learned_std = None
         if self.variance_type == "learned":

@@ -122,8 +122,8 @@ class DiffusionScheduler(Scheduler):
         self.timesteps = self.num_timesteps = chosen
         self.num_inference_steps = len(chosen)
         self._stride = None if timesteps is not None else self.num_train_timesteps // len(chosen)
-        self._forget_plans()
         self._load_plan()
+        self._plan_changed()
 
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
@@ -160,8 +160,8 @@ class DiffusionScheduler(Scheduler):
         return self._forward(self.velocity, "sample", sample, noise, timesteps)
 
     def _forward(self, cell, name, sample, noise, timesteps):
-        self._check_tensor(name, sample)
-        self._check_tensor("noise", noise, like=sample)
+        self.check_tensor(name, sample)
+        self.check_tensor("noise", noise, like=sample)
         return cell.run(timestep_index(timesteps, sample.shape[0], self.num_train_timesteps), (sample, noise))[0]
 
     def _forward_plan(self, sample_weight, noise_weight):

@@ -1,6 +1,7 @@
 """What all schedulers share: checks of a step's arguments, noise, and the way to the compiled kernel."""
 
 import numbers
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ class Scheduler(Configurable, nn.Cell):
         self.compute_dtype = compute_dtype
         self.num_inference_steps = None
         self.plan = None
+        self.followers = weakref.WeakSet()
         self._eager_cells = {}
         self._seeded = (None, None)
 
@@ -52,24 +54,37 @@ class Scheduler(Configurable, nn.Cell):
             self._eager_cells[key] = PlanCell(plan(), self.compute_dtype, returns_x0=key[-1])
         return self._eager_cells[key]
 
-    def _forget_plans(self):
-        """Drops what was derived from the last plan."""
+    def plan_for(self):
+        """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the chosen timesteps.
+
+        Options of `step` that change the plan are arguments here too.
+        """
+        raise NotImplementedError(f"{type(self).__name__} describes a noise process and has no steps.")
+
+    def check_scheduled(self):
+        """Raises ValueError if `set_timesteps` was not called yet."""
+        if self.num_inference_steps is None:
+            raise ValueError("'set_timesteps' must be called first: there is no schedule yet.")
+
+    def _plan_changed(self):
+        """Drops what was derived from the last plan, and tells the cells that follow this scheduler."""
         self._eager_cells.clear()
         self._seeded = (None, None)
+        for cell in self.followers:
+            cell.follow()
 
     def _check_step(self, model_output, sample, timestep):
         """Checks the arguments of `step` that all schedulers share."""
-        if self.num_inference_steps is None:
-            raise ValueError("'set_timesteps' must be called before 'step': there is no schedule yet.")
+        self.check_scheduled()
         if isinstance(timestep, Tensor) and timestep.ndim >= 2 and getattr(sample, "ndim", 0) < 2:
             raise TypeError(
                 "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
                 "(model_output, timestep, sample) is that of mindscience_diffuser.compat."
             )
-        self._check_tensor("sample", sample)
-        self._check_tensor("model_output", model_output, like=sample)
+        self.check_tensor("sample", sample)
+        self.check_tensor("model_output", model_output, like=sample)
 
-    def _check_tensor(self, name, value, like=None):
+    def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
         if not isinstance(value, Tensor):
             raise TypeError(f"'{name}' must be a Tensor, but is {type(value).__name__}.")
@@ -85,11 +100,11 @@ class Scheduler(Configurable, nn.Cell):
         if noise is not None:
             if generator is not None:
                 raise ValueError("'noise' and 'generator' are both given: give one of them.")
-            self._check_tensor("noise", noise, like=sample)
+            self.check_tensor("noise", noise, like=sample)
             return noise
         if isinstance(generator, numbers.Integral):
             if self._seeded[0] != generator:
-                self._seeded = (generator, NoiseSource(generator, sample.shape[0]))
+                self._seeded = (generator, NoiseSource(generator, sample.shape[0], stream=1))
             generator = self._seeded[1]
         return Tensor(draw_noise(sample.shape, generator), self.compute_dtype)
 

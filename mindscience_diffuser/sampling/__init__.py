@@ -1,0 +1,6 @@
+"""A model driven along a plan."""
+
+from mindscience_diffuser.sampling.guidance import ClassifierFreeGuidance
+from mindscience_diffuser.sampling.sampler import Sampler
+
+__all__ = ["ClassifierFreeGuidance", "Sampler"]
