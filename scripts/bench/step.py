@@ -1,9 +1,10 @@
 """Microseconds of one eager `scheduler.step`, ours and, where installed, diffusers' (torch) and mindone's.
 
-    python scripts/bench/step.py [--cases DDIM DDPM] [--sizes small large] [--repeats 15] [--json FILE]
+    python scripts/bench/step.py [--cases DDIM DDPM] [--sizes small large] [--repeats 15] [--statistic min]
 
-A loop over 50 steps is timed, with a fixed model output so that no model is measured, and divided by 50. All
-implementations take turns, round after round, so that drift of the machine hits all alike; medians over the rounds.
+A loop over 50 steps is timed, with a fixed model output so that no model is measured, and divided by 50. Noise is
+given to the step, unless the name of the case says that it is drawn. All implementations take turns, round after
+round, so that drift of the machine hits all alike; medians over the rounds (`--statistic min` for a busy machine).
 The limit is one compiled a*x + b*e pass, the least that any step must do: 50 in one graph ("pass"), and a call of a
 graph with one pass, which adds what it costs to enter a compiled graph ("call").
 
@@ -13,8 +14,11 @@ mindone first, then `pip install --no-deps diffusers==0.42.1` and a huggingface_
 
 import argparse
 import json
+import os
 import statistics
+import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -27,6 +31,8 @@ import mindscience_diffuser
 SIZES = {"small": (4, 4, 64, 64), "large": (4, 16, 128, 128)}
 STEPS = 50
 SLOW_SECONDS, SLOW_ROUNDS = 1.0, 3
+BUSY = 0.5
+STATISTICS = {"median": statistics.median, "min": min}
 
 
 @dataclass(frozen=True)
@@ -36,20 +42,36 @@ class Case:
     scheduler: str
     options: dict = field(default_factory=dict)
     step: dict = field(default_factory=dict)
+    noise: str = "none"
+    """ "none", "given" to the step, or "drawn" by it."""
 
 
 CASES = {
     "DDIM": Case("DDIMScheduler", {"clip_sample": False}),
     "DDIM clip": Case("DDIMScheduler", {"clip_sample": True}),
-    "DDIM eta=1": Case("DDIMScheduler", {"clip_sample": False}, {"eta": 1.0}),
-    "DDPM": Case("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small"}),
-    "DDPM clip": Case("DDPMScheduler", {"clip_sample": True, "variance_type": "fixed_small"}),
+    "DDIM eta=1": Case("DDIMScheduler", {"clip_sample": False}, {"eta": 1.0}, noise="given"),
+    "DDPM": Case("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small"}, noise="given"),
+    "DDPM clip": Case("DDPMScheduler", {"clip_sample": True, "variance_type": "fixed_small"}, noise="given"),
+    "DDPM drawn": Case("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small"}, noise="drawn"),
 }
 
 
 def arrays(shape):
     generator = np.random.default_rng(0)
-    return [generator.standard_normal(shape, dtype=np.float32) for _ in range(2)]
+    return [generator.standard_normal(shape, dtype=np.float32) for _ in range(3)]
+
+
+@contextmanager
+def given(noise, scheduler):
+    """Makes a peer's scheduler, whose step has no argument for it, take `noise`; None leaves it as it is."""
+    module = sys.modules[type(scheduler).__module__]
+    draw = getattr(module, "randn_tensor", None)
+    if noise is not None:
+        module.randn_tensor = lambda *_, **__: noise
+    try:
+        yield
+    finally:
+        module.randn_tensor = draw
 
 
 def ours(case, shape):
@@ -58,7 +80,8 @@ def ours(case, shape):
     if kind is None:
         return None
     scheduler = kind(beta_schedule="linear", **case.options)
-    start, output = map(ms.Tensor, arrays(shape))
+    start, output, noise = map(ms.Tensor, arrays(shape))
+    options = {**case.step, "noise": noise} if case.noise == "given" else case.step
 
     def run():
         scheduler.set_timesteps(STEPS)
@@ -66,9 +89,27 @@ def ours(case, shape):
         begin = time.perf_counter()
         x = start
         for t in timesteps:
-            x = scheduler.step(output, x, t, **case.step)
+            x = scheduler.step(output, x, t, **options)
         x.asnumpy()
         return time.perf_counter() - begin
+
+    return run
+
+
+def peer_run(kind, case, start, output, noise, to_numpy):
+    """Returns a function that runs 50 steps of a scheduler with diffusers' calling convention."""
+    scheduler = kind(beta_schedule="linear", **case.options)
+
+    def run():
+        scheduler.set_timesteps(STEPS)
+        timesteps = scheduler.timesteps
+        with given(noise if case.noise == "given" else None, scheduler):
+            begin = time.perf_counter()
+            x = start
+            for t in timesteps:
+                x = scheduler.step(output, t, x, **case.step, return_dict=False)[0]
+            to_numpy(x)
+            return time.perf_counter() - begin
 
     return run
 
@@ -80,21 +121,8 @@ def diffusers_peer(case, shape):
         import torch
     except ImportError:
         return None
-    scheduler = getattr(diffusers, case.scheduler)(beta_schedule="linear", **case.options)
-    start, output = map(torch.from_numpy, arrays(shape))
-
-    @torch.no_grad()
-    def run():
-        scheduler.set_timesteps(STEPS)
-        timesteps = scheduler.timesteps
-        begin = time.perf_counter()
-        x = start
-        for t in timesteps:
-            x = scheduler.step(output, t, x, **case.step, return_dict=False)[0]
-        x.numpy()
-        return time.perf_counter() - begin
-
-    return run
+    kind = getattr(diffusers, case.scheduler)
+    return torch.no_grad()(peer_run(kind, case, *map(torch.from_numpy, arrays(shape)), torch.Tensor.numpy))
 
 
 def mindone_peer(case, shape):
@@ -104,22 +132,7 @@ def mindone_peer(case, shape):
     except ImportError:
         return None
     kind = getattr(mindone.diffusers, case.scheduler, None)
-    if kind is None:
-        return None
-    scheduler = kind(beta_schedule="linear", **case.options)
-    start, output = map(ms.Tensor, arrays(shape))
-
-    def run():
-        scheduler.set_timesteps(STEPS)
-        timesteps = scheduler.timesteps
-        begin = time.perf_counter()
-        x = start
-        for t in timesteps:
-            x = scheduler.step(output, t, x, **case.step, return_dict=False)[0]
-        x.asnumpy()
-        return time.perf_counter() - begin
-
-    return run
+    return kind and peer_run(kind, case, *map(ms.Tensor, arrays(shape)), ms.Tensor.asnumpy)
 
 
 class LinearPasses(nn.Cell):
@@ -142,7 +155,7 @@ def limit(count):
 
     def make(_, shape):
         cell = LinearPasses(count)
-        start, output = map(ms.Tensor, arrays(shape))
+        start, output, _ = map(ms.Tensor, arrays(shape))
         table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (count, 1)))
 
         def run():
@@ -167,8 +180,8 @@ IMPLEMENTATIONS: "dict[str, Callable]" = {
 }
 
 
-def measure(case, shape, repeats):
-    """Returns the median microseconds a step of every implementation that can run the case."""
+def measure(case, shape, repeats, statistic):
+    """Returns the microseconds a step of every implementation that can run the case."""
     runs, rounds = {}, {}
     for name, make in IMPLEMENTATIONS.items():
         run = make(case, shape)
@@ -189,7 +202,7 @@ def measure(case, shape, repeats):
         for name, run in runs.items():
             if k < rounds[name]:
                 times[name].append(run())
-    return {name: statistics.median(values) / STEPS * 1e6 for name, values in times.items()}
+    return {name: statistic(values) / STEPS * 1e6 for name, values in times.items()}
 
 
 def cell(figures, column):
@@ -215,15 +228,19 @@ def main():
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--statistic", choices=list(STATISTICS), default="median")
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
     print("#", ", ".join(f"{name} {version}" for name, version in versions().items()))
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(f"# The load of this machine is {load:.1f}: threads that are kept waiting distort the medians.")
     columns = [*IMPLEMENTATIONS, "ours/diffusers", "ours/mindone", "ours/call"]
     results = {}
     for size in arguments.sizes:
         print(f"\n{str(SIZES[size]) + ', us a step':28}" + "".join(f"{name:>15}" for name in columns))
         for name in arguments.cases:
-            figures = measure(CASES[name], SIZES[size], arguments.repeats)
+            figures = measure(CASES[name], SIZES[size], arguments.repeats, STATISTICS[arguments.statistic])
             for peer in ("diffusers", "mindone", "call"):
                 if peer in figures and "ours" in figures:
                     figures[f"ours/{peer}"] = figures["ours"] / figures[peer]
