@@ -1,6 +1,6 @@
 """Checks of the arguments that models are built from."""
 
-from mindspore import dtype as mstype
+from mindscience_diffuser.step import COMPUTE_DTYPES
 
 
 def check_heads(heads, hidden_channels):
@@ -15,12 +15,6 @@ def check_heads(heads, hidden_channels):
 
 
 def check_compute_dtype(compute_dtype):
-    """Raises unless `compute_dtype` is one of the two dtypes that every backend computes with."""
-    if compute_dtype in (mstype.float32, mstype.float16):
-        return
-    allowed = "mindspore.float32 or mindspore.float16"
-    if not isinstance(compute_dtype, type(mstype.float32)):
-        raise TypeError(
-            f"'compute_dtype' must be {allowed}, but is {compute_dtype!r} of type {type(compute_dtype).__name__}."
-        )
-    raise ValueError(f"'compute_dtype' must be {allowed}, but is {compute_dtype}.")
+    """Raises ValueError unless `compute_dtype` is one of the two dtypes that every backend computes with."""
+    if compute_dtype not in COMPUTE_DTYPES:
+        raise ValueError(f"'compute_dtype' must be mindspore.float32 or mindspore.float16, but is {compute_dtype!r}.")

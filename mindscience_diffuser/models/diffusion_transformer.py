@@ -34,7 +34,7 @@ class DiffusionTransformer(nn.Cell):
         Tensor (B, L, out_channels) in `compute_dtype`.
 
     Raises:
-        TypeError: If a size is no integer, a flag no bool or `compute_dtype` no MindSpore dtype.
+        TypeError: If a size is no integer or a flag no bool.
         ValueError: If a size is below 1, `heads` does not divide `hidden_channels` or `compute_dtype` is another.
 
     The backbone is that of Peebles and Xie, 2023 (arXiv:2212.09748) with in-context conditioning.
@@ -127,7 +127,7 @@ class ConditionDiffusionTransformer(DiffusionTransformer):
         Tensor (B, L, out_channels) in `compute_dtype`.
 
     Raises:
-        TypeError: If a size is no integer, a flag no bool or `compute_dtype` no MindSpore dtype.
+        TypeError: If a size is no integer or a flag no bool.
         ValueError: If a size is below 1, `heads` does not divide `hidden_channels` or `compute_dtype` is another.
     """
 

@@ -9,6 +9,7 @@ from safetensors.numpy import save
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.step import replace_value
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 
@@ -66,7 +67,7 @@ def load_weights(model, path):
         made = f"; they were made for the model {facts['model']}" if "model" in facts else ""
         raise ConfigError(f"weights '{path}' do not fit the model: {misfit}{made}")
     for name, parameter in parameters.items():
-        parameter.set_data(Tensor(arrays[name].astype("float32")))
+        replace_value(parameter, Tensor(arrays[name].astype("float32")))
 
 
 def _misfit(parameters, arrays):
