@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.weights import SHIPPED
+from mindscience_diffuser.runs.weights import FACTS, SHIPPED
 
 TINY = {
     "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},
@@ -139,7 +139,7 @@ def test_shipped_weights_are_small_and_say_what_made_them():
     weights = SHIPPED / "digits_ddim.safetensors"
     assert weights.stat().st_size < 2 * 1024**2
     with safe_open(weights, framework="numpy") as file:
-        facts = {name: json.loads(fact) for name, fact in file.metadata().items()}
+        facts = json.loads(file.metadata()[FACTS])
     made_with = yaml.safe_load((SHIPPED / "digits_ddim.yaml").read_text(encoding="utf-8"))
     assert facts["model"] == made_with["model"]
     assert facts["seed"] == made_with["seed"]
@@ -148,8 +148,7 @@ def test_shipped_weights_are_small_and_say_what_made_them():
 
 
 def test_shipped_weights_reach_the_bars(tmp_path):
-    config = SHIPPED / "digits_ddim.yaml"
-    draw(config, tmp_path, "sampling.per_class=30", "sampling.num_inference_steps=25", "weights=digits_ddim")
+    draw(SHIPPED / "digits_ddim.yaml", tmp_path)
     figures = json.loads((tmp_path / "sample" / "metrics.json").read_text(encoding="utf-8"))
     assert figures["class_accuracy"]["samples"] >= 0.95
     assert figures["precision"]["ratio"] >= 0.8

@@ -11,7 +11,6 @@ from safetensors.numpy import save_file
 
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.runs.config import load_config, to_yaml
-from mindscience_diffuser.runs.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = """\
@@ -83,6 +82,9 @@ def test_directory_in_place_of_a_file_is_refused(tmp_path, capsys):
         ("- a\n- b\n", "must hold 'key: value' lines, but holds list"),
         ("", "must hold 'key: value' lines"),
         ("seed: 1\nseed: 2\n", "line 2: 'seed' stands already in line 1"),
+        ("model: &m {name: a, inner: *m}\n", "line 1: 'model.inner' holds itself"),
+        ("run: [diffusion]\n", "unknown kind of run ['diffusion'] at 'run'"),
+        ("1: 2\noutput: a\n", "'1' Keys should be strings"),
     ],
 )
 def test_broken_yaml_is_located(tmp_path, capsys, text, message):
@@ -108,7 +110,7 @@ def test_broken_yaml_is_located(tmp_path, capsys, text, message):
         ("  condition_dropout: 1.5\n", ["'training.condition_dropout' must be less than or equal to 1"]),
         ("sampling: 7\n", ["'sampling' must be a mapping with keys of its own, but is 7"]),
         ("sampling: {compute_dtype: bfloat16}\n", ["'sampling.compute_dtype' must be 'float32' or 'float16'"]),
-        ("run: difusion\n", ["unknown schema 'difusion' at 'run'; did you mean 'diffusion'?"]),
+        ("run: difusion\n", ["unknown kind of run 'difusion' at 'run'; did you mean 'diffusion'?"]),
     ],
 )
 def test_bad_entry_is_named_with_its_place_and_what_is_allowed(config_file, capsys, addition, parts):
@@ -130,7 +132,7 @@ def test_bad_entry_is_named_with_its_place_and_what_is_allowed(config_file, caps
         ("training.steps=few", "the command line: 'training.steps' must be a valid integer, but is 'few'"),
         ("scheduler.name=DDIMSheduler", "unknown scheduler 'DDIMSheduler' at 'scheduler.name'; did you mean 'DDIM"),
         ("model.name=Unet", "unknown model 'Unet' at 'model.name'; allowed: 'ConditionDiffusionTransformer'"),
-        ("data.name=Mnist", "unknown data 'Mnist' at 'data.name'; allowed: 'Digits'"),
+        ("data.name=Mnist", "unknown data set 'Mnist' at 'data.name'; allowed: 'Digits'"),
         ("scheduler.beta_schedul=linear", "unknown key 'scheduler.beta_schedul'; did you mean 'beta_schedule'?"),
         ("scheduler.beta_schedule=cosine", "'beta_schedule' must be one of"),
         ("scheduler.num_train_timesteps=many", "DDIMScheduler at 'scheduler': 'num_train_timesteps' must be an int"),
@@ -157,6 +159,11 @@ def test_missing_key_is_named(config_file, capsys, removed, message):
     lines = [line for line in config_file.read_text(encoding="utf-8").splitlines() if not line.startswith(removed)]
     config_file.write_text("\n".join(lines), encoding="utf-8")
     assert message in refusal("train", config_file, capsys)
+
+
+def test_misspelt_section_is_named_rather_than_missed(config_file, capsys):
+    config_file.write_text(config_file.read_text(encoding="utf-8").replace("model:", "modle:"), encoding="utf-8")
+    assert "line 3: unknown key 'modle'; did you mean 'model'?" in refusal("train", config_file, capsys)
 
 
 def test_missing_model_argument_is_named(config_file, capsys):
@@ -196,6 +203,16 @@ def test_command_line_shows_no_traceback(tmp_path):
     assert "Traceback" not in finished.stderr
 
 
-def test_reading_a_configuration_does_not_build_anything(config_file):
-    with pytest.raises(ConfigError, match="unknown key 'training.stepps'"):
-        load_config(config_file, ["training.stepps=1", "model.heads=3"])
+def test_missing_extra_is_named_with_what_to_install(config_file, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.delitem(sys.modules, "mindscience_diffuser.runs.digits", raising=False)
+    assert "pip install '.[runs]'" in refusal("train", config_file, capsys)
+
+
+def test_interrupt_ends_without_a_traceback(config_file, capsys, monkeypatch):
+    def interrupted(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mindscience_diffuser.runs.train.train", interrupted)
+    assert main(["train", "--config", str(config_file)]) == 130
+    assert capsys.readouterr().err == "mindscience_diffuser: error: interrupted\n"

@@ -10,6 +10,8 @@ from mindscience_diffuser.runs.registry import check_name, lookup
 from mindscience_diffuser.runs.yaml_file import parse_value, read_yaml
 
 COMMAND_LINE = "the command line"
+# Which of several problems is told: those not named here stand between.
+ORDER = {"extra_forbidden": 0, "missing": 2}
 
 
 def load_config(path, overrides=()):
@@ -35,15 +37,18 @@ def load_config(path, overrides=()):
 def check_config(content, origins, source):
     """Checks the content of a configuration; `origins` tells where each dotted key comes from, `source` the rest."""
     kind = content.get("run", "diffusion")
-    check_name("schema", kind, "run")
+    check_name("schema", kind, "run", origins.get("run", source))
     schema = lookup("schema", kind)
     try:
         config = schema.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_explain(error.errors()[0], schema, origins, source)) from None
+        # A misspelt key is also a missing one: the spelling is what to tell.
+        problems = sorted(error.errors(), key=lambda problem: ORDER.get(problem["type"], 1))
+        raise ConfigError(_explain(problems[0], schema, origins, source)) from None
     for kind in ("data", "model", "scheduler"):
         if hasattr(config, kind):
-            check_name(kind, getattr(config, kind).name, f"{kind}.name")
+            place = f"{kind}.name"
+            check_name(kind, getattr(config, kind).name, place, origins.get(place, source))
     return config
 
 

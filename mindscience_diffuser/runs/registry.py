@@ -21,12 +21,23 @@ REGISTRY = {
     },
     "data": {"Digits": "mindscience_diffuser.runs.digits:Digits"},
 }
+# What the user calls an entry of these kinds.
+WHAT = {"schema": "kind of run", "data": "data set"}
 
 
-def check_name(kind, name, place):
-    """Raises ConfigError unless `name` is registered under `kind`; `place` is the key that holds the name."""
-    if name not in REGISTRY[kind]:
-        raise ConfigError(f"unknown {kind} {name!r} at '{place}'; {nearest(name, REGISTRY[kind])}")
+def check_name(kind, name, place, origin):
+    """Raises ConfigError unless `name` is registered under `kind`.
+
+    Args:
+        kind (str): Key of ``REGISTRY``.
+        name (str): What the configuration gives.
+        place (str): The key that holds it.
+        origin (str): Where that key stands, for the message.
+    """
+    if not isinstance(name, str) or name not in REGISTRY[kind]:
+        raise ConfigError(
+            f"{origin}: unknown {WHAT.get(kind, kind)} {name!r} at '{place}'; {nearest(name, REGISTRY[kind])}"
+        )
 
 
 def lookup(kind, name):

@@ -12,6 +12,7 @@ from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.step import replace_value
 
 SHIPPED = Path(__file__).parents[1] / "weights"
+FACTS = "mindscience_diffuser"
 
 
 def shipped_weights():
@@ -45,8 +46,11 @@ def find_weights(weights, default):
 
 
 def save_weights(path, arrays, **facts):
-    """Writes weights atomically, with facts about them (anything that JSON holds) in the header of the file."""
-    write_atomically(path, save(arrays, {name: json.dumps(fact) for name, fact in facts.items()}))
+    """Writes weights atomically, with facts about them (anything that JSON holds) in the header of the file.
+
+    The facts are one entry of the header: several would stand in it in another order every time.
+    """
+    write_atomically(path, save(arrays, {FACTS: json.dumps(facts)}))
 
 
 def load_weights(model, path):
@@ -58,7 +62,7 @@ def load_weights(model, path):
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = {name: json.loads(fact) for name, fact in (file.metadata() or {}).items()}
+            facts = json.loads((file.metadata() or {}).get(FACTS, "{}"))
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ConfigError(f"weights '{path}' are no readable safetensors file: {error}") from None
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}

@@ -48,11 +48,11 @@ def read_yaml(path):
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: the file must hold 'key: value' lines, but holds {type(content).__name__}")
     lines = {}
-    _collect_lines(path, node, (), lines)
+    _collect_lines(path, node, (), lines, (node,))
     return content, lines
 
 
-def _collect_lines(path, node, place, lines):
+def _collect_lines(path, node, place, lines, above):
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
@@ -61,7 +61,9 @@ def _collect_lines(path, node, place, lines):
         if dotted in lines:
             raise ConfigError(f"{path}, line {line}: '{dotted}' stands already in line {lines[dotted]}")
         lines[dotted] = line
-        _collect_lines(path, value, here, lines)
+        if value in above:
+            raise ConfigError(f"{path}, line {line}: '{dotted}' holds itself")
+        _collect_lines(path, value, here, lines, (*above, value))
 
 
 def _where(error):
