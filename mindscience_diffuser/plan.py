@@ -9,6 +9,7 @@ Which values take part is part of the plan's *structure* and never depends on th
 graph stays valid when `set_timesteps` is called again. Pure NumPy, without MindSpore.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Optional, Union
@@ -70,6 +71,7 @@ class StepPlan:
         limit (Limit, optional): Applied to x0 before the states are computed.
         amplifies (bool): Whether a weight may be so large for some number of steps (dividing by alpha near pure
             noise) that float16 needs the difference taken before it is scaled.
+        next_level (tuple, optional): alpha and sigma of the sample after each step, two arrays of shape ``(n,)``.
         learned_std (str or tuple, optional): How `noise` is scaled by the model's variance output: ``"variance"``
             (its square root) or a pair of weights (intercept, slope) of the log standard deviation.
     """
@@ -80,6 +82,7 @@ class StepPlan:
     results: Mapping[str, Weights] = field(default_factory=dict)
     limit: Optional[Limit] = None
     amplifies: bool = False
+    next_level: Optional[tuple[np.ndarray, np.ndarray]] = None
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
 
     def __len__(self):
@@ -103,19 +106,31 @@ class StepPlan:
             names += ("noise",)
         return names if self.learned_std is None else (*names, "variance")
 
+    @property
+    def fingerprint(self):
+        """A short text that differs between plans: of other steps, weights or structure."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.timesteps, np.float64).tobytes())
+        for weights in (self.x0, *self.sums.values()):
+            for name, weight in weights.items():
+                digest.update(name.encode())
+                digest.update(np.asarray(weight, np.float32).tobytes())
+        digest.update(repr((tuple(self.sums), self.limit)).encode())
+        return digest.hexdigest()[:16]
+
     def take(self, steps):
         """Returns the plan of the chosen steps, in the order of `steps`."""
 
         def pick(weights):
             return {name: w[steps] if isinstance(w, np.ndarray) else w for name, w in weights.items()}
 
-        learned = self.learned_std
+        learned, level = self.learned_std, self.next_level
         return replace(
             self,
             timesteps=self.timesteps[steps],
             x0=pick(self.x0),
             states={name: pick(weights) for name, weights in self.states.items()},
             results={name: pick(weights) for name, weights in self.results.items()},
+            next_level=None if level is None else tuple(w[steps] for w in level),
             learned_std=tuple(w[steps] for w in learned) if isinstance(learned, tuple) else learned,
         )
 

@@ -49,6 +49,7 @@ def betas_from_schedule(name, num_train_timesteps, beta_start=0.0001, beta_end=0
         numpy.ndarray, float64, shape ``(num_train_timesteps,)``.
 
     Raises:
+        TypeError: If an argument is no number.
         ValueError: If a value is outside its range, or `trained_betas` has another length.
     """
     count = check_integer("num_train_timesteps", num_train_timesteps, low=1)
@@ -57,7 +58,10 @@ def betas_from_schedule(name, num_train_timesteps, beta_start=0.0001, beta_end=0
         start = check_number("beta_start", beta_start, "(0, 1)")
         end = check_number("beta_end", beta_end, "(0, 1)")
         return BETA_SCHEDULES[name](count, start, end)
-    betas = np.asarray(trained_betas, dtype=np.float64)
+    try:
+        betas = np.asarray(trained_betas, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'trained_betas' must hold numbers, but is {trained_betas!r}.") from error
     if betas.shape != (count,):
         raise ValueError(
             f"'trained_betas' has shape {betas.shape}, but num_train_timesteps is {count}: "

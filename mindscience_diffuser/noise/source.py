@@ -1,8 +1,12 @@
 """The one place that draws noise."""
 
+import numbers
+
 import numpy as np
 
 from mindscience_diffuser.validation import check_integer
+
+LARGEST = 2**64 - 1
 
 
 class NoiseSource:
@@ -12,22 +16,23 @@ class NoiseSource:
     noise does not depend on the batch that it is drawn in, on the number of devices, or on where a run was resumed.
 
     Args:
-        seed (int): Seed of the run, at least 0.
+        seed (int): Seed of the run, in [0, 2^64 - 1].
         samples (int or Sequence[int]): Numbers of the samples of this batch, or how many, counted from 0.
         stream (int): Which of the independent streams of (seed, k) to draw from. Default: ``0``.
 
     Raises:
-        TypeError: If `seed` is not an integer.
-        ValueError: If `seed` or a sample number is negative.
+        TypeError: If `seed`, a sample number or `stream` is not an integer.
+        ValueError: If one of them is out of range.
     """
 
     def __init__(self, seed, samples, stream=0):
-        seed = check_integer("seed", seed, low=0)
-        numbers = range(samples) if isinstance(samples, (int, np.integer)) else samples
-        self.streams = [
-            np.random.Generator(np.random.Philox(key=[seed, check_integer("samples", number, low=0)]).jumped(stream))
-            for number in numbers
-        ]
+        seed = check_integer("seed", seed, low=0, high=LARGEST)
+        stream = check_integer("stream", stream, low=0)
+        if isinstance(samples, numbers.Integral):
+            samples = range(check_integer("samples", samples, low=0))
+        # Of 64 bits each; as plain integers NumPy would take a large seed for a float, and lose its last digits.
+        keys = [np.array([seed, check_integer("samples", k, low=0, high=LARGEST)], np.uint64) for k in samples]
+        self.streams = [np.random.Generator(np.random.Philox(key=key).jumped(stream)) for key in keys]
 
     def standard_normal(self, shape):
         """Draws the next noise of every sample.

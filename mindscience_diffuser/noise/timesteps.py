@@ -69,7 +69,7 @@ def custom_timesteps(timesteps, num_train_timesteps):
         raise ValueError(f"'timesteps' must be a non-empty sequence of integers, but has shape {given.shape}.")
     if not np.issubdtype(given.dtype, np.integer):
         raise TypeError(f"'timesteps' must be integers, but has dtype {given.dtype}.")
-    if np.any(np.diff(given) >= 0):
+    if np.any(given[1:] >= given[:-1]):
         raise ValueError(f"'timesteps' must be strictly descending, but is {given.tolist()}.")
     if given[0] >= num_train_timesteps or given[-1] < 0:
         raise ValueError(

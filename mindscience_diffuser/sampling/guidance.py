@@ -44,7 +44,7 @@ class ClassifierFreeGuidance(nn.Cell):
                 "such as a Tensor of zeros with the shape of one condition."
             )
         entries = unconditional if isinstance(unconditional, (tuple, list)) else (unconditional,)
-        self.unconditional = tuple(_parameters(entry, f"unconditional_{i}") for i, entry in enumerate(entries))
+        self.unconditional = tuple(self._parameters(entry, f"unconditional_{i}") for i, entry in enumerate(entries))
         self.interval = None
         if interval is not None:
             low = check_number("interval", interval[0], "[0, inf)")
@@ -56,7 +56,8 @@ class ClassifierFreeGuidance(nn.Cell):
         for i in range(len(conditions)):
             pairs += (self.paired(conditions[i], self.unconditional[i]),)
         output = self.model(mint.cat((x, x)), mint.cat((timestep, timestep)), *pairs)
-        conditional, unconditional = mint.chunk(output, 2)
+        halves = output.reshape((2, -1) + output.shape[1:])
+        conditional, unconditional = halves[0], halves[1]
         guided = unconditional + self.guidance_scale * (conditional - unconditional)
         if self.guidance_rescale > 0:
             axes = tuple(range(1, output.ndim))
@@ -74,19 +75,20 @@ class ClassifierFreeGuidance(nn.Cell):
             for i in range(len(condition)):
                 pairs += (self.paired(condition[i], unconditional[i]),)
             return pairs
-        return mint.cat((condition, mint.zeros_like(condition) + unconditional.astype(condition.dtype)))
+        return mint.cat((condition, ops.zeros_like(condition) + unconditional.astype(condition.dtype)))
+
+    def _parameters(self, entry, name):
+        """Makes Parameters of Tensors, so that compiled graphs follow when they are given new values."""
+        if isinstance(entry, (tuple, list)):
+            return tuple(self._parameters(part, f"{name}_{i}") for i, part in enumerate(entry))
+        if not isinstance(entry, Tensor):
+            raise TypeError(f"'unconditional' must hold Tensors, but has {entry!r} of type {type(entry).__name__}.")
+        parameter = Parameter(entry, name=name, requires_grad=False)
+        self.insert_param_to_cell(name, parameter)
+        return parameter
 
 
 def spread(x, axes):
     """Returns the standard deviation of each sample, kept broadcastable."""
     centred = x - x.mean(axes, keep_dims=True)
     return ops.sqrt((centred * centred).mean(axes, keep_dims=True))
-
-
-def _parameters(entry, name):
-    """Makes Parameters of Tensors, so that compiled graphs follow when they are set anew."""
-    if isinstance(entry, (tuple, list)):
-        return tuple(_parameters(part, f"{name}_{i}") for i, part in enumerate(entry))
-    if not isinstance(entry, Tensor):
-        raise TypeError(f"'unconditional' must hold Tensors, but has {entry!r} of type {type(entry).__name__}.")
-    return Parameter(entry, name=name, requires_grad=False)

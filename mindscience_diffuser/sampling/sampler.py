@@ -4,51 +4,17 @@ import numbers
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, mint, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
 from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
-from mindscience_diffuser.step import replace_value, step_kernel
-from mindscience_diffuser.validation import check_bool, check_choice
+from mindscience_diffuser.step import replace_value
+from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
 METHODS = ("step", "loop", "unrolled")
-
-
-class ModelStep(nn.Cell):
-    """One model call and one step of the plan, in one graph.
-
-    Inputs:
-        - **row** (Tensor) - weights of the step, ``(columns,)``.
-        - **timestep** (Tensor) - what the model is told, 0-D.
-        - **states** (tuple of Tensors) - the sample, then the remembered tensors.
-        - **noise** (Tensor or None) - fresh noise of the shape of the sample, None for a deterministic plan.
-        - **conditions** (tuple) - passed on to the model.
-
-    Outputs:
-        Tuple of Tensors: the next states, then the predicted clean sample where the layout returns it.
-    """
-
-    def __init__(self, model, layout, compute_dtype):
-        super().__init__()
-        self.model = model
-        self.kernel = step_kernel(layout, compute_dtype)
-        self.learned = "variance" in layout.inputs
-
-    def construct(self, row, timestep, states, noise, conditions):
-        """Returns the next states."""
-        sample = states[0]
-        batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
-        output = self.model(sample, batched, *conditions)
-        values = states
-        if self.learned:
-            values += (output[0], noise, output[1])
-        elif noise is not None:
-            values += (output, noise)
-        else:
-            values += (output,)
-        return self.kernel.apply(row, values)
 
 
 class Sampler(nn.Cell):
@@ -59,7 +25,8 @@ class Sampler(nn.Cell):
 
     Args:
         model (nn.Cell): Called as ``model(x, timestep, *conditions)`` with x ``(B, ...)`` and timestep ``(B,)``;
-            returns the prediction in the shape of x (with a learned variance: a tuple of prediction and variance).
+            returns the prediction in the shape and dtype of x (with a learned variance: a tuple of prediction and
+            variance).
         scheduler (Scheduler): Its `set_timesteps` must have been called.
         method (str): How the plan is run. ``"step"``: one compiled call a step, which allows progress and callbacks.
             ``"loop"``: one graph with a loop inside; its compile time does not depend on the number of steps, and
@@ -67,13 +34,15 @@ class Sampler(nn.Cell):
             the fastest for tiny models and short plans. Default: ``"loop"``.
         return_intermediates (bool): Whether to return every sample and predicted clean sample on the way too; not
             with ``"loop"``. Default: ``False``.
+        inpaint (bool): Whether calls take a mask and known values that hold outside it at every step.
+            Default: ``False``.
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
         - **noise** (Tensor) - where the trajectory starts, ``(B, ...)``, float32 or float16.
-        - **step_noise** (Tensor) - only inside a graph and only for a stochastic plan: ``(n, B, ...)``. In an eager
-          call it is drawn from `generator`, or given by keyword.
-        - **conditions** (Tensor or tuple of Tensors) - passed on to the model.
+        - **inputs** (Tensor) - inside a graph: fresh noise ``(n, B, ...)`` for a stochastic plan; mask, known values
+          and their noise, each ``(B, ...)``, with `inpaint`; then the conditions. In an eager call the conditions
+          alone, the rest by keyword.
 
     Outputs:
         Tensor, the final sample, in the scheduler's `compute_dtype`; with `return_intermediates` a tuple of it, all
@@ -84,7 +53,7 @@ class Sampler(nn.Cell):
         ValueError: If `method` is none of the three, or cannot return intermediates.
     """
 
-    def __init__(self, model, scheduler, method="loop", return_intermediates=False, **step_options):
+    def __init__(self, model, scheduler, method="loop", return_intermediates=False, inpaint=False, **step_options):
         super().__init__()
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
@@ -94,24 +63,67 @@ class Sampler(nn.Cell):
         if check_bool("return_intermediates", return_intermediates) and method == "loop":
             raise ValueError("'return_intermediates' needs method='step' or 'unrolled': a loop keeps only its state.")
         self.return_intermediates = return_intermediates
+        self.inpaint = check_bool("inpaint", inpaint)
         self.scheduler = scheduler
         self.step_options = step_options
-        self.half = scheduler.compute_dtype == mstype.float16
         plan = scheduler.plan_for(**step_options)
-        layout, rows = plan.pack(return_intermediates, self.half)
-        self.advance = ModelStep(model, layout, scheduler.compute_dtype)
+        layout, _ = self._packed(plan)
+        self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint)
         self.stochastic = plan.stochastic
         self.history = len(plan.states) - 1
         self.capacity = max(scheduler.num_train_timesteps, len(plan)) if method == "loop" else 0
-        self.rows = Parameter(Tensor(self._padded(rows)), name="rows", requires_grad=False)
-        self.timesteps = Parameter(self._timesteps(plan), name="timesteps", requires_grad=False)
-        self.count = Parameter(Tensor(len(plan), mstype.int32), name="count", requires_grad=False)
-        self._load(plan)
+        self._selection = slice(None)
+        for name, value in zip(("rows", "timesteps", "count"), self._load(plan)):
+            setattr(self, name, Parameter(value, name=name, requires_grad=False))
         scheduler.followers.add(self)
+
+    @property
+    def plan(self):
+        """The :class:`~mindscience_diffuser.plan.StepPlan` of the selected steps."""
+        return self._plan
 
     def follow(self):
         """Takes over the scheduler's present plan; schedulers call this when theirs has changed."""
-        self._load(self.scheduler.plan_for(**self.step_options))
+        values = self._load(self.scheduler.plan_for(**self.step_options))
+        for parameter, value in zip((self.rows, self.timesteps, self.count), values):
+            replace_value(parameter, value)
+
+    def select_steps(self, strength=None, start=0, stop=None):
+        """Restricts the trajectory to a part of its steps; holds for later calls too.
+
+        Args:
+            strength (float, optional): Share of the trajectory that is run, at its end, in (0, 1]: image to image,
+                from :meth:`starting_point`. Takes the place of `start`.
+            start (int): First step. Default: ``0``.
+            stop (int, optional): Step before which to stop early. Default: ``None``, at the end.
+
+        Raises:
+            TypeError: If an argument is no number.
+            ValueError: If a value is out of range, or no step is left.
+        """
+        count = len(self.scheduler.plan)
+        if strength is not None:
+            share = check_number("strength", strength, "(0, 1]")
+            start = count - int(count * share)
+            if start == count:
+                raise ValueError(
+                    f"'strength' is {strength}, which leaves none of {count} steps; use at least {1 / count:.3g} or "
+                    "more steps."
+                )
+        start = check_integer("start", start, low=0, high=count - 1)
+        stop = count if stop is None else check_integer("stop", stop, low=start + 1, high=count)
+        self._selection = slice(start, stop)
+        self.follow()
+
+    def starting_point(self, original_samples, noise):
+        """Returns `original_samples` at the noise level of the first selected step."""
+        return self.scheduler.add_noise(original_samples, noise, int(self._plan.timesteps[0]))
+
+    @property
+    def input_names(self):
+        """Names of the inputs of the graph form, without the conditions."""
+        names = ("noise", "step_noise") if self.stochastic else ("noise",)
+        return (*names, "mask", "known", "known_noise") if self.inpaint else names
 
     def construct(self, noise, *inputs):
         """Runs the whole trajectory as part of a graph."""
@@ -120,23 +132,18 @@ class Sampler(nn.Cell):
     @ms.jit
     def trajectory(self, rows, timesteps, count, noise, *inputs):
         """Runs the whole trajectory; the plan is an argument, so that another one takes effect."""
-        step_noise, conditions = None, inputs
-        if self.stochastic:
-            step_noise, conditions = inputs[0], inputs[1:]
         states = (noise.astype(self.scheduler.compute_dtype),)
         for _ in range(self.history):
-            states += (mint.zeros_like(states[0]),)
+            states += (ops.zeros_like(states[0]),)
         if self.method == "loop":
             i = Tensor(0, mstype.int32)
             while i < count:
-                fresh = step_noise[i] if self.stochastic else None
-                states = self.advance(rows[i], timesteps[i], states, fresh, conditions)
+                states = self.advance(rows[i], timesteps[i], states, self.inputs_of_step(inputs, i))
                 i = i + 1
             return states[0]
         samples, predictions = (states[0],), ()
         for i in range(rows.shape[0]):
-            fresh = step_noise[i] if self.stochastic else None
-            states = self.advance(rows[i], timesteps[i], states, fresh, conditions)
+            states = self.advance(rows[i], timesteps[i], states, self.inputs_of_step(inputs, i))
             if self.return_intermediates:
                 predictions += (states[-1],)
                 states = states[:-1]
@@ -145,16 +152,40 @@ class Sampler(nn.Cell):
             return states[0], ops.stack(samples), ops.stack(predictions)
         return states[0]
 
-    def __call__(self, noise, *conditions, generator=None, step_noise=None, callback=None, progress=False):
+    def inputs_of_step(self, inputs, i):
+        """Returns the inputs with the fresh noise of step i in place of that of all steps."""
+        return (inputs[0][i],) + inputs[1:] if self.stochastic else inputs
+
+    @ms.jit
+    def compiled_step(self, row, timestep, *inputs):
+        """One step; `inputs` are the states, then those of :class:`ModelStep`."""
+        return self.advance(row, timestep, inputs[: self.history + 1], inputs[self.history + 1 :])
+
+    def __call__(
+        self,
+        noise,
+        *conditions,
+        generator=None,
+        step_noise=None,
+        mask=None,
+        known=None,
+        known_noise=None,
+        callback=None,
+        progress=False,
+    ):
         """Draws samples.
 
         Args:
             noise (Tensor): Where the trajectory starts, ``(B, ...)``.
-            *conditions (Tensor or tuple of Tensors): Passed on to the model.
+            *conditions (Tensor or tuple of Tensors): Passed on to the model; first axis B.
             generator (optional): Source of the fresh noise of a stochastic plan: a seed, a
                 :class:`~mindscience_diffuser.NoiseSource`, or what :func:`~mindscience_diffuser.noise.draw_noise`
                 takes. With a seed or a source, sample k gets the same noise whatever the batch.
             step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``.
+            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds; broadcasts to
+                the sample.
+            known (Tensor, optional): With `inpaint`: the known clean values, in the shape of the sample.
+            known_noise (Tensor, optional): Noise that carries `known` to each level. Default: `noise`.
             callback (callable, optional): Called as ``callback(i, timestep, sample)`` after step i; ``"step"`` only.
             progress (bool): Whether to show a progress bar; ``"step"`` only. Default: ``False``.
 
@@ -162,47 +193,45 @@ class Sampler(nn.Cell):
             See Outputs of the class.
 
         Raises:
-            TypeError: If `noise` or a condition is no Tensor.
-            ValueError: If batches differ, or an option does not go with the method.
+            TypeError: If `noise` or a condition is no Tensor, or the model returns another dtype than the sample's.
+            ValueError: If batches differ, the mask does not broadcast, the model returns another shape than the
+                sample's, or an option does not go with the method.
         """
         self._check_inputs(noise, conditions)
-        # A plain tuple would be a constant of the graph, compiled anew for every value.
-        conditions = tuple(ms.mutable(c) if isinstance(c, (tuple, list)) else c for c in conditions)
         if self.method != "step" and (callback is not None or progress):
             raise ValueError(f"'callback' and 'progress' need method='step', but method is {self.method!r}.")
-        count = len(self._plan)
-        if isinstance(generator, numbers.Integral):
-            generator = NoiseSource(generator, noise.shape[0], stream=1)
-        if step_noise is not None and tuple(step_noise.shape) != (count, *noise.shape):
-            raise ValueError(
-                f"'step_noise' has shape {step_noise.shape}, but {count} steps of this batch need "
-                f"{(count, *noise.shape)}."
-            )
+        # A plain tuple would be a constant of the graph, compiled anew for every value.
+        conditions = tuple(
+            ms.mutable(tuple(part.contiguous() for part in c)) if isinstance(c, (tuple, list)) else c
+            for c in conditions
+        )
+        inputs = (*self._inpainting(noise, mask, known, known_noise), *conditions)
+        fresh = self._fresh_noise(noise, generator, step_noise)
+        try:
+            if self.method == "step":
+                return self._stepwise(noise, fresh, inputs, callback, progress)
+            if self.stochastic:
+                given = step_noise
+                if given is None:
+                    given = ops.stack([fresh(i) for i in range(len(self._plan))])
+                inputs = (given, *inputs)
+            # A graph with a loop reads a view (a slice of a Tensor, say) as if it began at its base's first element.
+            contiguous = (item.contiguous() if isinstance(item, Tensor) else item for item in (noise, *inputs))
+            return self.trajectory(*self._tensors, *contiguous)
+        except (TypeError, ValueError) as error:
+            # The compiler appends its own trace to an error that was raised while it read the model.
+            message = str(error)
+            if MISFIT in message:
+                raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
+            raise
 
-        def fresh(i):
-            if not self.stochastic:
-                return None
-            if step_noise is not None:
-                return step_noise[i]
-            return Tensor(draw_noise(noise.shape, generator), self.scheduler.compute_dtype)
-
-        if self.method == "step":
-            return self._stepwise(noise, conditions, fresh, callback, progress)
-        inputs = conditions
-        if self.stochastic:
-            inputs = (
-                step_noise if step_noise is not None else ops.stack([fresh(i) for i in range(count)]),
-                *conditions,
-            )
-        return self.trajectory(*self._tensors, noise, *inputs)
-
-    def _stepwise(self, noise, conditions, fresh, callback, progress):
+    def _stepwise(self, noise, fresh, inputs, callback, progress):
         states = (noise.astype(self.scheduler.compute_dtype),)
-        states += tuple(mint.zeros_like(states[0]) for _ in range(self.history))
+        states += tuple(ops.zeros_like(states[0]) for _ in range(self.history))
         samples, predictions = [states[0]], []
         for i, timestep in enumerate(tqdm(self._plan.timesteps, disable=not progress, desc="sampling")):
-            inputs = (*states, fresh(i)) if self.stochastic else states
-            states = self.compiled_step(*self._step_inputs[i], *inputs, *conditions)
+            drawn = (fresh(i),) if self.stochastic else ()
+            states = self.compiled_step(*self._step_inputs[i], *states, *drawn, *inputs)
             if self.return_intermediates:
                 predictions.append(states[-1])
                 states = states[:-1]
@@ -213,30 +242,64 @@ class Sampler(nn.Cell):
             return states[0], ops.stack(samples), ops.stack(predictions)
         return states[0]
 
-    @ms.jit
-    def compiled_step(self, row, timestep, *inputs):
-        """One step; `inputs` are the states, the fresh noise of a stochastic plan, the conditions."""
-        states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
-        if self.stochastic:
-            return self.advance(row, timestep, states, inputs[0], inputs[1:])
-        return self.advance(row, timestep, states, None, inputs)
+    def _fresh_noise(self, noise, generator, step_noise):
+        """Returns the function that gives the fresh noise of step i."""
+        if step_noise is not None:
+            expected = (len(self._plan), *noise.shape)
+            if tuple(step_noise.shape) != expected:
+                raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
+            return lambda i: step_noise[i]
+        if isinstance(generator, numbers.Integral):
+            generator = NoiseSource(generator, noise.shape[0], stream=1)
+        return lambda i: Tensor(draw_noise(noise.shape, generator), self.scheduler.compute_dtype)
+
+    def _inpainting(self, noise, mask, known, known_noise):
+        """Returns the checked inputs of inpainting: mask, known values and their noise."""
+        given = {"mask": mask, "known": known}
+        if not self.inpaint:
+            for name, value in {**given, "known_noise": known_noise}.items():
+                if value is not None:
+                    raise ValueError(f"'{name}' is given, but this Sampler was not built with inpaint=True.")
+            return ()
+        for name, value in given.items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"'{name}' must be a Tensor because inpaint=True, but is {type(value).__name__}.")
+        try:
+            np.broadcast_to(np.empty(mask.shape, np.bool_), noise.shape)
+        except ValueError:
+            raise ValueError(
+                f"'mask' has shape {mask.shape}, which does not broadcast to the sample's {noise.shape}."
+            ) from None
+        dtype = self.scheduler.compute_dtype
+        known_noise = noise if known_noise is None else known_noise
+        self.scheduler.check_tensor("known", known, like=noise)
+        self.scheduler.check_tensor("known_noise", known_noise, like=noise)
+        return mask.astype(dtype) + ops.zeros_like(known).astype(dtype), known.astype(dtype), known_noise.astype(dtype)
+
+    def _packed(self, plan):
+        """Returns layout and rows of a plan; with inpainting the rows end with the next level."""
+        layout, rows = plan.pack(self.return_intermediates, self.scheduler.compute_dtype == mstype.float16)
+        if self.inpaint:
+            rows = np.concatenate([rows, np.stack(plan.next_level, axis=1).astype(np.float32)], axis=1)
+        return layout, rows
 
     def _load(self, plan):
-        _, rows = plan.pack(self.return_intermediates, self.half)
-        self._plan = plan
-        self._tensors = (Tensor(self._padded(rows)), self._timesteps(plan), Tensor(len(plan), mstype.int32))
-        for parameter, value in zip((self.rows, self.timesteps, self.count), self._tensors):
-            replace_value(parameter, value)
+        """Takes the selected steps of a plan over and returns rows, timesteps and their number as Tensors."""
+        self._plan = plan.take(np.arange(len(plan))[self._selection])
+        _, rows = self._packed(self._plan)
+        dtype = mstype.int32 if plan.timesteps.dtype.kind == "i" else mstype.float32
+        self._tensors = (
+            Tensor(self._padded(rows)),
+            Tensor(self._padded(self._plan.timesteps), dtype),
+            Tensor(len(self._plan), mstype.int32),
+        )
         if self.method == "step":
             self._step_inputs = [(Tensor(row), timestep) for row, timestep in zip(rows, self._tensors[1])]
+        return self._tensors
 
     def _padded(self, rows):
         """Pads with steps that the loop never reaches, so that its graph has one shape for any number of steps."""
         return np.pad(rows, [(0, max(self.capacity - len(rows), 0))] + [(0, 0)] * (rows.ndim - 1))
-
-    def _timesteps(self, plan):
-        dtype = mstype.int32 if plan.timesteps.dtype.kind == "i" else mstype.float32
-        return Tensor(self._padded(plan.timesteps), dtype)
 
     def _check_inputs(self, noise, conditions):
         self.scheduler.check_tensor("noise", noise)

@@ -19,7 +19,8 @@ class SchedulerConfig(Mapping):
     """Constructor arguments by name, read-only, as a mapping and as attributes."""
 
     def __init__(self, values):
-        object.__setattr__(self, "_values", dict(values))
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in dict(values).items()}
+        object.__setattr__(self, "_values", plain)
 
     def __getitem__(self, name):
         return self._values[name]
@@ -31,7 +32,9 @@ class SchedulerConfig(Mapping):
         return len(self._values)
 
     def __getattr__(self, name):
-        if name.startswith("__") or name not in self._values:
+        if name.startswith("_"):  # Asked for while copying, before there are values.
+            raise AttributeError(name)
+        if name not in self._values:
             raise AttributeError(f"The configuration has no {name!r}; it has {', '.join(self._values)}.")
         return self._values[name]
 
@@ -140,8 +143,6 @@ class Configurable:
 
 def _plain(value):
     """Returns the JSON form of an argument."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, type(mstype.float32)):

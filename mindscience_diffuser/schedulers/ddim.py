@@ -86,6 +86,10 @@ class DDIMScheduler(DiffusionScheduler):
         self.eta_free_clipped = PlanCell(self._dense_plan(0.0, True, with_epsilon=True), compute_dtype, returns_x0=True)
         self.spreads = Parameter(Tensor(self._spread_table(), mstype.float32), name="spreads", requires_grad=False)
 
+    def construct(self, model_output, sample, timestep, noise=None, eta=0.0):
+        """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""
+        return self.step_in_graph(model_output, sample, timestep, eta, noise=noise)
+
     def step_in_graph(
         self,
         model_output,
@@ -98,7 +102,9 @@ class DDIMScheduler(DiffusionScheduler):
         return_dict=False,
     ):
         """What the graph compiler reads in place of :meth:`step`; eta adds its difference to the eta = 0 step."""
-        self.check_scheduled()
+        timestep = self.index_in_graph(model_output, sample, timestep)
+        if isinstance(eta, (int, float)) and (eta < 0 or eta > 1):
+            raise ValueError(f"'eta' must be in [0, 1], but is {eta}.")
         if use_clipped_model_output:
             prev_sample, epsilon, x0 = self.eta_free_clipped(timestep, sample, model_output)
         else:
@@ -197,7 +203,7 @@ class DDIMScheduler(DiffusionScheduler):
 
     def _dense_plan(self, eta, use_clipped_model_output, with_epsilon=False):
         """Returns the plan of a step from every training timestep."""
-        alpha, sigma, alpha_next, _ = self._levels()
+        alpha, sigma, alpha_next, sigma_next = self._levels()
         direction, spread, _ = self._spreads()
         x0 = clean_sample_weights(self.prediction_type, alpha, sigma)
         epsilon = noise_weights(self.prediction_type, alpha, sigma)
@@ -213,4 +219,5 @@ class DDIMScheduler(DiffusionScheduler):
             results={"epsilon": epsilon} if with_epsilon else {},
             limit=self.limit,
             amplifies=self.prediction_type == "epsilon",
+            next_level=(alpha_next, sigma_next),
         )

@@ -19,7 +19,7 @@ class DDPMScheduler(DiffusionScheduler):
     """Ancestral sampling of DDPM, also over fewer steps than were trained.
 
     ``x_prev = sqrt(ab_prev) * beta / (1 - ab) * x0 + sqrt(1 - beta) * (1 - ab_prev) / (1 - ab) * x_t + s * z``,
-    eq. (7), with ab = alpha_bar at this timestep, ab_prev at the next one of the trajectory and beta = 1 - ab / ab_prev. The
+    eq. (7), with ab = alpha_bar at this timestep, ab_prev at the next of the trajectory, beta = 1 - ab / ab_prev. The
     last step to timestep 0's clean sample adds no noise.
 
     Args:
@@ -79,6 +79,10 @@ class DDPMScheduler(DiffusionScheduler):
         self.learned = variance_type in LEARNED_VARIANCE_TYPES
         self.ancestral = PlanCell(self._dense_plan(), compute_dtype, returns_x0=True)
 
+    def construct(self, model_output, sample, timestep, noise, predicted_variance=None):
+        """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""
+        return self.step_in_graph(model_output, sample, timestep, predicted_variance, noise)
+
     def step_in_graph(
         self,
         model_output,
@@ -90,7 +94,9 @@ class DDPMScheduler(DiffusionScheduler):
         return_dict=False,
     ):
         """What the graph compiler reads in place of :meth:`step`."""
-        self.check_scheduled()
+        timestep = self.index_in_graph(model_output, sample, timestep)
+        if self.learned and predicted_variance is None:
+            raise TypeError(f"variance_type={self.variance_type!r} needs 'predicted_variance', but got None.")
         if noise is None:
             noise = self._device_noise(sample)
         if self.learned:
@@ -180,5 +186,6 @@ class DDPMScheduler(DiffusionScheduler):
             {"sample": {**mean, "noise": noisy}},
             limit=self.limit,
             amplifies=self.prediction_type == "epsilon",
+            next_level=(alpha_prev, sigma_prev),
             learned_std=learned_std,
         )

@@ -15,7 +15,7 @@ from mindscience_diffuser.noise import (
 )
 from mindscience_diffuser.plan import Limit, StepPlan
 from mindscience_diffuser.schedulers.config import configured
-from mindscience_diffuser.schedulers.scheduler import Scheduler, timestep_index
+from mindscience_diffuser.schedulers.scheduler import Scheduler, timestep_index, timestep_index_in_graph
 from mindscience_diffuser.step import PlanCell, compiles_as
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
@@ -121,13 +121,15 @@ class DiffusionScheduler(Scheduler):
         self._check_prediction_defined(chosen)
         self.timesteps = self.num_timesteps = chosen
         self.num_inference_steps = len(chosen)
+        self.scheduled = True
         self._stride = None if timesteps is not None else self.num_train_timesteps // len(chosen)
         self._load_plan()
         self._plan_changed()
 
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
-        return self.forward_process(timesteps, original_samples, noise)[0]
+        index = timestep_index_in_graph(timesteps, self.num_train_timesteps)
+        return self.forward_process(index, original_samples, noise)[0]
 
     @compiles_as(add_noise_in_graph)
     def add_noise(self, original_samples, noise, timesteps):
@@ -149,7 +151,8 @@ class DiffusionScheduler(Scheduler):
 
     def get_velocity_in_graph(self, sample, noise, timesteps):
         """What the graph compiler reads in place of :meth:`get_velocity`."""
-        return self.velocity(timesteps, sample, noise)[0]
+        index = timestep_index_in_graph(timesteps, self.num_train_timesteps)
+        return self.velocity(index, sample, noise)[0]
 
     @compiles_as(get_velocity_in_graph)
     def get_velocity(self, sample, noise, timesteps):
@@ -162,7 +165,8 @@ class DiffusionScheduler(Scheduler):
     def _forward(self, cell, name, sample, noise, timesteps):
         self.check_tensor(name, sample)
         self.check_tensor("noise", noise, like=sample)
-        return cell.run(timestep_index(timesteps, sample.shape[0], self.num_train_timesteps), (sample, noise))[0]
+        index = timestep_index(timesteps, sample.shape[0], self.num_train_timesteps, name="timesteps")
+        return cell.run(index, (sample, noise))[0]
 
     def _forward_plan(self, sample_weight, noise_weight):
         states = {"sample": {"sample": sample_weight, "output": noise_weight}}
@@ -181,8 +185,8 @@ class DiffusionScheduler(Scheduler):
         """Checks the arguments of a step and returns the timestep as an index of the training timesteps."""
         self._check_step(model_output, sample, timestep)
         index = timestep_index(timestep, sample.shape[0], self.num_train_timesteps)
-        if isinstance(index, int):
-            self._check_prediction_defined(np.array([index]))
+        if self._alphas[-1] == 0:
+            self._check_prediction_defined(np.atleast_1d(index if isinstance(index, int) else index.asnumpy()))
         return index
 
     def _check_prediction_defined(self, timesteps):

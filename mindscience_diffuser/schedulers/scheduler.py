@@ -1,9 +1,11 @@
 """What all schedulers share: checks of a step's arguments, noise, and the way to the compiled kernel."""
 
+import math
 import numbers
 import weakref
 from typing import NamedTuple
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
@@ -11,6 +13,11 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.noise import NoiseSource, draw_noise
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.step import COMPUTE_DTYPES, PlanCell
+
+SWAPPED = (
+    "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
+    "(model_output, timestep, sample) is that of mindscience_diffuser.compat."
+)
 
 
 class SchedulerOutput(NamedTuple):
@@ -38,6 +45,8 @@ class Scheduler(Configurable, nn.Cell):
             )
         self.compute_dtype = compute_dtype
         self.num_inference_steps = None
+        self.scheduled = False
+        self.fixed_shape = True
         self.plan = None
         self.followers = weakref.WeakSet()
         self._eager_cells = {}
@@ -63,7 +72,7 @@ class Scheduler(Configurable, nn.Cell):
 
     def check_scheduled(self):
         """Raises ValueError if `set_timesteps` was not called yet."""
-        if self.num_inference_steps is None:
+        if not self.scheduled:
             raise ValueError("'set_timesteps' must be called first: there is no schedule yet.")
 
     def _plan_changed(self):
@@ -76,13 +85,21 @@ class Scheduler(Configurable, nn.Cell):
     def _check_step(self, model_output, sample, timestep):
         """Checks the arguments of `step` that all schedulers share."""
         self.check_scheduled()
-        if isinstance(timestep, Tensor) and timestep.ndim >= 2 and getattr(sample, "ndim", 0) < 2:
-            raise TypeError(
-                "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
-                "(model_output, timestep, sample) is that of mindscience_diffuser.compat."
-            )
+        if _swapped(model_output, sample, timestep):
+            raise TypeError(SWAPPED)
         self.check_tensor("sample", sample)
         self.check_tensor("model_output", model_output, like=sample)
+
+    def index_in_graph(self, model_output, sample, timestep):
+        """The form of the checks of `step` that the graph compiler reads: what shapes and constants tell."""
+        self.check_scheduled()
+        if sample.ndim < 2 and timestep.ndim >= 2:
+            raise TypeError(SWAPPED)
+        if self.fixed_shape and model_output.shape != sample.shape:
+            raise ValueError(
+                f"'model_output' has shape {model_output.shape}, but must have that of the sample, {sample.shape}."
+            )
+        return timestep_index_in_graph(timestep, self.num_train_timesteps)
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
@@ -103,8 +120,9 @@ class Scheduler(Configurable, nn.Cell):
             self.check_tensor("noise", noise, like=sample)
             return noise
         if isinstance(generator, numbers.Integral):
-            if self._seeded[0] != generator:
-                self._seeded = (generator, NoiseSource(generator, sample.shape[0], stream=1))
+            if self._seeded[0] != (generator, sample.shape[0]):
+                source = NoiseSource(generator, sample.shape[0], stream=1)
+                self._seeded = ((generator, sample.shape[0]), source)
             generator = self._seeded[1]
         return Tensor(draw_noise(sample.shape, generator), self.compute_dtype)
 
@@ -113,34 +131,46 @@ class Scheduler(Configurable, nn.Cell):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
 
 
-def timestep_index(timestep, batch, count):
+def timestep_index(timestep, batch, count, name="timestep"):
     """Returns a training timestep as an index of a table with one row for each.
 
     Args:
         timestep (int, float, numpy.ndarray or Tensor): A number, or one for each sample.
         batch (int): Number of samples.
         count (int): Number of rows.
+        name (str): What an error calls it.
 
     Returns:
-        An int where the value is known to the host and the same for all samples, else an int32 Tensor; the values
-        of a Tensor are never read.
+        An int where the value is known to the host and the same for all samples, else an int32 Tensor. The values of
+        a Tensor are read on CPU, where it costs nothing; on a device that would wait for the device.
     """
-    if isinstance(timestep, Tensor):
-        if timestep.ndim > 2 or timestep.size not in (1, batch):
-            raise ValueError(
-                f"'timestep' must be a number or have one value for each of {batch} samples, "
-                f"but has shape {timestep.shape}."
-            )
-        return timestep if timestep.dtype == mstype.int32 else timestep.astype(mstype.int32)
-    values = np.asarray(timestep)
-    if values.dtype.kind not in "iuf" or np.any(values != np.floor(values)):
-        raise TypeError(f"'timestep' must be an integer, a Tensor or one integer for each sample, but is {timestep!r}.")
-    if values.size not in (1, batch):
+    shape = np.shape(timestep)
+    if len(shape) > 2 or math.prod(shape) not in (1, batch) or (len(shape) == 2 and shape[1] != 1):
         raise ValueError(
-            f"'timestep' must be a number or have one value for each of {batch} samples, but has shape {values.shape}."
+            f"'{name}' must be a number or have one value for each of {batch} samples, but has shape {shape}."
         )
+    if isinstance(timestep, Tensor) and ms.get_context("device_target") != "CPU":
+        return timestep.astype(mstype.int32)
+    values = timestep.asnumpy() if isinstance(timestep, Tensor) else np.asarray(timestep)
+    if values.dtype.kind not in "iuf" or np.any(values != np.floor(values)):
+        raise TypeError(f"'{name}' must be an integer, a Tensor or one integer for each sample, but is {timestep!r}.")
     if values.min() < 0 or values.max() >= count:
-        raise ValueError(f"'timestep' must be in [0, {count - 1}], but is {timestep}.")
+        raise ValueError(f"'{name}' must be in [0, {count - 1}], but is {values.tolist()}.")
     if values.size == 1:
         return int(values.reshape(()))
     return Tensor(values.reshape(-1), mstype.int32)
+
+
+def timestep_index_in_graph(timestep, count):
+    """The form of :func:`timestep_index` that the graph compiler reads: a number is checked and becomes a Tensor."""
+    if isinstance(timestep, (int, float)):
+        if timestep < 0 or timestep >= count or timestep != int(timestep):
+            raise ValueError(f"'timestep' must be an integer in [0, {count - 1}], but is {timestep}.")
+        return Tensor(int(timestep), mstype.int32)
+    return timestep.astype(mstype.int32)
+
+
+def _swapped(model_output, sample, timestep):
+    """Whether `timestep` is what only a sample can be, and `sample` is not."""
+    rank = len(np.shape(timestep))
+    return rank >= 2 and (len(np.shape(sample)) < 2 or np.shape(timestep) == np.shape(model_output) != np.shape(sample))

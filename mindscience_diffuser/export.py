@@ -1,0 +1,224 @@
+"""Graphs as files: export to MINDIR and reload."""
+
+import inspect
+import json
+from pathlib import Path
+
+import mindspore as ms
+from mindspore import Tensor, nn
+from mindspore.train import mind_ir_pb2
+
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.sampling import ModelStep, Sampler
+from mindscience_diffuser.schedulers import Scheduler
+from mindscience_diffuser.step import StepKernel
+
+SUFFIX = ".mindir"
+INFO_KEY = "mindscience_diffuser"
+
+
+def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=None, overwrite=False, portable=True):
+    """Writes a cell as one MINDIR file.
+
+    Args:
+        cell (nn.Cell): A :class:`Sampler` of method ``"loop"`` or ``"unrolled"``, a scheduler (one step), or any cell
+            that calls them, such as a model with its step.
+        path (str or Path): File to write, ending in ``.mindir``; its folder must exist.
+        *example_inputs (Tensor): Inputs of ``cell.construct``, in order; only shapes and dtypes matter.
+        dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input, the
+            second of a Sampler's ``step_noise``. Default: ``True``.
+        input_names (Sequence[str], optional): Names of the inputs when the file is called. Default: those of
+            ``construct``; a Sampler's conditions are ``condition_0``, ``condition_1``, ...
+        overwrite (bool): Whether an existing file may be replaced. Default: ``False``.
+        portable (bool): Whether to write the step without the fused add, whose factor is a host scalar: free on CPU,
+            but on Ascend every step would wait for the device. Default: ``True``.
+
+    Returns:
+        Path, the file.
+
+    Raises:
+        FileExistsError: If the file exists and `overwrite` is not set.
+        FileNotFoundError: If its folder does not exist.
+        TypeError: If `cell` is no Cell or an input no Tensor.
+        ValueError: If the suffix is another, a Sampler has method ``"step"``, or the names do not match the inputs.
+    """
+    path = _checked_target(path, overwrite)
+    if not isinstance(cell, nn.Cell):
+        raise TypeError(f"'cell' must be an nn.Cell, but is {type(cell).__name__}.")
+    if isinstance(cell, Sampler) and cell.method == "step":
+        raise ValueError("'cell' is a Sampler with method='step', which is no single graph: use 'loop' or 'unrolled'.")
+    for i, value in enumerate(example_inputs):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"example input {i} must be a Tensor, but is {type(value).__name__}.")
+    names = _names(cell, len(example_inputs), input_names)
+    inputs = [_dynamic(value, name) for name, value in zip(names, example_inputs)] if dynamic_batch else example_inputs
+    info = {"inputs": list(names), "plan": cell.plan.fingerprint if getattr(cell, "plan", None) is not None else None}
+
+    def write(temporary):
+        with _Settings(cell, dynamic_batch, portable):
+            ms.export(_Exported(cell), *inputs, file_name=str(temporary), file_format="MINDIR")
+        model = mind_ir_pb2.ModelProto()
+        model.ParseFromString(temporary.read_bytes())
+        model.user_info[INFO_KEY] = json.dumps(info)
+        temporary.write_bytes(model.SerializeToString())
+
+    write_atomically(path, write)
+    return path
+
+
+class ExportedGraph:
+    """A reloaded MINDIR file, called with its inputs in order or by name.
+
+    Args:
+        path (Path): The file.
+        info (dict): What :func:`export_mindir` noted in it: names of the inputs and fingerprint of the plan.
+    """
+
+    def __init__(self, path, info):
+        self.path = path
+        self.input_names = tuple(info["inputs"])
+        self.plan = info["plan"]
+        self._graphs = {}
+
+    def __call__(self, *inputs, **named):
+        """Runs the graph.
+
+        Raises:
+            TypeError: If an input is missing, unknown, given twice, or no Tensor.
+        """
+        given = dict(zip(self.input_names, inputs))
+        twice = [name for name in named if name in given]
+        unknown = [name for name in named if name not in self.input_names]
+        missing = [name for name in self.input_names if name not in given and name not in named]
+        if len(inputs) > len(self.input_names) or twice or unknown or missing:
+            raise TypeError(
+                f"The graph takes {', '.join(self.input_names)}; got {len(inputs)} inputs in order and "
+                f"{', '.join(named) or 'none'} by name."
+            )
+        given.update(named)
+        values = [given[name] for name in self.input_names]
+        for name, value in given.items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"'{name}' must be a Tensor, but is {type(value).__name__}.")
+        # A loaded graph with a loop inside can be compiled for one set of shapes only, so each gets its own.
+        key = tuple((value.shape, value.dtype) for value in values)
+        if key not in self._graphs:
+            self._graphs[key] = nn.GraphCell(ms.load(str(self.path)))
+        return self._graphs[key](*(value.contiguous() for value in values))
+
+
+def load_mindir(path, plan=None):
+    """Reloads a file that :func:`export_mindir` wrote.
+
+    Args:
+        path (str or Path): The file.
+        plan (StepPlan, optional): The plan that the caller relies on, such as ``sampler.plan``.
+
+    Returns:
+        :class:`ExportedGraph`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no MINDIR file of this package, or holds another plan than `plan`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file '{path}'.")
+    info = read_info(path)
+    if plan is not None and info["plan"] != plan.fingerprint:
+        raise ValueError(
+            f"'{path}' was exported with another plan (fingerprint {info['plan']}) than the one asked for "
+            f"({plan.fingerprint}, {len(plan)} steps): export again after set_timesteps."
+        )
+    return ExportedGraph(path, info)
+
+
+def read_graph(path):
+    """Returns the protobuf of a MINDIR file.
+
+    Raises:
+        ValueError: If the file is none.
+    """
+    model = mind_ir_pb2.ModelProto()
+    try:
+        model.ParseFromString(Path(path).read_bytes())
+    except Exception as error:  # protobuf's own error class moved between its versions
+        raise ValueError(f"'{path}' is not a MINDIR file: {error}.") from error
+    return model
+
+
+def read_info(path):
+    """Returns what :func:`export_mindir` noted in a file."""
+    text = read_graph(path).user_info.get(INFO_KEY)
+    if not text:
+        raise ValueError(f"'{path}' was not written by mindscience_diffuser.export_mindir.")
+    return json.loads(text)
+
+
+class _Exported(nn.Cell):
+    """A new cell around the exported one, because a cell that was compiled before keeps its old settings."""
+
+    def __init__(self, cell):
+        super().__init__(auto_prefix=False)
+        self.cell = cell
+
+    def construct(self, *inputs):
+        return self.cell(*inputs)
+
+
+class _Settings:
+    """Sets, while a graph is exported, what its cells otherwise take from the present device and fixed shapes."""
+
+    def __init__(self, cell, dynamic_batch, portable):
+        cells = [part for _, part in cell.cells_and_names()]
+        self.kernels = [part for part in cells if isinstance(part, StepKernel)]
+        self.checking = [part for part in cells if isinstance(part, (ModelStep, Scheduler))]
+        self.fused = [kernel.fused and not portable for kernel in self.kernels]
+        self.fixed_shape = not dynamic_batch
+
+    def __enter__(self):
+        self.before = [kernel.fused for kernel in self.kernels]
+        self._set(self.fused, self.fixed_shape)
+
+    def __exit__(self, *exception):
+        self._set(self.before, True)
+
+    def _set(self, fused, fixed_shape):
+        for kernel, value in zip(self.kernels, fused):
+            kernel.fused = value
+        for part in self.checking:
+            part.fixed_shape = fixed_shape
+
+
+def _checked_target(path, overwrite):
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise ValueError(f"'path' must end in '{SUFFIX}', but is '{path}'.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder '{path.parent}' does not exist; make it first.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"'{path}' exists; choose another path, or pass overwrite=True to replace it.")
+    return path
+
+
+def _names(cell, count, given):
+    """Returns one name for each input."""
+    if given is not None:
+        names = tuple(given)
+    elif isinstance(cell, Sampler):
+        own = cell.input_names
+        names = (*own, *(f"condition_{i}" for i in range(count - len(own))))
+    else:
+        names = tuple(inspect.signature(cell.construct).parameters)[:count]
+    if len(names) != count or len(set(names)) != count:
+        raise ValueError(f"There are {count} example inputs, but their names are {', '.join(names) or 'none'}.")
+    return names
+
+
+def _dynamic(value, name):
+    """Returns a placeholder whose batch axis is open; scalars stay."""
+    if value.ndim == 0:
+        return value
+    axis = 1 if name == "step_noise" else 0
+    shape = [None if i == axis else size for i, size in enumerate(value.shape)]
+    return Tensor(shape=shape, dtype=value.dtype)

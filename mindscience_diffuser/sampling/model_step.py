@@ -1,0 +1,81 @@
+"""One model call and one step of a plan, in one graph."""
+
+from mindspore import mint, nn
+
+from mindscience_diffuser.step import step_kernel
+
+MISFIT = "The model's output does not fit: "
+"""How the message of an error about the model's output begins, which is found while a graph is compiled."""
+
+
+class ModelStep(nn.Cell):
+    """One model call and one step of the plan, in one graph.
+
+    Args:
+        model (nn.Cell): Called as ``model(x, timestep, *conditions)``.
+        layout (Layout): Structure of the plan.
+        compute_dtype (mindspore.dtype): Dtype of the arithmetic.
+        inpaint (bool): Whether a region is replaced by known values after each step; the row then ends with alpha
+            and sigma of the next level.
+
+    Inputs:
+        - **row** (Tensor) - weights of the step, ``(columns,)``.
+        - **timestep** (Tensor) - what the model is told, 0-D.
+        - **states** (tuple of Tensors) - the sample, then the remembered tensors.
+        - **inputs** (tuple of Tensors) - fresh noise for a stochastic plan; then mask, known values and their noise
+          where `inpaint`; then the conditions of the model.
+
+    Outputs:
+        Tuple of Tensors: the next states, then the predicted clean sample where the layout returns it.
+    """
+
+    def __init__(self, model, layout, compute_dtype, inpaint=False):
+        super().__init__()
+        self.model = model
+        self.kernel = step_kernel(layout, compute_dtype)
+        self.states = layout.inputs.index("output")
+        self.stochastic = "noise" in layout.inputs
+        self.learned = "variance" in layout.inputs
+        self.inpaint = inpaint
+        self.fixed_shape = True
+
+    def construct(self, row, timestep, states, inputs):
+        """Returns the next states."""
+        sample = states[0]
+        known = 1 if self.stochastic else 0
+        conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
+        batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
+        output = self.model(sample, batched, *conditions)
+        prediction = output[0] if self.learned else output
+        self.check(prediction, sample)
+        # Item by item: a tuple that a loop carries cannot be joined with another one.
+        values = ()
+        for i in range(self.states):
+            values += (states[i],)
+        values += (prediction,)
+        if self.stochastic:
+            values += (inputs[0],)
+        if self.learned:
+            values += (output[1],)
+        results = self.kernel.apply(row, values)
+        if not self.inpaint:
+            return results
+        mask, original, noise = inputs[known], inputs[known + 1], inputs[known + 2]
+        level = original * row[-2].astype(original.dtype) + noise * row[-1].astype(noise.dtype)
+        blended = (level + mask * (results[0] - level),)
+        for i in range(1, len(results)):
+            blended += (results[i],)
+        return blended
+
+    def check(self, prediction, sample):
+        """Raises an error, while the graph is compiled, if the model's output is not like the sample."""
+        if prediction.dtype != sample.dtype:
+            raise TypeError(
+                f"{MISFIT}its dtype is {prediction.dtype}, that of the sample {sample.dtype}. Build the model and the "
+                "scheduler with the same compute_dtype."
+            )
+        if self.fixed_shape and prediction.shape != sample.shape:
+            raise ValueError(
+                f"{MISFIT}its shape is {prediction.shape}, that of the sample {sample.shape}. The model must return "
+                "its prediction in the shape of its input."
+            )

@@ -1,0 +1,124 @@
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from mindscience_diffuser import ClassifierFreeGuidance, DDIMScheduler, DDPMScheduler, Sampler
+from mindscience_diffuser.export import export_mindir, load_mindir, read_graph
+
+
+class Denoiser(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Dense(3, 5)
+
+    def construct(self, x, timestep, condition):
+        time = timestep.astype(x.dtype).reshape((-1, 1, 1)) / 1000
+        return 0.3 * x + 0.1 * time + self.shift(condition).astype(x.dtype)[:, None, :]
+
+
+def tensor(rng, *shape):
+    return Tensor(rng.standard_normal(shape).astype(np.float32))
+
+
+def sampler(scheduler_class, dtype=ms.float32, guided=False, method="loop", **options):
+    scheduler = scheduler_class(compute_dtype=dtype)
+    scheduler.set_timesteps(6)
+    model = Denoiser()
+    if guided:
+        model = ClassifierFreeGuidance(model, 2.0, ms.ops.zeros((1, 3)))
+    return Sampler(model, scheduler, method, **options)
+
+
+CASES = {
+    "ddim": (DDIMScheduler, {}),
+    "ddim_eta": (DDIMScheduler, {"eta": 0.7}),
+    "ddpm": (DDPMScheduler, {}),
+    "ddim_guided": (DDIMScheduler, {"guided": True}),
+    "ddpm_guided_unrolled": (DDPMScheduler, {"guided": True, "method": "unrolled"}),
+    "ddim_half": (DDIMScheduler, {"dtype": ms.float16}),
+    "ddpm_half_guided": (DDPMScheduler, {"dtype": ms.float16, "guided": True}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reloaded_sampler_equals_the_one_in_process_at_any_batch(name, tmp_path):
+    rng = np.random.default_rng(0)
+    scheduler_class, options = CASES[name]
+    original = sampler(scheduler_class, **options)
+    drawn = (tensor(rng, 6, 2, 4, 5),) if original.stochastic else ()
+    path = export_mindir(original, tmp_path / "sampler.mindir", tensor(rng, 2, 4, 5), *drawn, tensor(rng, 2, 3))
+    reloaded = load_mindir(path, plan=original.plan)
+    for batch in (1, 7):
+        noise, condition = tensor(rng, batch, 4, 5), tensor(rng, batch, 3)
+        fresh = {"step_noise": tensor(rng, 6, batch, 4, 5)} if original.stochastic else {}
+        expected = original(noise, condition, **fresh).asnumpy().astype(np.float64)
+        result = reloaded(noise=noise, condition_0=condition, **fresh).asnumpy()
+        assert np.abs(result - expected).max() <= 1e-6 * max(1, np.abs(expected).max())
+    assert [file.name for file in tmp_path.iterdir()] == ["sampler.mindir"]
+
+
+@pytest.mark.parametrize("scheduler_class", [DDIMScheduler, DDPMScheduler])
+def test_reloaded_scheduler_step_equals_step(scheduler_class, tmp_path):
+    rng = np.random.default_rng(1)
+    scheduler = scheduler_class()
+    scheduler.set_timesteps(10)
+    timesteps = Tensor([900, 100], ms.int32)
+    noise = {"noise": tensor(rng, 2, 3, 4)} if scheduler_class is DDPMScheduler else {}
+    output, sample = tensor(rng, 2, 3, 4), tensor(rng, 2, 3, 4)
+    path = export_mindir(scheduler, tmp_path / "step.mindir", output, sample, timesteps, *noise.values())
+    result = load_mindir(path)(output, sample, timestep=timesteps, **noise)
+    np.testing.assert_allclose(
+        result.asnumpy(), scheduler.step(output, sample, timesteps, **noise).asnumpy(), atol=1e-6
+    )
+
+
+def test_bad_targets_are_refused_before_anything_is_compiled(tmp_path):
+    original = sampler(DDIMScheduler)
+    inputs = (ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        export_mindir(original, tmp_path / "missing" / "a.mindir", *inputs)
+    with pytest.raises(ValueError, match="must end in"):
+        export_mindir(original, tmp_path / "a.onnx", *inputs)
+    (tmp_path / "a.mindir").write_text("precious")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        export_mindir(original, tmp_path / "a.mindir", *inputs)
+    assert (tmp_path / "a.mindir").read_text() == "precious"
+    with pytest.raises(ValueError, match="no single graph"):
+        export_mindir(sampler(DDIMScheduler, method="step"), tmp_path / "b.mindir", *inputs)
+    with pytest.raises(TypeError, match="example input 1"):
+        export_mindir(original, tmp_path / "b.mindir", inputs[0], 3)
+
+
+def test_a_file_with_another_plan_is_refused(tmp_path):
+    original = sampler(DDIMScheduler)
+    path = export_mindir(original, tmp_path / "a.mindir", ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
+    original.scheduler.set_timesteps(7)
+    with pytest.raises(ValueError, match="another plan"):
+        load_mindir(path, plan=original.plan)
+    reloaded = load_mindir(path)
+    with pytest.raises(TypeError, match="noise, condition_0"):
+        reloaded(noise=ms.ops.zeros((2, 4, 5)))
+
+
+def test_files_that_are_not_ours_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_mindir(tmp_path / "none.mindir")
+    (tmp_path / "text.mindir").write_text("no protobuf at all")
+    with pytest.raises(ValueError, match="not a MINDIR file|not written by"):
+        load_mindir(tmp_path / "text.mindir")
+
+
+def test_portable_export_has_no_host_scalars(tmp_path):
+    """TensorToScalar would make an NPU wait for the host at every step."""
+    original = sampler(DDIMScheduler, method="unrolled")
+    inputs = (ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
+
+    def primitives(path):
+        model = read_graph(path)
+        return {node.op_type.split("::")[-1].split(":")[0] for g in (model.graph, *model.functions) for node in g.node}
+
+    portable = primitives(export_mindir(original, tmp_path / "portable.mindir", *inputs))
+    assert "TensorToScalar" not in portable
+    fused = primitives(export_mindir(original, tmp_path / "fused.mindir", *inputs, portable=False))
+    assert "TensorToScalar" in fused
