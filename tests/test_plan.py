@@ -1,0 +1,143 @@
+"""StepPlan: folding, choosing steps and packing keep the numbers of the weighted sums; pure NumPy."""
+
+import numpy as np
+import pytest
+
+from mindscience_diffuser.plan import Limit, StepPlan, weighted
+
+STEPS = 6
+RANDOM = np.random.default_rng(0)
+
+
+def column():
+    return RANDOM.standard_normal(STEPS)
+
+
+def evaluate(weights, values, step):
+    """The weighted sum of a step in float64."""
+    return sum((w[step] if isinstance(w, np.ndarray) else w) * values[name] for name, w in weights.items())
+
+
+def unfold(layout, row, values):
+    """What a kernel computes from a packed row: x0 (or None) and the sums, without limit."""
+    tensors = [values[name] for name in layout.inputs]
+
+    def total(form):
+        result = sum((1.0 if c < 0 else row[c]) * tensors[v] for v, c in form.terms)
+        return result if form.gain < 0 else result * row[form.gain]
+
+    x0 = None
+    if layout.x0 is not None:
+        x0 = total(layout.x0)
+        tensors.append(x0)
+    return x0, [total(form) for form in layout.sums]
+
+
+@pytest.fixture
+def plan():
+    """Two states, a further result and noise; x0 takes part everywhere."""
+    return StepPlan(
+        timesteps=np.arange(STEPS)[::-1],
+        x0={"sample": column(), "output": column(), "previous": 0.5},
+        states={
+            "sample": {"sample": column(), "x0": column(), "noise": column()},
+            "previous": {"x0": 1.0},
+        },
+        results={"epsilon": {"output": 1.0, "x0": column()}},
+    )
+
+
+@pytest.fixture
+def values():
+    return {name: RANDOM.standard_normal() for name in ("sample", "previous", "output", "noise")}
+
+
+def expected_sums(plan, values, step):
+    x0 = evaluate(plan.x0, values, step)
+    return x0, [evaluate(weights, {**values, "x0": x0}, step) for weights in plan.sums.values()]
+
+
+@pytest.mark.parametrize("half, amplifies", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("returns_x0", [False, True])
+def test_packing_keeps_the_numbers(plan, values, returns_x0, half, amplifies):
+    plan = StepPlan(plan.timesteps, plan.x0, plan.states, plan.results, amplifies=amplifies)
+    layout, rows = plan.pack(returns_x0=returns_x0, half=half)
+    assert rows.dtype == np.float32 and len(rows) == STEPS
+    for step in range(STEPS):
+        x0, sums = expected_sums(plan, values, step)
+        packed_x0, packed = unfold(layout, rows[step].astype(np.float64), values)
+        np.testing.assert_allclose(packed, sums, rtol=1e-5, atol=1e-6)
+        assert (packed_x0 is not None) == returns_x0
+        if returns_x0:
+            np.testing.assert_allclose(packed_x0, x0, rtol=1e-5, atol=1e-6)
+
+
+def test_folding_removes_x0_where_nothing_limits_it(plan, values):
+    folded = plan.folded()
+    for step in range(STEPS):
+        assert not any("x0" in weights for weights in folded.sums.values())
+        np.testing.assert_allclose(
+            [evaluate(weights, values, step) for weights in folded.sums.values()],
+            expected_sums(plan, values, step)[1],
+            rtol=1e-12,
+        )
+
+
+def test_a_limited_x0_is_not_folded_away(plan):
+    limited = StepPlan(plan.timesteps, plan.x0, plan.states, limit=Limit("clip", 1.0))
+    assert limited.folded() is limited
+    assert limited.pack()[0].x0 is not None
+
+
+def test_packing_rounds_each_weight_once_from_float64():
+    third = np.full(STEPS, 1 / 3)
+    plan = StepPlan(np.arange(STEPS), {"sample": third, "output": third}, {"sample": {"x0": third, "sample": third}})
+    layout, rows = plan.pack()
+    exact = {"sample": 1 / 9 + 1 / 3, "output": 1 / 9}
+    for value, place in layout.sums[0].terms:
+        assert rows[0, place] == np.float32(exact[layout.inputs[value]])
+
+
+def test_structure_does_not_depend_on_the_number_of_steps(plan):
+    layouts = {plan.take(steps).pack()[0] for steps in ([0], [5, 3, 0], [4, 4, 4, 1])}
+    assert layouts == {plan.pack()[0]}
+
+
+def test_taking_steps_keeps_their_rows_in_the_asked_order(plan):
+    steps = [4, 1, 1]
+    taken = plan.take(steps)
+    assert len(taken) == 3
+    np.testing.assert_array_equal(taken.timesteps, plan.timesteps[steps])
+    np.testing.assert_array_equal(taken.pack()[1], plan.pack()[1][steps])
+
+
+def test_learned_deviation_is_taken_along_with_the_steps():
+    intercept, slope = column(), column()
+    plan = StepPlan(
+        np.arange(STEPS), {"output": 1.0}, {"sample": {"x0": column(), "noise": 1.0}}, learned_std=(intercept, slope)
+    )
+    assert plan.inputs == ("sample", "output", "noise", "variance")
+    layout, rows = plan.take([3, 2]).pack()
+    np.testing.assert_array_equal(rows[:, layout.log_std[0]], intercept[[3, 2]].astype(np.float32))
+    np.testing.assert_array_equal(rows[:, layout.log_std[1]], slope[[3, 2]].astype(np.float32))
+
+
+def test_half_precision_packing_keeps_large_factors_out_of_the_sum():
+    huge = np.array([1.0, 2e4, 6e4])
+    plan = StepPlan(np.arange(3), {}, {"sample": {"sample": huge, "output": -huge}}, amplifies=True)
+    layout, rows = plan.pack(half=True)
+    form = layout.sums[0]
+    assert form.gain >= 0
+    assert np.all(np.abs(rows[:, [place for _, place in form.terms]]) <= 1)
+    np.testing.assert_allclose(rows[:, form.gain], huge)
+
+
+def test_inputs_name_noise_only_where_it_takes_part(plan):
+    assert plan.stochastic and plan.inputs == ("sample", "previous", "output", "noise")
+    quiet = StepPlan(np.arange(STEPS), {"output": 1.0}, {"sample": {"x0": 1.0}})
+    assert not quiet.stochastic and quiet.inputs == ("sample", "output")
+
+
+def test_weighted_adds_terms_of_the_same_name():
+    total = weighted((2.0, {"sample": 1.0, "output": 3.0}), (-1.0, {"output": 4.0}))
+    assert total == {"sample": 2.0, "output": 2.0}
