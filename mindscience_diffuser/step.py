@@ -90,12 +90,16 @@ class StepKernel(nn.Cell):
         kind, maximum, ratio = self.limit
         if kind == "clip":
             return ops.clamp(x0, -maximum, maximum)
-        flat = x0.reshape((x0.shape[0], -1)).abs()
-        position = ratio * (flat.shape[1] - 1)
+        # The size of a sample from the axes after the batch, which are known even where the batch is not.
+        size = 1
+        for length in x0.shape[1:]:
+            size = size * length
+        flat = x0.reshape((-1, size)).abs()
+        position = ratio * (size - 1)
         lower = int(position)
         fraction = position - lower
         # Only the largest values are needed: the order statistics around the quantile.
-        top = ops.topk(flat, flat.shape[1] - lower, dim=1)[0]
+        top = ops.topk(flat, size - lower, dim=1)[0]
         scale = top[:, -1:]
         if fraction > 0:
             scale = scale * (1 - fraction) + top[:, -2:-1] * fraction

@@ -1,0 +1,248 @@
+"""Whole trajectories of 50 steps: ours in one graph, and the same loop in diffusers on PyTorch CPU.
+
+    python scripts/bench/trajectory.py [--parts ratios pass model memory compile] [--repeats 15]
+
+- ratios: the toy model ``out = 0.5 * x``; time of our trajectory (unrolled, loop, one call a step) over diffusers'.
+- pass: one DDIM step in the graph over one bare fused a*x + b*e pass in a graph of as many.
+- model: with the shipped digits model, the share of a trajectory that is not the model.
+- memory: peak memory of a process that runs 50 steps in a graph, less that of one that runs 1, in samples.
+- compile: seconds of the first call of an in-graph loop with the digits model, 200 steps over 20.
+
+All that is compared takes turns in one process, medians over the rounds; memory is measured in processes of their own.
+"""
+
+import argparse
+import functools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from step import CASES, SIZES, STEPS, LinearPasses, arrays, given
+
+import mindscience_diffuser
+from mindscience_diffuser import Sampler
+
+METHODS = ("unrolled", "loop", "step")
+MEMORY_SHAPE = (4, 16, 256, 256)
+RATIO_CASES = ("DDIM", "DDIM clip", "DDIM eta=1", "DDPM", "DDPM clip")
+
+
+class HalfModel(nn.Cell):
+    """The toy model: half its input."""
+
+    def construct(self, x, timestep):
+        """Returns 0.5 * x."""
+        del timestep
+        return 0.5 * x
+
+
+def timed(run):
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def medians(runs, repeats):
+    """Returns the median seconds of each function; they take turns, after two rounds to warm up."""
+    times = {name: [] for name in runs}
+    for k in range(repeats + 2):
+        for name, run in runs.items():
+            seconds = timed(run)
+            if k >= 2:
+                times[name].append(seconds)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def our_scheduler(case, steps=STEPS):
+    scheduler = getattr(mindscience_diffuser, case.scheduler)(beta_schedule="linear", **case.options)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def our_trajectory(case, shape, method):
+    """Returns a function that runs our trajectory."""
+    sampler = Sampler(HalfModel(), our_scheduler(case), method, **case.step)
+    start, _, noise = map(ms.Tensor, arrays(shape))
+    # Beyond the timing of steps: noise is given to both sides, and drawn before the clock starts.
+    options = {"step_noise": ms.ops.stack([noise] * STEPS)} if sampler.stochastic else {}
+    return lambda: sampler(start, **options).asnumpy()
+
+
+def their_trajectory(case, shape):
+    """Returns a function that runs diffusers' trajectory."""
+    import diffusers
+    import torch
+
+    scheduler = getattr(diffusers, case.scheduler)(beta_schedule="linear", **case.options)
+    scheduler.set_timesteps(STEPS)
+    start, _, noise = map(torch.from_numpy, arrays(shape))
+
+    @torch.no_grad()
+    def run():
+        with given(noise if case.noise != "none" else None, scheduler):
+            x = start
+            for t in scheduler.timesteps:
+                x = scheduler.step(0.5 * x, t, x, **case.step, return_dict=False)[0]
+            return x.numpy()
+
+    return run
+
+
+def ratios(repeats):
+    for size, shape in SIZES.items():
+        collected = {method: [] for method in METHODS}
+        print(f"\n{size} {shape}: us a step, and ratio to diffusers")
+        for name in RATIO_CASES:
+            case = CASES[name]
+            runs = {method: our_trajectory(case, shape, method) for method in METHODS}
+            runs["diffusers"] = their_trajectory(case, shape)
+            found = medians(runs, repeats)
+            cells = [f"diffusers {found['diffusers'] / STEPS * 1e6:7.0f}"]
+            for method in METHODS:
+                ratio = found[method] / found["diffusers"]
+                collected[method].append(ratio)
+                cells.append(f"{method} {found[method] / STEPS * 1e6:7.0f} ({ratio:.3f})")
+            print(f"  {name:12}", "   ".join(cells), flush=True)
+        means = {method: statistics.geometric_mean(values) for method, values in collected.items()}
+        print("  geometric mean", "   ".join(f"{method} {value:.3f}" for method, value in means.items()))
+
+
+def bare_pass(repeats):
+    print("\none DDIM step in the graph over one bare fused a*x + b*e pass")
+    for size, shape in SIZES.items():
+        start, output, _ = map(ms.Tensor, arrays(shape))
+        table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (STEPS, 1)))
+        bare = functools.partial(LinearPasses(STEPS), start, output, table)
+        runs = {
+            "ours": our_trajectory(CASES["DDIM"], shape, "unrolled"),
+            "pass": lambda bare=bare: bare().asnumpy(),
+        }
+        found = medians(runs, repeats)
+        print(
+            f"  {size:6} ours (with the toy model) {found['ours'] / STEPS * 1e6:6.0f} us, "
+            f"pass {found['pass'] / STEPS * 1e6:6.0f} us, ratio {found['ours'] / found['pass']:.2f}"
+        )
+
+
+class ModelAlone(nn.Cell):
+    """The calls of the model that a trajectory makes, in the same kind of loop."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    @ms.jit
+    def construct(self, x, timesteps, count, condition):
+        """Feeds the model its own output `count` times."""
+        i = ms.Tensor(0, ms.int32)
+        while i < count:
+            x = self.model(x, timesteps[i] + ms.mint.zeros((x.shape[0],), dtype=ms.int32), condition)
+            i = i + 1
+        return x
+
+
+def digits_model():
+    """Returns the shipped model with its weights."""
+    from mindscience_diffuser.runs.build import build_data, build_model
+    from mindscience_diffuser.runs.config import load_config
+    from mindscience_diffuser.runs.weights import SHIPPED, load_weights
+
+    config = load_config(SHIPPED / "digits_ddim.yaml")
+    data = build_data(config)
+    model = build_model(config, data)
+    load_weights(model, SHIPPED / "digits_ddim.safetensors")
+    model.set_train(False)
+    return model, (data.length, data.channels)
+
+
+def model_share(repeats):
+    model, shape = digits_model()
+    generator = np.random.default_rng(0)
+    print("\nshare of a 50-step trajectory of the digits model that is not the model")
+    scheduler = our_scheduler(CASES["DDIM clip"])
+    sampler = Sampler(model, scheduler, "loop")
+    alone = ModelAlone(model)
+    timesteps = ms.Tensor(scheduler.timesteps, ms.int32)
+    count = ms.Tensor(STEPS, ms.int32)
+    for batch in (16, 128):
+        x = ms.Tensor(generator.standard_normal((batch, *shape), dtype=np.float32))
+        condition = ms.Tensor(np.eye(10, dtype=np.float32)[np.arange(batch) % 10])
+        found = medians(
+            {
+                "trajectory": lambda x=x, c=condition: sampler(x, c).asnumpy(),
+                "model": lambda x=x, c=condition: alone(x, timesteps, count, c).asnumpy(),
+            },
+            repeats,
+        )
+        share = 1 - found["model"] / found["trajectory"]
+        print(f"  batch {batch:4}: trajectory {found['trajectory'] * 1e3:.1f} ms, not the model {share:.1%}")
+
+
+def memory_of(steps):
+    """Prints the peak memory in bytes of this process after a trajectory of so many steps."""
+    scheduler = our_scheduler(CASES["DDIM"], STEPS)
+    sampler = Sampler(HalfModel(), scheduler, "loop")
+    sampler.select_steps(stop=steps)
+    x = ms.Tensor(np.random.default_rng(0).standard_normal(MEMORY_SHAPE, dtype=np.float32))
+    for _ in range(2):
+        sampler(x).asnumpy()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def memory():
+    peaks = {}
+    for steps in (1, STEPS):
+        command = [sys.executable, __file__, "--memory-of", str(steps)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        peaks[steps] = int(output.split()[-1])
+    sample = np.prod(MEMORY_SHAPE) * 4
+    growth = (peaks[STEPS] - peaks[1]) / sample
+    print(f"\npeak memory of {STEPS} steps in a graph over that of 1: {growth:.2f} samples of {sample / 2**20:.0f} MiB")
+
+
+def compile_time():
+    print("\nfirst call of an in-graph loop with the digits model")
+    model, shape = digits_model()
+    seconds = {}
+    # The very first compilation in a process pays for more than itself.
+    for steps in (50, 20, 200):
+        sampler = Sampler(model, our_scheduler(CASES["DDIM"], steps), "loop")
+        x = ms.ops.zeros((steps, *shape))
+        condition = ms.ops.zeros((steps, 10))
+        begin = time.perf_counter()
+        sampler(x, condition).asnumpy()
+        first = time.perf_counter() - begin
+        seconds[steps] = first - timed(lambda s=sampler, x=x, c=condition: s(x, c).asnumpy())
+    print(f"  20 steps {seconds[20]:.2f} s, 200 steps {seconds[200]:.2f} s, ratio {seconds[200] / seconds[20]:.2f}")
+
+
+def main():
+    parts = {
+        "ratios": ratios,
+        "pass": bare_pass,
+        "model": model_share,
+        "memory": lambda _: memory(),
+        "compile": lambda _: compile_time(),
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", default=list(parts), choices=list(parts))
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory_of:
+        memory_of(arguments.memory_of)
+        return
+    print("#", json.dumps({"mindspore": ms.__version__, "load": round(os.getloadavg()[0], 1)}))
+    for name in arguments.parts:
+        parts[name](arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
