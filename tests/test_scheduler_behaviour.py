@@ -1,0 +1,528 @@
+"""DDIM and DDPM wherever they are called: eagerly in both modes, inside a user's Cell, inside a jit function."""
+
+import functools
+
+import mindspore as ms
+import numpy as np
+import pytest
+import reference
+from mindspore import Tensor, nn
+from mindspore import dtype as mstype
+
+from mindscience_diffuser import DDIMScheduler, DDPMScheduler, DiffusionScheduler, NoiseSource, SchedulerOutput
+
+TRAIN = 100
+SHAPES = {2: (2, 12), 3: (2, 4, 3), 4: (2, 3, 2, 2), 5: (2, 3, 1, 2, 2)}
+CONFIG = {
+    "num_train_timesteps": TRAIN,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "epsilon",
+    "clip_sample": True,
+    "clip_sample_range": 1.0,
+    "thresholding": False,
+    "rescale_betas_zero_snr": False,
+    "use_clipped_model_output": False,
+    "eta": 0.0,
+    "variance_type": "fixed_small_log",
+}
+THRESHOLD = {"thresholding": True, "sample_max_value": 2.0, "dynamic_thresholding_ratio": 0.8}
+
+
+@pytest.fixture
+def graph_mode():
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=mode)
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Counts compilations: MindSpore calls this hook once for each graph that it is about to compile."""
+    import mindspore.graph.api as api
+
+    counted = []
+    hook = api._check_recompile
+
+    def counting(*arguments):
+        counted.append(arguments)
+        return hook(*arguments)
+
+    monkeypatch.setattr(api, "_check_recompile", counting)
+    return counted
+
+
+@functools.cache
+def arrays(shape, count=4, seed=0):
+    """Model output, sample, fresh noise, variance output."""
+    return tuple(np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32))
+
+
+def tensors(shape):
+    return tuple(Tensor(array) for array in arrays(shape))
+
+
+def make(kind, steps=10, **arguments):
+    scheduler = kind(TRAIN, **arguments)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def exact_ddim(shape, timesteps, steps=10, **options):
+    """The float64 step from `timesteps`, one for each sample."""
+    output, sample, noise, _ = (array.astype(np.float64) for array in arrays(shape))
+    config = {**CONFIG, **options}
+    alpha_bar = reference.make_alphas_cumprod(config)
+    rows = []
+    for k, t in enumerate(timesteps):
+        previous = t - TRAIN // steps
+        after = alpha_bar[previous] if previous >= 0 else 1.0
+        one = slice(k, k + 1)
+        rows.append(reference.ddim_step(output[one], sample[one], alpha_bar[t], after, noise[one], config))
+    return np.concatenate(rows)
+
+
+def exact_ddpm(shape, timesteps, steps=10, **options):
+    output, sample, noise, variance = (array.astype(np.float64) for array in arrays(shape))
+    config = {**CONFIG, **options}
+    alpha_bar = reference.make_alphas_cumprod(config)
+    rows = []
+    for k, t in enumerate(timesteps):
+        previous = t - TRAIN // steps
+        after = alpha_bar[previous] if previous >= 0 else 1.0
+        one = slice(k, k + 1)
+        fresh = noise[one] if t > 0 else None
+        rows.append(
+            reference.ddpm_step(output[one], sample[one], alpha_bar[t], after, fresh, config, np.tanh(variance[one]))
+        )
+    return np.concatenate(rows)
+
+
+def near(value, expected, tolerance=3e-6):
+    value = value.asnumpy()
+    assert value.shape == expected.shape
+    np.testing.assert_allclose(value, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+# --- one step, everywhere --------------------------------------------------------------------------------------------
+
+
+class EverySampler(nn.Cell):
+    """What a user's Cell may hold: several schedulers, called with all their options."""
+
+    def __init__(self):
+        super().__init__()
+        self.ddim = make(DDIMScheduler)
+        self.threshold = make(DDIMScheduler, **THRESHOLD)
+        self.ddpm = make(DDPMScheduler)
+        self.learned = make(DDPMScheduler, variance_type="learned_range")
+
+    def construct(self, output, sample, noise, variance, timestep):
+        return (
+            self.ddim.step(output, sample, timestep),
+            self.ddim.step(output, sample, timestep, eta=0.5, noise=noise),
+            self.ddim.step(output, sample, timestep, 0.5, True, noise),
+            self.threshold.step(output, sample, timestep, return_dict=True),
+            self.ddpm.step(output, sample, timestep, noise=noise),
+            self.learned.step(output, sample, timestep, variance, noise),
+            self.ddpm.add_noise(sample, noise, timestep),
+        )
+
+
+@functools.cache
+def every_sampler():
+    return EverySampler()
+
+
+@functools.cache
+def expected_of_every_sampler(shape, timesteps):
+    _, sample, noise, _ = (array.astype(np.float64) for array in arrays(shape))
+    alpha_bar = reference.make_alphas_cumprod(CONFIG)[list(timesteps)].reshape(-1, *[1] * (len(shape) - 1))
+    return (
+        exact_ddim(shape, timesteps),
+        exact_ddim(shape, timesteps, eta=0.5),
+        exact_ddim(shape, timesteps, eta=0.5, use_clipped_model_output=True),
+        exact_ddim(shape, timesteps, **THRESHOLD),
+        exact_ddpm(shape, timesteps),
+        exact_ddpm(shape, timesteps, variance_type="learned_range"),
+        np.sqrt(alpha_bar) * sample + np.sqrt(1 - alpha_bar) * noise,
+    )
+
+
+def check_every_sampler(shape, timestep, timesteps):
+    output, sample, noise, variance = tensors(shape)
+    results = every_sampler()(output, sample, noise, Tensor(np.tanh(variance.asnumpy())), timestep)
+    assert isinstance(results[3], SchedulerOutput)
+    for k, (result, expected) in enumerate(zip(results, expected_of_every_sampler(shape, timesteps))):
+        near(result.prev_sample if k == 3 else result, expected)
+
+
+TIMESTEPS = {
+    "number": (60, (60, 60)),
+    "numpy": (np.int64(60), (60, 60)),
+    "0-D": (Tensor(60, mstype.int32), (60, 60)),
+    "one-element": (Tensor([60], mstype.int32), (60, 60)),
+    "(B,)": (Tensor([60, 0], mstype.int32), (60, 0)),
+    "(B,)-int64": (Tensor([0, 90], mstype.int64), (0, 90)),
+    "(B,1)": (Tensor([[60], [20]], mstype.int32), (60, 20)),
+    "list": ([60, 20], (60, 20)),
+}
+
+
+@pytest.mark.parametrize("form", TIMESTEPS)
+def test_eager_steps_take_every_form_of_timestep(form):
+    check_every_sampler(SHAPES[3], *TIMESTEPS[form])
+
+
+@pytest.mark.parametrize("form", ["number", "0-D", "(B,)"])
+def test_steps_inside_a_compiled_cell_are_those_of_eager_ones(graph_mode, form):
+    check_every_sampler(SHAPES[3], *TIMESTEPS[form])
+
+
+@pytest.mark.parametrize("rank", [2, 4, 5])
+def test_samples_of_any_rank_with_a_timestep_each(rank):
+    check_every_sampler(SHAPES[rank], *TIMESTEPS["(B,)"])
+
+
+@pytest.mark.parametrize("rank", [2, 4, 5])
+def test_samples_of_any_rank_inside_a_compiled_cell(graph_mode, rank):
+    check_every_sampler(SHAPES[rank], *TIMESTEPS["(B,)"])
+
+
+def test_steps_inside_a_jit_function_are_those_of_eager_ones():
+    ddim, ddpm = make(DDIMScheduler), make(DDPMScheduler, variance_type="learned_range")
+
+    @ms.jit
+    def ddim_steps(output, sample, noise, timestep):
+        plain = ddim.step(output, sample, timestep)
+        clipped = ddim.step(output, sample, timestep, eta=0.5, use_clipped_model_output=True, noise=noise)
+        return plain, clipped, ddim.step(output, sample, timestep, return_dict=True).pred_original_sample
+
+    @ms.jit
+    def ddpm_step(output, sample, noise, variance, timestep):
+        return ddpm.step(output, sample, timestep, variance, noise)
+
+    output, sample, noise, variance = tensors(SHAPES[3])
+    timestep, timesteps = TIMESTEPS["(B,)"]
+    plain, clipped, x0 = ddim_steps(output, sample, noise, timestep)
+    near(plain, exact_ddim(SHAPES[3], timesteps))
+    near(clipped, exact_ddim(SHAPES[3], timesteps, eta=0.5, use_clipped_model_output=True))
+    near(x0, ddim.step(output, sample, timestep, return_dict=True).pred_original_sample.asnumpy())
+    result = ddpm_step(output, sample, noise, Tensor(np.tanh(variance.asnumpy())), timestep)
+    near(result, exact_ddpm(SHAPES[3], timesteps, variance_type="learned_range"))
+
+
+def test_eager_steps_in_graph_mode_are_those_of_pynative_mode(graph_mode):
+    output, sample, noise, _ = tensors(SHAPES[3])
+    scheduler = make(DDIMScheduler)
+    near(scheduler.step(output, sample, 60, eta=0.5, noise=noise), exact_ddim(SHAPES[3], (60, 60), eta=0.5))
+    near(make(DDPMScheduler).step(output, sample, 60, noise=noise), exact_ddpm(SHAPES[3], (60, 60)))
+
+
+def test_gradients_flow_through_a_step():
+    output, sample, _, _ = tensors(SHAPES[3])
+    scheduler = make(DDIMScheduler, clip_sample=False, prediction_type="sample")
+
+    def total(output):
+        return scheduler.step(output, sample, Tensor(60, mstype.int32)).sum()
+
+    slope = ms.grad(total)(output).asnumpy()
+    alpha_bar = reference.make_alphas_cumprod(CONFIG)
+    alpha, sigma = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
+    np.testing.assert_allclose(slope, alpha[50] - sigma[50] * alpha[60] / sigma[60], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
+def test_return_dict_adds_the_predicted_clean_sample(kind):
+    output, sample, noise, _ = tensors(SHAPES[3])
+    scheduler = make(kind, clip_sample_range=0.7)
+    full = scheduler.step(output, sample, 60, noise=noise, return_dict=True)
+    assert isinstance(full, SchedulerOutput)
+    near(full.prev_sample, scheduler.step(output, sample, 60, noise=noise).asnumpy())
+    alpha_bar = reference.make_alphas_cumprod(CONFIG)[60]
+    x0 = reference.predict_original(*(a.astype(np.float64) for a in arrays(SHAPES[3])[:2]), alpha_bar, "epsilon")
+    near(full.pred_original_sample, np.clip(x0, -0.7, 0.7))
+
+
+def test_only_the_sample_at_timestep_zero_gets_no_noise():
+    output, sample, noise, _ = tensors(SHAPES[3])
+    scheduler = make(DDPMScheduler)
+    loud = scheduler.step(output, sample, [0, 50], noise=noise * 3).asnumpy()
+    quiet = scheduler.step(output, sample, [0, 50], noise=noise).asnumpy()
+    np.testing.assert_array_equal(loud[0], quiet[0])
+    assert not np.allclose(loud[1], quiet[1])
+
+
+# --- a new schedule, and no recompilation ----------------------------------------------------------------------------
+
+
+class Wrapper(nn.Cell):
+    def __init__(self, scheduler):
+        super().__init__()
+        self.scheduler = scheduler
+
+    def construct(self, output, sample, timestep, noise):
+        return self.scheduler.step(output, sample, timestep, noise=noise)
+
+
+@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
+@pytest.mark.parametrize("place", ["eager", "cell", "jit"])
+def test_a_second_schedule_on_a_used_scheduler_is_that_of_a_fresh_one(kind, place, request):
+    used, fresh = make(kind, steps=50), make(kind, steps=20)
+    output, sample, noise, _ = tensors(SHAPES[3])
+
+    @ms.jit
+    def inside(output, sample, timestep, noise):
+        return used.step(output, sample, timestep, noise=noise)
+
+    if place == "cell":
+        request.getfixturevalue("graph_mode")
+    step = {"eager": Wrapper(used), "cell": Wrapper(used), "jit": inside}[place]
+    timestep = Tensor(60, mstype.int32)
+    before = step(output, sample, timestep, noise).asnumpy()
+    used.set_timesteps(20)
+    assert used.timesteps.tolist() == fresh.timesteps.tolist()
+    after = step(output, sample, timestep, noise)
+    near(after, fresh.step(output, sample, timestep, noise=noise).asnumpy(), 1e-6)
+    assert np.abs(after.asnumpy() - before).max() > 1e-3
+    used.set_timesteps(timesteps=[60, 10])
+    fresh.set_timesteps(timesteps=[60, 10])
+    near(step(output, sample, timestep, noise), fresh.step(output, sample, timestep, noise=noise).asnumpy(), 1e-6)
+
+
+def test_the_compilation_counter_sees_every_compilation(compilations):
+    @ms.jit
+    def scaled(x, factor):
+        return x * factor
+
+    for factor in (0.25, 0.5, 0.75):
+        scaled(Tensor(np.ones(3, np.float32)), factor)
+    assert len(compilations) == 3
+    scaled(Tensor(np.ones(3, np.float32)), 0.5)
+    assert len(compilations) == 3
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"eta": 0.5}, {"eta": 0.5, "use_clipped_model_output": True, "return_dict": True}]
+)
+def test_a_ddim_trajectory_compiles_at_most_once_whatever_its_steps(compilations, options):
+    scheduler = make(DDIMScheduler)
+    output, sample, noise, _ = tensors((3, 7, 2))  # A shape of its own, so that the first step has to compile.
+
+    def trajectory(as_timestep):
+        for t in scheduler.timesteps:
+            scheduler.step(output, sample, as_timestep(t), noise=noise, **options)
+
+    trajectory(int)
+    assert len(compilations) == 1
+    scheduler.set_timesteps(25)
+    trajectory(lambda t: Tensor(int(t), mstype.int32))
+    make(DDIMScheduler, steps=4).step(output, sample, 75, noise=noise, **options)
+    assert len(compilations) == 1
+
+
+def test_a_ddpm_trajectory_compiles_at_most_once_whatever_its_steps(compilations):
+    scheduler = make(DDPMScheduler)
+    output, sample, noise, _ = tensors((3, 7, 2))
+    for steps in (10, 25):
+        scheduler.set_timesteps(steps)
+        for t in scheduler.timesteps:
+            scheduler.step(output, sample, t, noise=noise)
+    assert len(compilations) == 1
+
+
+@pytest.mark.parametrize("place", ["cell", "jit"])
+def test_a_trajectory_through_an_outer_graph_compiles_it_once(compilations, place, request):
+    scheduler = make(DDIMScheduler)
+
+    @ms.jit
+    def inside(output, sample, timestep, noise):
+        return scheduler.step(output, sample, timestep, noise=noise)
+
+    if place == "cell":
+        request.getfixturevalue("graph_mode")
+    step = {"cell": Wrapper(scheduler), "jit": inside}[place]
+    output, sample, noise, _ = tensors(SHAPES[3])
+    for steps in (5, 10):
+        scheduler.set_timesteps(steps)
+        for t in scheduler.timesteps:
+            step(output, sample, Tensor(int(t), mstype.int32), noise)
+    assert len(compilations) == 1
+
+
+# --- trajectories ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [DiffusionScheduler, DDIMScheduler, DDPMScheduler])
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+def test_a_schedule_has_exactly_the_asked_number_of_steps(kind, spacing):
+    scheduler = kind(TRAIN, timestep_spacing=spacing)
+    for steps in (1, 2, 3, 7, 33, 51, 99, 100):
+        scheduler.set_timesteps(steps)
+        assert scheduler.num_inference_steps == len(scheduler.timesteps) == steps
+        assert isinstance(scheduler.num_timesteps, np.ndarray)
+        np.testing.assert_array_equal(scheduler.num_timesteps, scheduler.timesteps)
+        if kind is not DiffusionScheduler:
+            assert len(scheduler.plan) == steps
+    assert len(scheduler) == TRAIN
+
+
+def test_with_the_exact_noise_as_model_output_ddim_lands_on_the_clean_sample():
+    clean, noise = (array.astype(np.float64) / 5 for array in arrays(SHAPES[3])[:2])
+    for timesteps in ({"num_inference_steps": 7}, {"timesteps": [93, 40, 39, 2]}):
+        scheduler = DDIMScheduler(TRAIN, beta_schedule="linear")
+        scheduler.set_timesteps(**timesteps)
+        x = scheduler.add_noise(
+            Tensor(clean, mstype.float32), Tensor(noise, mstype.float32), int(scheduler.timesteps[0])
+        )
+        for t in scheduler.timesteps:
+            x = scheduler.step(Tensor(noise, mstype.float32), x, t)
+        near(x, clean, 1e-5)
+
+
+def test_custom_timesteps_step_from_each_to_the_next():
+    output, sample, noise, _ = tensors(SHAPES[3])
+    alpha_bar = reference.make_alphas_cumprod(CONFIG)
+    for kind, exact in ((DDIMScheduler, reference.ddim_step), (DDPMScheduler, reference.ddpm_step)):
+        scheduler = kind(TRAIN)
+        scheduler.set_timesteps(timesteps=[97, 60, 13])
+        assert scheduler.timesteps.tolist() == [97, 60, 13] and len(scheduler.plan) == 3
+        for t, after in ((97, alpha_bar[60]), (60, alpha_bar[13]), (13, 1.0)):
+            values = [array.astype(np.float64) for array in arrays(SHAPES[3])[:3]]
+            expected = exact(values[0], values[1], alpha_bar[t], after, values[2], CONFIG)
+            near(scheduler.step(output, sample, t, noise=noise), expected)
+
+
+@pytest.mark.parametrize("variance_type", ["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"])
+def test_respaced_ddpm_uses_the_variance_of_its_own_stride(variance_type):
+    output, sample, noise, _ = tensors(SHAPES[3])
+    scheduler = make(DDPMScheduler, steps=10, variance_type=variance_type)
+    expected = exact_ddpm(SHAPES[3], (60, 60), steps=10, variance_type=variance_type)
+    near(scheduler.step(output, sample, 60, noise=noise), expected)
+    assert np.abs(expected - exact_ddpm(SHAPES[3], (60, 60), steps=TRAIN, variance_type=variance_type)).max() > 1e-2
+
+
+def test_set_alpha_to_one_decides_where_the_trajectory_ends():
+    output, sample, _, _ = tensors(SHAPES[3])
+    full = make(DDIMScheduler).step(output, sample, 0, return_dict=True)
+    near(full.prev_sample, full.pred_original_sample.asnumpy(), 1e-6)
+    alpha_bar = reference.make_alphas_cumprod(CONFIG)
+    values = [array.astype(np.float64) for array in arrays(SHAPES[3])[:3]]
+    expected = reference.ddim_step(values[0], values[1], alpha_bar[0], alpha_bar[0], values[2], CONFIG)
+    near(make(DDIMScheduler, set_alpha_to_one=False).step(output, sample, 0), expected)
+
+
+# --- the forward process ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rank", SHAPES)
+@pytest.mark.parametrize("form", TIMESTEPS)
+def test_add_noise_and_get_velocity_are_their_formulas_in_float64(rank, form):
+    clean, noise = (array.astype(np.float64) for array in arrays(SHAPES[rank])[:2])
+    timestep, timesteps = TIMESTEPS[form]
+    scheduler = DiffusionScheduler(TRAIN, beta_schedule="scaled_linear")
+    alpha_bar = np.cumprod(1 - np.linspace(1e-2, 0.02**0.5, TRAIN) ** 2)[list(timesteps)].reshape(-1, *[1] * (rank - 1))
+    arguments = (Tensor(clean, mstype.float32), Tensor(noise, mstype.float32), timestep)
+    near(scheduler.add_noise(*arguments), np.sqrt(alpha_bar) * clean + np.sqrt(1 - alpha_bar) * noise, 3e-7)
+    near(scheduler.get_velocity(*arguments), np.sqrt(alpha_bar) * noise - np.sqrt(1 - alpha_bar) * clean, 3e-7)
+
+
+def test_zero_snr_makes_the_last_timestep_pure_noise():
+    clean, noise, _, _ = tensors(SHAPES[3])
+    scheduler = DiffusionScheduler(TRAIN, beta_schedule="linear", rescale_betas_zero_snr=True)
+    assert scheduler.alphas_cumprod.asnumpy()[-1] == 0.0
+    np.testing.assert_array_equal(scheduler.add_noise(clean, noise, TRAIN - 1).asnumpy(), noise.asnumpy())
+
+
+def test_scale_model_input_leaves_the_sample_alone():
+    sample = tensors(SHAPES[3])[0]
+    assert make(DDIMScheduler).scale_model_input(sample, 60) is sample
+    assert DDIMScheduler.init_noise_sigma == 1.0 and DDIMScheduler.order == 1
+
+
+# --- noise -----------------------------------------------------------------------------------------------------------
+
+
+STOCHASTIC = {"ddim": (DDIMScheduler, {"eta": 0.5}), "ddpm": (DDPMScheduler, {})}
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_a_seeded_step_is_the_step_with_that_noise_given(name):
+    kind, options = STOCHASTIC[name]
+    output, sample, _, _ = tensors(SHAPES[3])
+    seeded, explicit, source = make(kind), make(kind), NoiseSource(5, 2, stream=1)
+    for t in (90, 80):  # The streams go on from step to step.
+        noise = Tensor(source.standard_normal(SHAPES[3]))
+        expected = explicit.step(output, sample, t, noise=noise, **options).asnumpy()
+        np.testing.assert_array_equal(seeded.step(output, sample, t, generator=5, **options).asnumpy(), expected)
+    seeded.set_timesteps(10)  # A new trajectory starts them again.
+    again = seeded.step(output, sample, 90, generator=5, **options).asnumpy()
+    np.testing.assert_array_equal(again, make(kind).step(output, sample, 90, generator=5, **options).asnumpy())
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_generators_of_each_sample_are_the_noise_source_taken_apart(name):
+    kind, options = STOCHASTIC[name]
+    output, sample, _, _ = tensors(SHAPES[3])
+    whole = make(kind).step(output, sample, 90, generator=NoiseSource(5, 2), **options).asnumpy()
+    parts = NoiseSource(5, 2).streams
+    np.testing.assert_array_equal(make(kind).step(output, sample, 90, generator=parts, **options).asnumpy(), whole)
+    alone = make(kind).step(output[1:], sample[1:], 90, generator=NoiseSource(5, [1]), **options).asnumpy()
+    np.testing.assert_allclose(alone[0], whole[1], rtol=1e-6, atol=1e-6)
+
+
+def test_a_seed_serves_batches_of_any_size():
+    output, sample, _, _ = tensors(SHAPES[3])
+    scheduler = make(DDPMScheduler)
+    both = scheduler.step(output, sample, 90, generator=5).asnumpy()
+    first = scheduler.step(output[:1], sample[:1], 90, generator=5).asnumpy()
+    np.testing.assert_allclose(first[0], both[0], rtol=1e-6, atol=1e-6)
+
+
+def test_without_noise_or_generator_every_step_draws_anew():
+    output, sample, _, _ = tensors(SHAPES[3])
+    scheduler = make(DDPMScheduler)
+    first, second = (scheduler.step(output, sample, 90).asnumpy() for _ in range(2))
+    assert not np.allclose(first, second)
+
+
+def test_a_deterministic_step_ignores_the_noise():
+    output, sample, noise, _ = tensors(SHAPES[3])
+    scheduler = make(DDIMScheduler)
+    np.testing.assert_array_equal(
+        scheduler.step(output, sample, 90, noise=noise).asnumpy(), scheduler.step(output, sample, 90).asnumpy()
+    )
+
+
+# --- float16 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("beta_schedule", ["squaredcos_cap_v2", "linear"])
+def test_half_precision_is_finite_and_near_float32_at_every_timestep(name, prediction_type, beta_schedule):
+    kind, options = STOCHASTIC[name]
+    arguments = {"prediction_type": prediction_type, "beta_schedule": beta_schedule}
+    timesteps = np.arange(TRAIN)
+    noise, output, sample = np.random.default_rng(1).standard_normal((3, TRAIN, 8))
+    half = make(kind, compute_dtype=mstype.float16, **arguments)
+    full = make(kind, **arguments)
+
+    def step(scheduler, dtype):
+        tensors = [Tensor(array, dtype) for array in (output, sample)]
+        return scheduler.step(*tensors, timesteps, noise=Tensor(noise, dtype), **options)
+
+    low, high = step(half, mstype.float16), step(full, mstype.float32)
+    assert low.dtype == mstype.float16 and high.dtype == mstype.float32
+    assert np.all(np.isfinite(low.asnumpy()))
+    near(low.astype(mstype.float32), high.asnumpy(), 0.02)
+
+
+def test_half_precision_schedulers_take_float32_tensors_and_the_reverse():
+    output, sample, _, _ = tensors(SHAPES[3])
+    half = make(DDIMScheduler, compute_dtype=mstype.float16)
+    assert half.step(output, sample, 60).dtype == mstype.float16
+    mixed = make(DDIMScheduler).step(output.astype(mstype.float16), sample, 60)
+    assert mixed.dtype == mstype.float32
