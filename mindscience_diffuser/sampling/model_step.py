@@ -46,6 +46,11 @@ class ModelStep(nn.Cell):
         conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
         batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
         output = self.model(sample, batched, *conditions)
+        if self.learned and not isinstance(output, tuple):
+            raise TypeError(
+                f"{MISFIT}with a learned variance it must be a tuple (prediction, variance), but it is one Tensor. Split "
+                "the model's output, or use a fixed variance_type."
+            )
         prediction = output[0] if self.learned else output
         self.check(prediction, sample)
         # Item by item: a tuple that a loop carries cannot be joined with another one.

@@ -16,6 +16,9 @@ from mindscience_diffuser.validation import check_bool, check_choice, check_inte
 
 METHODS = ("step", "loop", "unrolled")
 
+STEPS_AT_ONCE = 3
+"""Steps of a stochastic loop whose fresh noise is held in memory at once."""
+
 
 class Sampler(nn.Cell):
     """Draws samples: a model driven along a scheduler's plan.
@@ -127,20 +130,37 @@ class Sampler(nn.Cell):
 
     def construct(self, noise, *inputs):
         """Runs the whole trajectory as part of a graph."""
-        return self.trajectory(self.rows, self.timesteps, self.count, noise, *inputs)
+        states = self.initial(noise)
+        if self.method == "loop":
+            return self.looped(self.rows, self.timesteps, Tensor(0, mstype.int32), self.count, *states, *inputs)[0]
+        return self.unrolled(self.rows, self.timesteps, *states, *inputs)
 
-    @ms.jit
-    def trajectory(self, rows, timesteps, count, noise, *inputs):
-        """Runs the whole trajectory; the plan is an argument, so that another one takes effect."""
+    def initial(self, noise):
+        """Returns the states at the start: the noise, and zeros for what will be remembered."""
         states = (noise.astype(self.scheduler.compute_dtype),)
         for _ in range(self.history):
             states += (ops.zeros_like(states[0]),)
-        if self.method == "loop":
-            i = Tensor(0, mstype.int32)
-            while i < count:
-                states = self.advance(rows[i], timesteps[i], states, self.inputs_of_step(inputs, i))
-                i = i + 1
-            return states[0]
+        return states
+
+    @ms.jit
+    def looped(self, rows, timesteps, first, last, *inputs):
+        """Runs the steps in [first, last); `inputs` are the states, then those of a step, with noise for each."""
+        states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
+        i = Tensor(0, mstype.int32)
+        while i < last - first:
+            row = first + i
+            states = self.advance(rows[row], timesteps[row], states, self.inputs_of_step(inputs, i))
+            i = i + 1
+        # Item by item: a tuple that a loop carries has no shapes that the next call could be compiled for.
+        results = ()
+        for k in range(self.history + 1):
+            results += (states[k],)
+        return results
+
+    @ms.jit
+    def unrolled(self, rows, timesteps, *inputs):
+        """Runs all steps, written out one by one."""
+        states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
         samples, predictions = (states[0],), ()
         for i in range(rows.shape[0]):
             states = self.advance(rows[i], timesteps[i], states, self.inputs_of_step(inputs, i))
@@ -210,14 +230,13 @@ class Sampler(nn.Cell):
         try:
             if self.method == "step":
                 return self._stepwise(noise, fresh, inputs, callback, progress)
-            if self.stochastic:
-                given = step_noise
-                if given is None:
-                    given = ops.stack([fresh(i) for i in range(len(self._plan))])
-                inputs = (given, *inputs)
             # A graph with a loop reads a view (a slice of a Tensor, say) as if it began at its base's first element.
-            contiguous = (item.contiguous() if isinstance(item, Tensor) else item for item in (noise, *inputs))
-            return self.trajectory(*self._tensors, *contiguous)
+            inputs = tuple(item.contiguous() if isinstance(item, Tensor) else item for item in inputs)
+            states = self.initial(noise.contiguous())
+            if self.method == "loop":
+                return self._in_parts(states, fresh, inputs)
+            drawn = (ops.stack([fresh(i) for i in range(len(self._plan))]),) if self.stochastic else ()
+            return self.unrolled(*self._tensors[:2], *states, *drawn, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
             message = str(error)
@@ -225,9 +244,22 @@ class Sampler(nn.Cell):
                 raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
             raise
 
+    def _in_parts(self, states, fresh, inputs):
+        """Runs the loop at once, or a few steps at a time so that only their fresh noise is held in memory."""
+        rows, timesteps, count = self._tensors
+        if not self.stochastic:
+            return self.looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *inputs)[0]
+        for first in range(0, len(self._plan), STEPS_AT_ONCE):
+            last = min(first + STEPS_AT_ONCE, len(self._plan))
+            # The last part is filled up, so that all have one shape.
+            drawn = [fresh(i) for i in range(first, last)]
+            drawn += drawn[-1:] * (STEPS_AT_ONCE - len(drawn))
+            bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
+            states = self.looped(rows, timesteps, *bounds, *states, ops.stack(drawn), *inputs)
+        return states[0]
+
     def _stepwise(self, noise, fresh, inputs, callback, progress):
-        states = (noise.astype(self.scheduler.compute_dtype),)
-        states += tuple(ops.zeros_like(states[0]) for _ in range(self.history))
+        states = self.initial(noise)
         samples, predictions = [states[0]], []
         for i, timestep in enumerate(tqdm(self._plan.timesteps, disable=not progress, desc="sampling")):
             drawn = (fresh(i),) if self.stochastic else ()

@@ -39,7 +39,6 @@ class HalfModel(nn.Cell):
 
     def construct(self, x, timestep):
         """Returns 0.5 * x."""
-        del timestep
         return 0.5 * x
 
 
