@@ -58,11 +58,12 @@ class NoiseSource:
         if len(self.streams) != shape[0]:
             raise ValueError(f"The source has {len(self.streams)} samples, but the noise is asked for {shape[0]}.")
         noise = np.empty(shape, np.float32)
+        rows = noise.reshape(shape[0], -1)
 
         def fill(k):
-            self.streams[k].standard_normal(dtype=np.float32, out=noise[k])
+            self.streams[k].standard_normal(dtype=np.float32, out=rows[k])
 
-        if noise[:1].size < LARGE:
+        if rows.shape[1] < LARGE:
             for k in range(shape[0]):
                 fill(k)
         else:

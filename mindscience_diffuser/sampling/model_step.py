@@ -48,8 +48,8 @@ class ModelStep(nn.Cell):
         output = self.model(sample, batched, *conditions)
         if self.learned and not isinstance(output, tuple):
             raise TypeError(
-                f"{MISFIT}with a learned variance it must be a tuple (prediction, variance), but it is one Tensor. Split "
-                "the model's output, or use a fixed variance_type."
+                f"{MISFIT}with a learned variance it must be a tuple (prediction, variance), but it is one Tensor. "
+                "Split the model's output, or use a fixed variance_type."
             )
         prediction = output[0] if self.learned else output
         self.check(prediction, sample)
