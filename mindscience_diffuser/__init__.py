@@ -1,25 +1,36 @@
 """Diffusion schedulers and samplers for MindSpore that compile into the graph."""
 
-from mindscience_diffuser.models import ConditionDiffusionTransformer, DiffusionTransformer
-from mindscience_diffuser.noise import NoiseSource
-from mindscience_diffuser.pipelines import DDIMPipeline, DDPMPipeline
-from mindscience_diffuser.sampling import ClassifierFreeGuidance, Sampler
-from mindscience_diffuser.schedulers import DDIMScheduler, DDPMScheduler, DiffusionScheduler, SchedulerOutput
-from mindscience_diffuser.training import DiffusionTrainer
+import importlib
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ClassifierFreeGuidance",
-    "ConditionDiffusionTransformer",
-    "DDIMPipeline",
-    "DDIMScheduler",
-    "DDPMPipeline",
-    "DDPMScheduler",
-    "DiffusionScheduler",
-    "DiffusionTrainer",
-    "DiffusionTransformer",
-    "NoiseSource",
-    "Sampler",
-    "SchedulerOutput",
-]
+# Where each public name is defined. It is imported when it is first asked for (PEP 562), so that what does not compute,
+# such as the check of a configuration, does not wait for MindSpore.
+_MODULES = {
+    "ClassifierFreeGuidance": "mindscience_diffuser.sampling",
+    "ConditionDiffusionTransformer": "mindscience_diffuser.models",
+    "DDIMPipeline": "mindscience_diffuser.pipelines",
+    "DDIMScheduler": "mindscience_diffuser.schedulers",
+    "DDPMPipeline": "mindscience_diffuser.pipelines",
+    "DDPMScheduler": "mindscience_diffuser.schedulers",
+    "DiffusionScheduler": "mindscience_diffuser.schedulers",
+    "DiffusionTrainer": "mindscience_diffuser.training",
+    "DiffusionTransformer": "mindscience_diffuser.models",
+    "NoiseSource": "mindscience_diffuser.noise",
+    "Sampler": "mindscience_diffuser.sampling",
+    "SchedulerOutput": "mindscience_diffuser.schedulers",
+}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
