@@ -1,8 +1,13 @@
-"""The command line: ``python -m mindscience_diffuser train|sample --config FILE [key.sub=value ...]``."""
+"""The command line: ``python -m mindscience_diffuser train|sample|export --config FILE [key.sub=value ...]``."""
 
 import argparse
 import sys
 
+COMMANDS = {
+    "train": "train a model",
+    "sample": "draw samples from a trained model",
+    "export": "write the whole trajectory of a trained model as one MINDIR file",
+}
 EPILOG = "Single values of the file can be replaced, for example: seed=7 sampling.per_class=5"
 
 
@@ -18,7 +23,7 @@ def main(arguments=None):
     """
     parser = argparse.ArgumentParser(prog="python -m mindscience_diffuser", epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command, what in (("train", "train a model"), ("sample", "draw samples from a trained model")):
+    for command, what in COMMANDS.items():
         subparser = commands.add_parser(command, help=what, description=what, epilog=EPILOG)
         subparser.add_argument("--config", required=True, metavar="FILE", help="YAML file that describes the run")
         subparser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="values that replace the file's")

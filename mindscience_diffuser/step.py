@@ -18,8 +18,8 @@ class StepKernel(nn.Cell):
         compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
 
     Inputs:
-        - **row** (Tensor) - float32 weights of the step: shape ``(columns,)``, or ``(B, columns)`` where every sample
-          has a step of its own.
+        - **row** (Tensor or tuple) - float32 weights of the step: shape ``(columns,)``, or one 0-D Tensor for each
+          column, or ``(B, columns)`` where every sample has a step of its own.
         - **values** (Tensor) - the tensors named by ``layout.inputs``, each of shape ``(B, ...)``.
 
     Outputs:
@@ -69,7 +69,7 @@ class StepKernel(nn.Cell):
             value = values[index]
             if column < 0:
                 total = total + value
-            elif self.fused and row.ndim == 1:
+            elif self.fused and (isinstance(row, tuple) or row.ndim == 1):
                 total = mint.add(total, value, alpha=row[column].item())
             else:
                 total = total + value * self.weight(row, column, value)
@@ -79,7 +79,7 @@ class StepKernel(nn.Cell):
 
     def weight(self, row, column, value):
         """Returns one weight of the row, shaped to multiply `value`."""
-        if row.ndim == 1:
+        if isinstance(row, tuple) or row.ndim == 1:
             return row[column].astype(self.compute_dtype)
         return row[:, column].astype(self.compute_dtype).reshape((-1,) + (1,) * (value.ndim - 1))
 
@@ -89,7 +89,11 @@ class StepKernel(nn.Cell):
             return x0
         kind, maximum, ratio = self.limit
         if kind == "clip":
-            return ops.clamp(x0, -maximum, maximum)
+            if not self.fused:
+                return ops.clamp(x0, -maximum, maximum)
+            # On CPU a clamp takes four times as long as this: ReLU6 is vectorised, the affine maps are fused.
+            lifted = mint.add(Tensor(3.0, mstype.float32), x0, alpha=3 / maximum)
+            return mint.add(Tensor(-maximum, mstype.float32), ops.relu6(lifted), alpha=maximum / 3)
         # The size of a sample from the axes after the batch, which are known even where the batch is not.
         size = 1
         for length in x0.shape[1:]:

@@ -1,11 +1,18 @@
-"""Data, model and scheduler of a run, built from its configuration."""
+"""Data, model, scheduler and sampler of a run, built from its configuration."""
 
 import inspect
+from pathlib import Path
 
 import mindspore as ms
+import numpy as np
+from mindspore import Tensor
 
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.registry import lookup
+from mindscience_diffuser.runs.weights import find_weights, load_weights
+from mindscience_diffuser.sampling import ClassifierFreeGuidance, Sampler
+
+GIVEN_TO_MODELS = ("in_channels", "out_channels", "cond_channels", "compute_dtype")
 
 
 def build_data(config):
@@ -26,13 +33,60 @@ def build_model(config, data, compute_dtype="float32"):
     )
 
 
+def model_arguments(config):
+    """Returns the model's arguments, its defaults included, without those that the run gives."""
+    _, allowed = _checked("model", config.model, GIVEN_TO_MODELS)
+    return {name: config.model.arguments.get(name, parameter.default) for name, parameter in allowed.items()}
+
+
+def build_trained_model(config, data):
+    """Returns the model for sampling with its trained weights, and the path of these."""
+    path = find_weights(config.weights, Path(config.output) / "train" / "weights.safetensors")
+    model = build_model(config, data, config.sampling.compute_dtype)
+    load_weights(model, path)
+    return model, path
+
+
+def build_sampler(config, data, scheduler, model, method):
+    """Returns a Sampler of `model`, guided as the configuration says."""
+    sampling = config.sampling
+    guided = model
+    if sampling.guidance_scale != 1:
+        guided = ClassifierFreeGuidance(
+            model,
+            sampling.guidance_scale,
+            Tensor(np.zeros(data.classes, np.float32)),
+            sampling.guidance_rescale,
+            sampling.guidance_interval,
+        )
+    guided.set_train(False)
+    return Sampler(guided, scheduler, method, **sampling.step)
+
+
 def build_scheduler(config, compute_dtype="float32"):
     """Returns the scheduler that `config` names."""
     return _build("scheduler", config.scheduler, compute_dtype=getattr(ms, compute_dtype))
 
 
-def check_step_options(config, scheduler):
-    """Raises ConfigError unless the scheduler's plan takes every option in `sampling.step`."""
+def check_sampling(config, scheduler):
+    """Sets the scheduler's timesteps; raises ConfigError if the sampling section does not suit the scheduler."""
+    _check_step_options(config, scheduler)
+    try:
+        scheduler.set_timesteps(config.sampling.num_inference_steps)
+        plan = scheduler.plan_for(**config.sampling.step)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{config.scheduler.name} refuses what is set under 'sampling': {error}") from error
+    if "variance" in plan.inputs:
+        raise ConfigError(
+            f"{config.scheduler.name} at 'scheduler' needs a model that predicts a variance, which {config.model.name} "
+            "does not: use a fixed variance_type"
+        )
+    interval = config.sampling.guidance_interval
+    if interval is not None and not interval[0] < interval[1]:
+        raise ConfigError(f"'sampling.guidance_interval' must be [low, high] with low below high, but is {interval}")
+
+
+def _check_step_options(config, scheduler):
     options = list(inspect.signature(scheduler.plan_for).parameters)
     for name in config.sampling.step:
         if name not in options:
@@ -42,16 +96,22 @@ def check_step_options(config, scheduler):
 
 def _build(kind, component, **given):
     """Calls the registered class with the file's arguments and those that the run gives."""
-    constructor = lookup(kind, component.name)
-    parameters = inspect.signature(constructor.__init__).parameters
-    allowed = [name for name in parameters if name != "self" and name not in given]
-    for name in component.arguments:
-        if name not in allowed:
-            raise ConfigError(f"unknown key '{kind}.{name}'; {nearest(name, allowed)}")
-    for name in allowed:
-        if parameters[name].default is inspect.Parameter.empty and name not in component.arguments:
-            raise ConfigError(f"the key '{kind}.{name}' is missing; {component.name} needs it")
+    constructor, _ = _checked(kind, component, given)
     try:
         return constructor(**component.arguments, **given)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{component.name} at '{kind}': {error}") from error
+
+
+def _checked(kind, component, given):
+    """Returns the registered class and the parameters that the file may set; ConfigError unless it does so."""
+    constructor = lookup(kind, component.name)
+    parameters = inspect.signature(constructor.__init__).parameters
+    allowed = {name: p for name, p in parameters.items() if name != "self" and name not in given}
+    for name in component.arguments:
+        if name not in allowed:
+            raise ConfigError(f"unknown key '{kind}.{name}'; {nearest(name, allowed)}")
+    for name, parameter in allowed.items():
+        if parameter.default is inspect.Parameter.empty and name not in component.arguments:
+            raise ConfigError(f"the key '{kind}.{name}' is missing; {component.name} needs it")
+    return constructor, allowed

@@ -12,6 +12,7 @@ REGISTRY = {
     "schema": {"diffusion": "mindscience_diffuser.runs.schema:DiffusionRun"},
     "train": {"diffusion": "mindscience_diffuser.runs.train:train"},
     "sample": {"diffusion": "mindscience_diffuser.runs.sample:sample"},
+    "export": {"diffusion": "mindscience_diffuser.runs.export:export"},
     "scheduler": {
         "DDPMScheduler": "mindscience_diffuser.schedulers:DDPMScheduler",
         "DDIMScheduler": "mindscience_diffuser.schedulers:DDIMScheduler",

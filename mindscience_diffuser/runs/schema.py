@@ -9,6 +9,7 @@ Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Interval = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
 
 
 class Section(BaseModel):
@@ -53,10 +54,19 @@ class Sampling(Section):
     per_class: Count = 50
     num_inference_steps: Count = 50
     guidance_scale: NonNegative = 1.0
+    guidance_rescale: Share = 0.0
+    guidance_interval: Optional[Interval] = None
     step: dict[str, Any] = Field(default_factory=dict, description="options of the scheduler's step, such as eta")
     batch_size: Count = 250
     compute_dtype: Literal["float32", "float16"] = "float32"
     picture_per_class: Count = 10
+    exported: Optional[str] = Field(None, description="MINDIR file to sample from in place of the model")
+
+
+class Exporting(Section):
+    """How the file of a whole trajectory is written."""
+
+    overwrite: bool = False
 
 
 class Measuring(Section):
@@ -78,4 +88,5 @@ class DiffusionRun(Section):
     scheduler: Component
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
+    export: Exporting = Field(default_factory=Exporting)
     metrics: Measuring = Field(default_factory=Measuring)

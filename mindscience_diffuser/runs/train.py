@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler
+from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler, check_sampling
 from mindscience_diffuser.runs.config import to_yaml, with_values
+from mindscience_diffuser.runs.draw import draw
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.pictures import save_loss_curve, save_sample_grid
-from mindscience_diffuser.runs.sample import check_sampling, draw, measure
+from mindscience_diffuser.runs.sample import measure
 from mindscience_diffuser.runs.weights import load_weights, save_weights
 from mindscience_diffuser.training import DiffusionTrainer, ExponentialMovingAverage, warmup_cosine
 

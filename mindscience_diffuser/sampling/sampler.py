@@ -4,7 +4,7 @@ import numbers
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
@@ -146,10 +146,15 @@ class Sampler(nn.Cell):
     def looped(self, rows, timesteps, first, last, *inputs):
         """Runs the steps in [first, last); `inputs` are the states, then those of a step, with noise for each."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
+        columns = mint.unbind(rows, 1)
         i = Tensor(0, mstype.int32)
         while i < last - first:
-            row = first + i
-            states = self.advance(rows[row], timesteps[row], states, self.inputs_of_step(inputs, i))
+            k = first + i
+            row = ()
+            for column in columns:
+                row += (column[k],)
+            given = (inputs[0][i],) + inputs[1:] if self.stochastic else inputs
+            states = self.advance(row, timesteps[k], states, given)
             i = i + 1
         # Item by item: a tuple that a loop carries has no shapes that the next call could be compiled for.
         results = ()
@@ -162,8 +167,14 @@ class Sampler(nn.Cell):
         """Runs all steps, written out one by one."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
         samples, predictions = (states[0],), ()
+        width = rows.shape[1]
+        # Taken apart once: indexing a large Tensor step by step costs more than the steps.
+        weights, told = mint.unbind(rows.reshape(-1)), mint.unbind(timesteps)
+        fresh = mint.unbind(inputs[0]) if self.stochastic else ()
         for i in range(rows.shape[0]):
-            states = self.advance(rows[i], timesteps[i], states, self.inputs_of_step(inputs, i))
+            row = weights[i * width : (i + 1) * width]
+            given = (fresh[i],) + inputs[1:] if self.stochastic else inputs
+            states = self.advance(row, told[i], states, given)
             if self.return_intermediates:
                 predictions += (states[-1],)
                 states = states[:-1]
@@ -171,10 +182,6 @@ class Sampler(nn.Cell):
         if self.return_intermediates:
             return states[0], ops.stack(samples), ops.stack(predictions)
         return states[0]
-
-    def inputs_of_step(self, inputs, i):
-        """Returns the inputs with the fresh noise of step i in place of that of all steps."""
-        return (inputs[0][i],) + inputs[1:] if self.stochastic else inputs
 
     @ms.jit
     def compiled_step(self, row, timestep, *inputs):
@@ -234,8 +241,10 @@ class Sampler(nn.Cell):
             inputs = tuple(item.contiguous() if isinstance(item, Tensor) else item for item in inputs)
             states = self.initial(noise.contiguous())
             if self.method == "loop":
-                return self._in_parts(states, fresh, inputs)
-            drawn = (ops.stack([fresh(i) for i in range(len(self._plan))]),) if self.stochastic else ()
+                return self._in_parts(
+                    states, fresh, len(self._plan) if step_noise is not None else STEPS_AT_ONCE, inputs
+                )
+            drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
             return self.unrolled(*self._tensors[:2], *states, *drawn, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
@@ -244,25 +253,22 @@ class Sampler(nn.Cell):
                 raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
             raise
 
-    def _in_parts(self, states, fresh, inputs):
-        """Runs the loop at once, or a few steps at a time so that only their fresh noise is held in memory."""
+    def _in_parts(self, states, fresh, length, inputs):
+        """Runs the loop at once, or `length` steps at a time so that only their fresh noise is held in memory."""
         rows, timesteps, count = self._tensors
         if not self.stochastic:
             return self.looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *inputs)[0]
-        for first in range(0, len(self._plan), STEPS_AT_ONCE):
-            last = min(first + STEPS_AT_ONCE, len(self._plan))
-            # The last part is filled up, so that all have one shape.
-            drawn = [fresh(i) for i in range(first, last)]
-            drawn += drawn[-1:] * (STEPS_AT_ONCE - len(drawn))
+        for first in range(0, len(self._plan), length):
+            last = min(first + length, len(self._plan))
             bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
-            states = self.looped(rows, timesteps, *bounds, *states, ops.stack(drawn), *inputs)
+            states = self.looped(rows, timesteps, *bounds, *states, fresh(first, last, length), *inputs)
         return states[0]
 
     def _stepwise(self, noise, fresh, inputs, callback, progress):
         states = self.initial(noise)
         samples, predictions = [states[0]], []
         for i, timestep in enumerate(tqdm(self._plan.timesteps, disable=not progress, desc="sampling")):
-            drawn = (fresh(i),) if self.stochastic else ()
+            drawn = (fresh(i, i + 1)[0],) if self.stochastic else ()
             states = self.compiled_step(*self._step_inputs[i], *states, *drawn, *inputs)
             if self.return_intermediates:
                 predictions.append(states[-1])
@@ -275,15 +281,23 @@ class Sampler(nn.Cell):
         return states[0]
 
     def _fresh_noise(self, noise, generator, step_noise):
-        """Returns the function that gives the fresh noise of step i."""
+        """Returns the function that gives the fresh noise of steps [first, last), filled up to `length` steps."""
         if step_noise is not None:
             expected = (len(self._plan), *noise.shape)
             if tuple(step_noise.shape) != expected:
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
-            return lambda i: step_noise[i]
+            whole = (0, len(self._plan))
+            return lambda first, last, length=0: step_noise if (first, last) == whole else step_noise[first:last]
         if isinstance(generator, numbers.Integral):
             generator = NoiseSource(generator, noise.shape[0], stream=1)
-        return lambda i: Tensor(draw_noise(noise.shape, generator), self.scheduler.compute_dtype)
+
+        def drawn(first, last, length=0):
+            values = np.zeros((max(last - first, length), *noise.shape), np.float32)
+            for k in range(last - first):
+                values[k] = draw_noise(noise.shape, generator)
+            return Tensor(values, self.scheduler.compute_dtype)
+
+        return drawn
 
     def _inpainting(self, noise, mask, known, known_noise):
         """Returns the checked inputs of inpainting: mask, known values and their noise."""
