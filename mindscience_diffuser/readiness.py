@@ -17,7 +17,13 @@ CONTROL = {"Constant", "Depend", "Load", "MakeTuple", "Partial", "Switch", "Tens
 FORBIDDEN = {"PyExecute", "PyInterpret", "PyFunc", "TensorToScalar", "raise"}
 
 # Primitives whose own page names no function that lists platforms: the documented function that they implement.
-IMPLEMENTS = {"AddExt": "mint.add", "ClampScalar": "ops.clamp", "LessScalar": "ops.less", "Muls": "ops.mul"}
+IMPLEMENTS = {
+    "AddExt": "mint.add",
+    "ClampScalar": "ops.clamp",
+    "LessScalar": "ops.less",
+    "Muls": "ops.mul",
+    "UnstackExtView": "mint.unbind",
+}
 
 
 def primitives(path):
