@@ -134,6 +134,11 @@ def run_command(words):
     elif words[:2] == ["python", "scripts/bench/step.py"]:
         cases = [] if "--cases" in words else ["--cases", "DDIM"]
         subprocess.run([sys.executable, ROOT / words[1], *words[2:], *cases, *BENCHMARK_SHRUNK], check=True)
+    elif words[:2] == ["python", "scripts/ascend_check.py"]:
+        subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
+    elif words[:2] == ["python", "scripts/list_primitives.py"]:
+        # Run in full by the tests of the page for Ascend.
+        subprocess.run([sys.executable, ROOT / words[1], *words[2:], "--help"], check=True)
     else:
         pytest.fail(f"No way to exercise this command: {shlex.join(words)}")
 
