@@ -205,7 +205,7 @@ def _names(cell, count, given):
     """Returns one name for each input."""
     if given is not None:
         names = tuple(given)
-    elif isinstance(cell, Sampler):
+    elif hasattr(cell, "input_names"):
         own = cell.input_names
         names = (*own, *(f"condition_{i}" for i in range(count - len(own))))
     else:
