@@ -13,16 +13,10 @@ from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 class Trajectory:
     """Where the eager calls of `step` stand: the next row of the plan, and what is remembered until then."""
 
-    def __init__(self):
-        self.position = None
-        self.history = ()
-
-        self.size = None
-
-    def begin(self, position):
-        """Starts at a row, with nothing remembered."""
-        self.__init__()
+    def __init__(self, position=None):
         self.position = position
+        self.history = ()
+        self.size = None
 
 
 class IndexedScheduler(Scheduler):
@@ -155,7 +149,7 @@ class IndexedScheduler(Scheduler):
 
     def _row(self, timestep, batch):
         """Returns the row of a step: an int, the next of the trajectory, or for one timestep per sample a Tensor."""
-        values = timestep_values(timestep, batch)
+        values = self._values(timestep, batch)
         one = timestep.size == 1 if values is None else bool(np.all(values == values.flat[0]))
         if not one and not self.remembered:
             return self.rows_of(timestep, batch)
@@ -165,25 +159,30 @@ class IndexedScheduler(Scheduler):
         ended = position is None or position >= len(self.timesteps)
         if values is None:  # Only the device knows it.
             if ended:
-                self._trajectory.begin(0)
-        elif ended or values.dtype.kind != self.timesteps.dtype.kind or not self._near(position, values.flat[0]):
-            self._trajectory.begin(int(self._look_up(values.reshape(-1)[:1])[0]))
+                self._trajectory = Trajectory(0)
+        elif ended or not self._near(position, values.flat[0]):
+            self._trajectory = Trajectory(int(self._look_up(values.reshape(-1)[:1])[0]))
         return self._trajectory.position
 
     def rows_of(self, timestep, batch, name="timestep"):
         """Returns the first rows at which a step of these timesteps begins: an int, or an int32 Tensor ``(B,)``."""
-        values = timestep_values(timestep, batch, name)
+        values = self._values(timestep, batch, name)
         if values is None:
             return self.row_in_graph(timestep)
         rows = self._look_up(values.reshape(-1), name)
         return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows, mstype.int32)
 
-    def _look_up(self, values, name="timestep"):
-        if self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
+    def _values(self, timestep, batch, name="timestep"):
+        """Returns the values of a timestep that the host knows, else None; a position is none of them."""
+        values = timestep_values(timestep, batch, name)
+        if values is not None and self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
             raise ValueError(
-                f"'{name}' is the integer {values[0]}, but these timesteps are fractional: pass one of "
+                f"'{name}' is the integer {values.flat[0]}, but these timesteps are fractional: pass one of "
                 "scheduler.timesteps, not a position."
             )
+        return values
+
+    def _look_up(self, values, name="timestep"):
         rows = np.abs(self.timesteps[:: self.order] - values[:, None].astype(np.float64)).argmin(axis=1) * self.order
         for row, value in zip(rows, values):
             if not self._near(row, value):
