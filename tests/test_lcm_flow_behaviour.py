@@ -420,7 +420,8 @@ def test_per_token_step_inside_a_graph():
     np.testing.assert_allclose(graph(0.3 * x, x, Tensor(1000.0), tokens).asnumpy(), eager, atol=1e-6)
 
 
-def test_methods_that_remember_are_called_in_pure_form_inside_graphs():
+def test_methods_that_remember_are_called_in_pure_form_inside_graphs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # A failed compilation leaves files behind.
     scheduler, x = scheduled("heun"), tensor(0, 2, 3, 4)
     with pytest.raises(ValueError, match="remembers earlier steps"):
         ms.jit(Stepping(scheduler).construct)(x, x, Tensor(1000.0), x)
