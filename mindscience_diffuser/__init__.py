@@ -16,9 +16,17 @@ _MODULES = {
     "DiffusionScheduler": "mindscience_diffuser.schedulers",
     "DiffusionTrainer": "mindscience_diffuser.training",
     "DiffusionTransformer": "mindscience_diffuser.models",
+    "FlowMatchEulerDiscreteScheduler": "mindscience_diffuser.schedulers",
+    "FlowMatchHeunDiscreteScheduler": "mindscience_diffuser.schedulers",
+    "FlowMatchLCMScheduler": "mindscience_diffuser.schedulers",
+    "LCMScheduler": "mindscience_diffuser.schedulers",
+    "LCMSchedulerOutput": "mindscience_diffuser.schedulers",
     "NoiseSource": "mindscience_diffuser.noise",
     "Sampler": "mindscience_diffuser.sampling",
     "SchedulerOutput": "mindscience_diffuser.schedulers",
+    "TCDScheduler": "mindscience_diffuser.schedulers",
+    "TCDSchedulerOutput": "mindscience_diffuser.schedulers",
+    "calculate_shift": "mindscience_diffuser.noise",
 }
 
 __all__ = list(_MODULES)

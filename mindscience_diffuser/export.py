@@ -171,6 +171,9 @@ class _Settings:
 
     def __init__(self, cell, dynamic_batch, portable):
         cells = [part for _, part in cell.cells_and_names()]
+        for part in cells:
+            # An eager call of a compiled method makes it what the graph compiler reads, in place of construct.
+            part.__parse_method__ = "construct"
         self.kernels = [part for part in cells if isinstance(part, StepKernel)]
         self.checking = [part for part in cells if isinstance(part, (ModelStep, Scheduler))]
         self.fused = [kernel.fused and not portable for kernel in self.kernels]
@@ -205,7 +208,7 @@ def _names(cell, count, given):
     """Returns one name for each input."""
     if given is not None:
         names = tuple(given)
-    elif isinstance(cell, Sampler):
+    elif hasattr(cell, "input_names"):
         own = cell.input_names
         names = (*own, *(f"condition_{i}" for i in range(count - len(own))))
     else:

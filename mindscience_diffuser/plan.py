@@ -94,6 +94,12 @@ class StepPlan:
         return any("noise" in weights for weights in (self.x0, *self.sums.values()))
 
     @property
+    def needs_noise(self):
+        """Whether each step gives its noise any weight, shape ``(n,)``."""
+        weights = [weights.get("noise", 0.0) for weights in (self.x0, *self.sums.values())]
+        return np.any([np.broadcast_to(weight, len(self)) != 0 for weight in weights], axis=0)
+
+    @property
     def sums(self):
         """All weighted sums that a step returns, by name: the states, then further results."""
         return {**self.states, **self.results}

@@ -3,6 +3,7 @@
 from functools import cache
 
 import mindspore as ms
+import numpy as np
 from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 
@@ -151,6 +152,7 @@ class PlanCell(nn.Cell):
         plan (StepPlan): The plan, any number of steps; later plans must have the same structure.
         compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
         returns_x0 (bool): Whether a step also returns the predicted clean sample.
+        capacity (int): Rows that the table has at least; plans up to it share one compiled graph. Default: ``0``.
 
     Inputs:
         - **index** (Tensor) - int32 row of the table, 0-D, or of shape ``(B,)``: one for each sample.
@@ -160,10 +162,11 @@ class PlanCell(nn.Cell):
         Tuple of Tensors, see :class:`StepKernel`.
     """
 
-    def __init__(self, plan, compute_dtype, returns_x0=False):
+    def __init__(self, plan, compute_dtype, returns_x0=False, capacity=0):
         super().__init__()
         self.compute_dtype = compute_dtype
         self.returns_x0 = returns_x0
+        self.capacity = capacity
         self.layout, rows = self._pack(plan)
         self.kernel = step_kernel(self.layout, compute_dtype)
         self.rows = Parameter(Tensor(rows), name="rows", requires_grad=False)
@@ -192,7 +195,9 @@ class PlanCell(nn.Cell):
         return self.kernel(self._row_tensors[index], *values)
 
     def _pack(self, plan):
-        return plan.pack(self.returns_x0, half=self.compute_dtype == mstype.float16)
+        self.needs_noise = plan.needs_noise
+        layout, rows = plan.pack(self.returns_x0, half=self.compute_dtype == mstype.float16)
+        return layout, np.pad(rows, [(0, max(self.capacity - len(rows), 0)), (0, 0)])
 
 
 def replace_value(parameter, value):

@@ -7,6 +7,7 @@ from mindscience_diffuser.noise.betas import (
     rescale_zero_terminal_snr,
 )
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
+from mindscience_diffuser.noise.sigmas import SIGMA_SCHEDULES, calculate_shift, flow_shift, stretch_to_terminal
 from mindscience_diffuser.noise.source import NoiseSource, draw_noise
 from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, spaced_timesteps
 
@@ -14,13 +15,17 @@ __all__ = [
     "BETA_SCHEDULES",
     "NoiseSource",
     "PREDICTION_TYPES",
+    "SIGMA_SCHEDULES",
     "TIMESTEP_SPACINGS",
     "alphas_cumprod_from_betas",
     "betas_from_schedule",
+    "calculate_shift",
     "clean_sample_weights",
     "custom_timesteps",
     "draw_noise",
+    "flow_shift",
     "noise_weights",
     "rescale_zero_terminal_snr",
     "spaced_timesteps",
+    "stretch_to_terminal",
 ]

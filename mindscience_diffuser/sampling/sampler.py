@@ -74,7 +74,7 @@ class Sampler(nn.Cell):
         self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint)
         self.stochastic = plan.stochastic
         self.history = len(plan.states) - 1
-        self.capacity = max(scheduler.num_train_timesteps, len(plan)) if method == "loop" else 0
+        self.capacity = max(scheduler.num_train_timesteps * scheduler.order, len(plan)) if method == "loop" else 0
         self._selection = slice(None)
         for name, value in zip(("rows", "timesteps", "count"), self._load(plan)):
             setattr(self, name, Parameter(value, name=name, requires_grad=False))
@@ -97,8 +97,8 @@ class Sampler(nn.Cell):
         Args:
             strength (float, optional): Share of the trajectory that is run, at its end, in (0, 1]: image to image,
                 from :meth:`starting_point`. Takes the place of `start`.
-            start (int): First step. Default: ``0``.
-            stop (int, optional): Step before which to stop early. Default: ``None``, at the end.
+            start (int): First row of the plan, a multiple of the scheduler's `order`. Default: ``0``.
+            stop (int, optional): Row before which to stop early. Default: ``None``, at the end.
 
         Raises:
             TypeError: If an argument is no number.
@@ -108,19 +108,25 @@ class Sampler(nn.Cell):
         if strength is not None:
             share = check_number("strength", strength, "(0, 1]")
             start = count - int(count * share)
+            start -= start % self.scheduler.order
             if start == count:
                 raise ValueError(
                     f"'strength' is {strength}, which leaves none of {count} steps; use at least {1 / count:.3g} or "
                     "more steps."
                 )
         start = check_integer("start", start, low=0, high=count - 1)
+        if start % self.scheduler.order:
+            raise ValueError(
+                f"'start' is {start}, in the middle of a step: steps of {type(self.scheduler).__name__} have "
+                f"{self.scheduler.order} model calls, and begin at multiples of it."
+            )
         stop = count if stop is None else check_integer("stop", stop, low=start + 1, high=count)
         self._selection = slice(start, stop)
         self.follow()
 
     def starting_point(self, original_samples, noise):
         """Returns `original_samples` at the noise level of the first selected step."""
-        return self.scheduler.add_noise(original_samples, noise, int(self._plan.timesteps[0]))
+        return self.scheduler.add_noise(original_samples, noise, self._plan.timesteps[0])
 
     @property
     def input_names(self):

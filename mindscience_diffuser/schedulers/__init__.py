@@ -3,6 +3,24 @@
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
+from mindscience_diffuser.schedulers.flow_match_heun import FlowMatchHeunDiscreteScheduler
+from mindscience_diffuser.schedulers.flow_match_lcm import FlowMatchLCMScheduler
+from mindscience_diffuser.schedulers.lcm import LCMScheduler, LCMSchedulerOutput
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
+from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
 
-__all__ = ["DDIMScheduler", "DDPMScheduler", "DiffusionScheduler", "Scheduler", "SchedulerOutput"]
+__all__ = [
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DiffusionScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "FlowMatchLCMScheduler",
+    "LCMScheduler",
+    "LCMSchedulerOutput",
+    "Scheduler",
+    "SchedulerOutput",
+    "TCDScheduler",
+    "TCDSchedulerOutput",
+]

@@ -1,7 +1,7 @@
 """Variance-preserving diffusion over discrete training timesteps: the base of DDPM and DDIM."""
 
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import (
@@ -194,13 +194,13 @@ class DiffusionScheduler(Scheduler):
             raise ValueError(
                 f"prediction_type='epsilon' is undefined at timestep {timesteps[self._alphas[timesteps] == 0][0]}: "
                 "with rescale_betas_zero_snr the sample is pure noise there and the clean sample cannot be derived. "
-                "Use prediction_type='v_prediction' or 'sample', or timestep_spacing='leading'."
+                "Use prediction_type='v_prediction' or 'sample', or timesteps below it."
             )
 
-    @staticmethod
-    def _device_noise(sample):
-        """Noise drawn inside a graph, from MindSpore's stream, where none is passed in."""
-        return ops.standard_normal(sample.shape)
+    def index_in_graph(self, model_output, sample, timestep):
+        """The form of :meth:`_check_step_at` that the graph compiler reads."""
+        self.check_in_graph(model_output, sample, timestep)
+        return timestep_index_in_graph(timestep, self.num_train_timesteps)
 
 
 def _limit(clip_sample, clip_sample_range, thresholding, sample_max_value, dynamic_thresholding_ratio):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import NoiseSource, draw_noise
@@ -90,7 +90,7 @@ class Scheduler(Configurable, nn.Cell):
         self.check_tensor("sample", sample)
         self.check_tensor("model_output", model_output, like=sample)
 
-    def index_in_graph(self, model_output, sample, timestep):
+    def check_in_graph(self, model_output, sample, timestep):
         """The form of the checks of `step` that the graph compiler reads: what shapes and constants tell."""
         self.check_scheduled()
         if sample.ndim < 2 and timestep.ndim >= 2:
@@ -99,7 +99,11 @@ class Scheduler(Configurable, nn.Cell):
             raise ValueError(
                 f"'model_output' has shape {model_output.shape}, but must have that of the sample, {sample.shape}."
             )
-        return timestep_index_in_graph(timestep, self.num_train_timesteps)
+
+    @staticmethod
+    def _device_noise(sample):
+        """Noise drawn inside a graph, from MindSpore's stream, where none is passed in."""
+        return ops.standard_normal(sample.shape)
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
@@ -131,27 +135,41 @@ class Scheduler(Configurable, nn.Cell):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
 
 
-def timestep_index(timestep, batch, count, name="timestep"):
-    """Returns a training timestep as an index of a table with one row for each.
+def timestep_values(timestep, batch, name="timestep"):
+    """Returns the values of a timestep that the host knows, as an array, or None where they stay on the device.
 
     Args:
-        timestep (int, float, numpy.ndarray or Tensor): A number, or one for each sample.
+        timestep (int, float, numpy.ndarray or Tensor): A number, or one for each sample. The values of a Tensor are
+            read on CPU, where it costs nothing; on a device that would wait for the device.
         batch (int): Number of samples.
-        count (int): Number of rows.
         name (str): What an error calls it.
 
-    Returns:
-        An int where the value is known to the host and the same for all samples, else an int32 Tensor. The values of
-        a Tensor are read on CPU, where it costs nothing; on a device that would wait for the device.
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it has neither one value nor one for each sample.
     """
     shape = np.shape(timestep)
     if len(shape) > 2 or math.prod(shape) not in (1, batch) or (len(shape) == 2 and shape[1] != 1):
         raise ValueError(
             f"'{name}' must be a number or have one value for each of {batch} samples, but has shape {shape}."
         )
-    if isinstance(timestep, Tensor) and ms.get_context("device_target") != "CPU":
+    if isinstance(timestep, Tensor):
+        return timestep.asnumpy() if ms.get_context("device_target") == "CPU" else None
+    values = np.asarray(timestep)
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"'{name}' must be a number, a Tensor or one number for each sample, but is {timestep!r}.")
+    return values
+
+
+def timestep_index(timestep, batch, count, name="timestep"):
+    """Returns a training timestep as an index of a table with one row for each of `count`.
+
+    The other arguments are those of :func:`timestep_values`. The index is an int where the value is known to the host
+    and the same for all samples, else an int32 Tensor.
+    """
+    values = timestep_values(timestep, batch, name)
+    if values is None:
         return timestep.astype(mstype.int32)
-    values = timestep.asnumpy() if isinstance(timestep, Tensor) else np.asarray(timestep)
     if values.dtype.kind not in "iuf" or np.any(values != np.floor(values)):
         raise TypeError(f"'{name}' must be an integer, a Tensor or one integer for each sample, but is {timestep!r}.")
     if values.min() < 0 or values.max() >= count:

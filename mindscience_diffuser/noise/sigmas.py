@@ -1,0 +1,74 @@
+"""Sigma schedules, float64: noise levels of a trajectory from the highest to the lowest, shape ``(n,)``."""
+
+import numpy as np
+from scipy.special import betaincinv
+
+from mindscience_diffuser.validation import check_number
+
+
+def flow_shift(sigmas, shift):
+    """Moves the levels of a rectified flow towards noise: shift * s / (1 + (shift - 1) * s).
+
+    Esser et al., 2024 (arXiv:2403.03206), eq. (23). The resolution-dependent shifts are the same map: ``"exponential"``
+    with shift = exp(mu), ``"linear"`` with shift = mu.
+
+    Args:
+        sigmas (numpy.ndarray): Levels in (0, 1].
+        shift (float): Above 0; 1 changes nothing.
+    """
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def stretch_to_terminal(sigmas, terminal):
+    """Stretches 1 - s linearly so that the last level becomes `terminal`, in (0, 1) (LTX-Video, arXiv:2501.00103).
+
+    A trajectory that never leaves pure noise, such as a single step from 1, has nothing to stretch and stays.
+    """
+    distance = 1 - sigmas
+    return sigmas if distance[-1] == 0 else 1 - distance * ((1 - terminal) / distance[-1])
+
+
+def karras_sigmas(sigma_max, sigma_min, count, rho=7.0):
+    """Karras et al., 2022 (arXiv:2206.00364), eq. (5): linear in s^(1 / rho)."""
+    return np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), count) ** rho
+
+
+def exponential_sigmas(sigma_max, sigma_min, count):
+    """Linear in log(s)."""
+    return np.exp(np.linspace(np.log(sigma_max), np.log(sigma_min), count))
+
+
+def beta_sigmas(sigma_max, sigma_min, count, alpha=0.6, beta=0.6):
+    """Quantiles of the beta distribution (Lee et al., 2024, arXiv:2407.12173, section 4), scaled to the range."""
+    return sigma_min + betaincinv(alpha, beta, 1 - np.linspace(0, 1, count)) * (sigma_max - sigma_min)
+
+
+SIGMA_SCHEDULES = {"karras": karras_sigmas, "exponential": exponential_sigmas, "beta": beta_sigmas}
+
+
+def calculate_shift(image_seq_len, base_seq_len=256, max_seq_len=4096, base_shift=0.5, max_shift=1.15):
+    """Returns mu for a resolution: linear in the number of image tokens (Flux; Esser et al., 2024, section 5.3.2).
+
+    Args:
+        image_seq_len (int): Number of tokens of the image, above 0.
+        base_seq_len (int): Number of tokens at which mu is `base_shift`. Default: ``256``.
+        max_seq_len (int): Number of tokens at which mu is `max_shift`. Default: ``4096``.
+        base_shift (float): Default: ``0.5``.
+        max_shift (float): Default: ``1.15``.
+
+    Returns:
+        float, the `mu` of ``set_timesteps``.
+
+    Raises:
+        TypeError: If an argument is no number.
+        ValueError: If a number of tokens is not positive, or the two given ones are equal.
+    """
+    tokens = check_number("image_seq_len", image_seq_len, "(0, inf)")
+    base = check_number("base_seq_len", base_seq_len, "(0, inf)")
+    most = check_number("max_seq_len", max_seq_len, "(0, inf)")
+    low, high = (
+        check_number(name, v, "(-inf, inf)") for name, v in (("base_shift", base_shift), ("max_shift", max_shift))
+    )
+    if base == most:
+        raise ValueError(f"'base_seq_len' and 'max_seq_len' must differ, but both are {base_seq_len}.")
+    return low + (tokens - base) * (high - low) / (most - base)

@@ -1,0 +1,252 @@
+"""Rectified flow: the noise process, its sigma schedule, and the base of the schedulers that follow it."""
+
+import warnings
+
+import numpy as np
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_terminal
+from mindscience_diffuser.plan import StepPlan
+from mindscience_diffuser.schedulers.indexed import IndexedScheduler
+from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+
+TIME_SHIFT_TYPES = ("exponential", "linear")
+
+
+class FlowMatchScheduler(IndexedScheduler):
+    """The process x_sigma = (1 - sigma) * x0 + sigma * noise (Liu et al., 2022, arXiv:2209.03003).
+
+    The model predicts the velocity noise - x0 at timestep num_train_timesteps * sigma.
+
+    Args:
+        num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
+        shift (float): Moves the schedule towards noise (Esser et al., 2024, arXiv:2403.03206, eq. (23)), above 0.
+            Default: ``1.0``.
+        use_dynamic_shifting (bool): Whether the shift comes from `mu` of :meth:`set_timesteps` in place of `shift`.
+            Default: ``False``.
+        base_shift (float): mu at `base_image_seq_len` tokens, for :func:`~mindscience_diffuser.calculate_shift`.
+            Default: ``0.5``.
+        max_shift (float): mu at `max_image_seq_len` tokens. Default: ``1.15``.
+        base_image_seq_len (int): Default: ``256``.
+        max_image_seq_len (int): Default: ``4096``.
+        invert_sigmas (bool): Whether sigma counts from noise (0) to data (1), as in Mochi. Default: ``False``.
+        shift_terminal (float, optional): Last sigma before 0, to which the schedule is stretched, in (0, 1).
+            Default: ``None``, as it comes.
+        use_karras_sigmas (bool): Whether to space the sigmas as Karras et al., 2022. Default: ``False``.
+        use_exponential_sigmas (bool): Whether to space them evenly in their logarithm. Default: ``False``.
+        use_beta_sigmas (bool): Whether to space them by a beta distribution. Default: ``False``.
+        time_shift_type (str): How mu shifts: ``"exponential"``, by exp(mu), or ``"linear"``, by mu.
+            Default: ``"exponential"``.
+        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results, float32 or float16.
+            Default: ``mindspore.float32``.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is outside its range, not one of the choices, or more than one spacing is chosen.
+
+    Supported Platforms:
+        ``Ascend`` ``CPU``
+    """
+
+    def __init__(
+        self,
+        num_train_timesteps=1000,
+        shift=1.0,
+        use_dynamic_shifting=False,
+        base_shift=0.5,
+        max_shift=1.15,
+        base_image_seq_len=256,
+        max_image_seq_len=4096,
+        invert_sigmas=False,
+        shift_terminal=None,
+        use_karras_sigmas=False,
+        use_exponential_sigmas=False,
+        use_beta_sigmas=False,
+        time_shift_type="exponential",
+        compute_dtype=mstype.float32,
+    ):
+        super().__init__(compute_dtype)
+        self.num_train_timesteps = check_integer("num_train_timesteps", num_train_timesteps, low=1)
+        self.set_shift(shift)
+        self.use_dynamic_shifting = check_bool("use_dynamic_shifting", use_dynamic_shifting)
+        for name, value in (("base_shift", base_shift), ("max_shift", max_shift)):
+            if value is not None:
+                check_number(name, value, "(-inf, inf)")
+        check_integer("base_image_seq_len", base_image_seq_len, low=1)
+        check_integer("max_image_seq_len", max_image_seq_len, low=1)
+        self.invert_sigmas = check_bool("invert_sigmas", invert_sigmas)
+        self.shift_terminal = shift_terminal
+        if shift_terminal is not None:
+            check_number("shift_terminal", shift_terminal, "(0, 1)")
+        spacings = {"karras": use_karras_sigmas, "exponential": use_exponential_sigmas, "beta": use_beta_sigmas}
+        chosen = [name for name, used in spacings.items() if used and check_bool(f"use_{name}_sigmas", used)]
+        if len(chosen) > 1:
+            names = " and ".join(f"'use_{name}_sigmas'" for name in chosen)
+            raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
+        self.spacing = chosen[0] if chosen else None
+        self.time_shift_type = check_choice("time_shift_type", time_shift_type, TIME_SHIFT_TYPES)
+        training = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
+        if not use_dynamic_shifting:
+            training = flow_shift(training, self._shift)
+        self.sigma_max, self.sigma_min = training[0], training[-1]
+        # Before the first call of set_timesteps the schedule is that of training.
+        self._take_sigmas(training, training * self.num_train_timesteps)
+        self._schedule(self.timesteps, scheduled=False)
+        self.forward_process = PlanCell(self._forward_plan(), compute_dtype, capacity=len(self.schedule))
+
+    @property
+    def shift(self):
+        """The shift that the next :meth:`set_timesteps` uses."""
+        return self._shift
+
+    def __len__(self):
+        return self.num_train_timesteps
+
+    def set_shift(self, shift):
+        """Sets the shift of the following schedules, above 0."""
+        self._shift = check_number("shift", shift, "(0, inf)")
+
+    def set_timesteps(self, num_inference_steps=None, sigmas=None, mu=None, timesteps=None):
+        """Chooses the steps of the following trajectory; takes effect in compiled graphs too.
+
+        At least one of `num_inference_steps`, `sigmas` and `timesteps` must be given, all of the same length.
+
+        Args:
+            num_inference_steps (int, optional): Number of steps, at least 1.
+            sigmas (Sequence[float], optional): Levels before shifting, descending, in (0, 1]. Default: evenly from the
+                first to the last training level.
+            mu (float, optional): Resolution-dependent shift, see :func:`~mindscience_diffuser.calculate_shift`; needed
+                with `use_dynamic_shifting`, and there only.
+            timesteps (Sequence[float], optional): What the model is told. Without `sigmas` it also sets them: sigma =
+                timestep / T, in (0, 1], descending, neither shifted nor spaced anew, so that both stay consistent.
+
+        Raises:
+            TypeError: If none of the three is given, or one has the wrong type.
+            ValueError: If lengths differ, a value is out of range or not descending, or `mu` is missing.
+        """
+        if num_inference_steps is None and sigmas is None and timesteps is None:
+            raise TypeError(
+                "'set_timesteps' needs 'num_inference_steps', 'sigmas' or 'timesteps', but got none of them."
+            )
+        shift = self._shift_of(mu)
+        lengths = {}
+        if num_inference_steps is not None:
+            lengths["num_inference_steps"] = check_integer("num_inference_steps", num_inference_steps, low=1)
+        if sigmas is not None:
+            sigmas = _levels("sigmas", sigmas, 1)
+            lengths["sigmas"] = len(sigmas)
+        if timesteps is not None:
+            timesteps = _levels("timesteps", timesteps, self.num_train_timesteps)
+            lengths["timesteps"] = len(timesteps)
+        if len(set(lengths.values())) > 1:
+            text = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
+            raise ValueError(f"The number of steps must agree, but is: {text}.")
+        count = next(iter(lengths.values()))
+        if sigmas is None and timesteps is not None:
+            sigmas = timesteps / self.num_train_timesteps
+        else:
+            if sigmas is None:
+                sigmas = np.linspace(self.sigma_max, self.sigma_min, count)
+            sigmas = flow_shift(sigmas, shift)
+            if self.shift_terminal is not None:
+                sigmas = stretch_to_terminal(sigmas, self.shift_terminal)
+            if self.spacing is not None:
+                sigmas = SIGMA_SCHEDULES[self.spacing](sigmas[0], sigmas[-1], count)
+        self._take_sigmas(sigmas, sigmas * self.num_train_timesteps if timesteps is None else timesteps)
+        self.num_inference_steps = count
+        self._schedule(self.timesteps)
+        self.forward_process.load(self._forward_plan())
+
+    def add_noise_in_graph(self, original_samples, noise, timesteps):
+        """What the graph compiler reads in place of :meth:`add_noise`."""
+        return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]
+
+    @compiles_as(add_noise_in_graph)
+    def add_noise(self, original_samples, noise, timesteps):
+        """Returns x_sigma = (1 - sigma) * original_samples + sigma * noise.
+
+        Args:
+            original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
+            noise (Tensor): Standard normal noise of the same shape.
+            timesteps (float or Tensor): One of ``timesteps``, or one for each sample, ``(B,)``.
+
+        Returns:
+            Tensor of the same shape, in `compute_dtype`.
+
+        Raises:
+            TypeError: If an argument is no Tensor of float32 or float16.
+            ValueError: If the shapes differ, or a timestep is not one of the schedule.
+        """
+        self.check_tensor("original_samples", original_samples)
+        self.check_tensor("noise", noise, like=original_samples)
+        rows = self.rows_of(timesteps, original_samples.shape[0], "timesteps")
+        return self.forward_process.run(rows, (original_samples, noise))[0]
+
+    def scale_noise_in_graph(self, sample, timestep, noise):
+        """What the graph compiler reads in place of :meth:`scale_noise`."""
+        return self.add_noise_in_graph(sample, noise, timestep)
+
+    @compiles_as(scale_noise_in_graph)
+    def scale_noise(self, sample, timestep, noise):
+        """The forward process with the arguments of diffusers, see :meth:`add_noise`."""
+        return self.add_noise(sample, noise, timestep)
+
+    @property
+    def levels(self):
+        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, ``(n + 1,)``."""
+        return (self.sigmas, 1 - self.sigmas) if self.invert_sigmas else (1 - self.sigmas, self.sigmas)
+
+    def clean_sample(self, sigma):
+        """Returns x0 as weights of sample and output: x0 = x - sigma * v; inverted, v = x0 - noise points to x0."""
+        return {"sample": 1.0, "output": 1 - sigma if self.invert_sigmas else -sigma}
+
+    def renoising_plan(self):
+        """Returns the plan that renoises the clean sample: x_next = alpha_next * x0 + sigma_next * z."""
+        alpha_next, sigma_next = (level[1:] for level in self.levels)
+        return StepPlan(
+            self.timesteps,
+            self.clean_sample(self.sigmas[:-1]),
+            {"sample": {"x0": alpha_next, "noise": sigma_next}},
+            next_level=(alpha_next, sigma_next),
+        )
+
+    def _shift_of(self, mu):
+        """Returns the shift that is meant, by `mu` or by the constructor's."""
+        if not self.use_dynamic_shifting:
+            if mu is not None:
+                warnings.warn("'mu' has no effect because use_dynamic_shifting is False.", stacklevel=3)
+            return self._shift
+        if mu is None:
+            raise ValueError("'mu' must be given because use_dynamic_shifting is True; see calculate_shift.")
+        if self.time_shift_type == "linear":
+            return check_number("mu", mu, "(0, inf)")
+        return np.exp(check_number("mu", mu, "(-100, 100)"))
+
+    def _take_sigmas(self, sigmas, timesteps):
+        """Sets ``sigmas``, with the level at which the trajectory ends, and ``timesteps`` in single precision."""
+        if self.invert_sigmas:
+            sigmas = 1 - sigmas
+            timesteps = sigmas * self.num_train_timesteps
+        self.sigmas = np.append(sigmas, 1.0 if self.invert_sigmas else 0.0)
+        self.timesteps = np.asarray(timesteps, np.float32)
+
+    def _forward_plan(self):
+        alpha, sigma = (level[:-1] for level in self.levels)
+        return StepPlan(self.timesteps, {}, {"sample": {"sample": alpha, "output": sigma}})
+
+
+def _levels(name, values, highest):
+    """Checks levels or timesteps given by the user: finite numbers in (0, highest], descending."""
+    try:
+        given = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"'{name}' must be a non-empty sequence of numbers, but has shape {given.shape}.")
+    outside = given[~((given > 0) & (given <= highest))]
+    if outside.size:
+        raise ValueError(f"'{name}' must lie in (0, {highest}], but has {outside[0]}.")
+    if np.any(given[1:] > given[:-1]):
+        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
+    return given

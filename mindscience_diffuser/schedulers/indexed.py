@@ -1,0 +1,218 @@
+"""Schedulers whose plan has one row for each model call of a trajectory, found by its index."""
+
+from dataclasses import replace
+
+import numpy as np
+from mindspore import Parameter, Tensor, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput, timestep_values
+from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
+
+
+class Trajectory:
+    """Where the eager calls of `step` stand: the next row of the plan, and what is remembered until then."""
+
+    def __init__(self, position=None):
+        self.position = position
+        self.history = ()
+        self.size = None
+
+
+class IndexedScheduler(Scheduler):
+    """Base of schedulers whose steps follow one another by position.
+
+    A subclass describes its trajectory in :meth:`trajectory_plan`, whose rows belong to ``self.timesteps``, and calls
+    :meth:`_schedule` when they change. Methods that call the model twice a step have two rows for it and remember the
+    base point as a state of the plan.
+
+    Eager calls of `step` are counted: the first one looks its timestep up, later ones continue with the next row as
+    long as their timestep is that row's, so that schedules may visit a timestep twice. Any other timestep, or the end
+    of the schedule, begins a new trajectory.
+    """
+
+    output = SchedulerOutput
+    """What `step` returns with ``return_dict=True``: the sample, the results of the plan, the clean sample."""
+
+    def trajectory_plan(self):
+        """Returns the plan of ``self.timesteps``, with results; options of `step` that change it are arguments."""
+        raise NotImplementedError
+
+    def plan_for(self, **options):
+        """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the trajectory for these options of `step`."""
+        self.check_scheduled()
+        return replace(self.trajectory_plan(**options), results={})
+
+    def construct(self, model_output, sample, index, *values):
+        """The pure form of `step`, for other graphs and for export.
+
+        Args:
+            model_output (Tensor): Output of the model at `sample`.
+            sample (Tensor): x at the row's timestep, ``(B, ...)``.
+            index (Tensor): int32 row of the plan, 0-D or ``(B,)``.
+            values (Tensor): What the plan remembers, zeros at first, then fresh noise where the plan is stochastic;
+                their names are the last of ``input_names``.
+
+        Returns:
+            Tensor, the next sample; where the plan remembers something, a tuple of it and the remembered tensors.
+        """
+        self.check_in_graph(model_output, sample, index)
+        if len(values) != len(self.input_names) - 3:
+            raise TypeError(f"The inputs are {self.input_names}, but {len(values)} values follow 'index'.")
+        remembered = self.remembered
+        outputs = self.table(index, sample, *values[:remembered], model_output, *values[remembered:])
+        return outputs[: remembered + 1] if remembered > 0 else outputs[0]
+
+    def step_in_graph(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False):
+        """What the graph compiler reads in place of :meth:`step`."""
+        return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
+
+    def look_up_and_step(self, model_output, sample, timestep, noise, return_dict):
+        """One step of a scheduler that remembers nothing, inside a graph; the row is that of the nearest timestep."""
+        self.check_in_graph(model_output, sample, timestep)
+        if self.remembered > 0:
+            raise ValueError(
+                "Inside a graph a scheduler that remembers earlier steps is called as scheduler(model_output, sample, "
+                "index, *history): step keeps its history on the host."
+            )
+        values = (sample, model_output)
+        if self.stochastic:
+            values += (self._device_noise(sample) if noise is None else noise,)
+        outputs = self.table(self.row_in_graph(timestep), *values)
+        return self.output(*outputs) if return_dict else outputs[0]
+
+    def row_in_graph(self, timestep):
+        """Returns the row of the nearest timestep, the first of equal ones: 0-D, or ``(B,)`` for one per sample."""
+        if isinstance(timestep, (int, float)):
+            timestep = Tensor(timestep, mstype.float32)
+        distance = ops.abs(self.schedule - timestep.astype(mstype.float32).reshape((-1, 1)))
+        index = ops.Argmin(axis=1, output_type=mstype.int32)(distance)
+        return index.reshape(()) if timestep.ndim == 0 else index
+
+    @compiles_as(step_in_graph)
+    def step(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False):
+        """Moves one step towards the clean sample.
+
+        Args:
+            model_output (Tensor): Output of the model at `sample`, of the same shape.
+            sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            timestep (int, float or Tensor): One of ``timesteps``: a number or a 0-D Tensor; schedulers that remember
+                nothing also take one value for each sample, ``(B,)``.
+            noise (Tensor, optional): Fresh noise of the shape of `sample`, for stochastic schedulers.
+            generator (optional): Source of the noise where `noise` is not given: a seed (sample k then has a stream
+                of its own that continues over the trajectory), a `numpy.random.Generator`, a
+                :class:`~mindscience_diffuser.NoiseSource`, or a list with one for each sample. Inside a graph the
+                noise comes from `noise`, or from MindSpore's own stream.
+            return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
+
+        Returns:
+            Tensor, x at the next timestep, in `compute_dtype`; with `return_dict` a NamedTuple that begins with it.
+
+        Raises:
+            TypeError: If an argument has the wrong type, or sample and timestep are swapped.
+            ValueError: If the shapes differ, the timestep is not one of the schedule, or `set_timesteps` was not
+                called.
+        """
+        return self._advance(model_output, sample, timestep, noise, generator, return_dict)
+
+    def _advance(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False, **options):
+        """The eager step, for options that change the plan."""
+        self._check_step(model_output, sample, timestep)
+        cell = self._eager_cell((*options.items(), bool(return_dict)), lambda: self._eager_plan(return_dict, options))
+        index = self._row(timestep, sample.shape[0])
+        single, remembered = isinstance(index, int), self.remembered
+        values = (sample, *self._remembered(sample), model_output)
+        if "noise" in cell.layout.inputs:
+            if noise is None and single and not cell.needs_noise[index]:
+                noise, generator = sample, None  # Its weight is 0: no need to draw.
+            values += (self._step_noise(sample, noise, generator),)
+        outputs = cell.run(index, values)
+        if single:
+            self._trajectory.position, self._trajectory.history = index + 1, outputs[1 : remembered + 1]
+        return self.output(outputs[0], *outputs[remembered + 1 :]) if return_dict else outputs[0]
+
+    def _eager_plan(self, with_results, options):
+        plan = self.trajectory_plan(**options)
+        return plan if with_results else replace(plan, results={})
+
+    def _remembered(self, sample):
+        """Returns the remembered tensors of the trajectory, zeros at its start."""
+        history = self._trajectory.history
+        if self.remembered and not history:
+            return (Tensor(np.zeros(sample.shape), self.compute_dtype),) * self.remembered
+        if history and history[0].shape != sample.shape:
+            raise ValueError(
+                f"'sample' has shape {sample.shape}, but this trajectory began with {history[0].shape}; a new one "
+                "begins with the first timestep, or with set_timesteps."
+            )
+        return history
+
+    def _row(self, timestep, batch):
+        """Returns the row of a step: an int, the next of the trajectory, or for one timestep per sample a Tensor."""
+        values = self._values(timestep, batch)
+        one = timestep.size == 1 if values is None else bool(np.all(values == values.flat[0]))
+        if not one and not self.remembered:
+            return self.rows_of(timestep, batch)
+        if not one and values is not None:
+            raise ValueError(f"'timestep' must be the same for all samples in {type(self).__name__}, but is {values}.")
+        position = self._trajectory.position
+        ended = position is None or position >= len(self.timesteps)
+        if values is None:  # Only the device knows it.
+            if ended:
+                self._trajectory = Trajectory(0)
+        elif ended or not self._near(position, values.flat[0]):
+            self._trajectory = Trajectory(int(self._look_up(values.reshape(-1)[:1])[0]))
+        return self._trajectory.position
+
+    def rows_of(self, timestep, batch, name="timestep"):
+        """Returns the first rows at which a step of these timesteps begins: an int, or an int32 Tensor ``(B,)``."""
+        values = self._values(timestep, batch, name)
+        if values is None:
+            return self.row_in_graph(timestep)
+        rows = self._look_up(values.reshape(-1), name)
+        return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows, mstype.int32)
+
+    def _values(self, timestep, batch, name="timestep"):
+        """Returns the values of a timestep that the host knows, else None; a position is none of them."""
+        values = timestep_values(timestep, batch, name)
+        if values is not None and self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
+            raise ValueError(
+                f"'{name}' is the integer {values.flat[0]}, but these timesteps are fractional: pass one of "
+                "scheduler.timesteps, not a position."
+            )
+        return values
+
+    def _look_up(self, values, name="timestep"):
+        rows = np.abs(self.timesteps[:: self.order] - values[:, None].astype(np.float64)).argmin(axis=1) * self.order
+        for row, value in zip(rows, values):
+            if not self._near(row, value):
+                raise ValueError(
+                    f"'{name}' must be one of scheduler.timesteps, but is {value}; the nearest is "
+                    f"{self.timesteps[row]}."
+                )
+        return rows
+
+    def _near(self, row, value):
+        """Whether `value` is a row's timestep up to rounding in single precision."""
+        return abs(float(value) - self.timesteps[row]) <= 1e-6 * self.num_train_timesteps
+
+    def _schedule(self, timesteps, scheduled=True):
+        """Takes over new timesteps and the plan that belongs to them; before `set_timesteps` the plan has no steps."""
+        self.timesteps = timesteps
+        self.scheduled = scheduled
+        self._trajectory = Trajectory()
+        plan = self.trajectory_plan()
+        capacity = self.num_train_timesteps * self.order
+        moments = np.pad(timesteps.astype(np.float32), (0, max(capacity - len(timesteps), 0)), constant_values=np.inf)
+        if not scheduled:
+            self.remembered = len(plan.states) - 1
+            self.stochastic = plan.stochastic
+            history = tuple(name for name in plan.states if name != "sample")
+            self.input_names = ("model_output", "sample", "index", *history, *(("noise",) if plan.stochastic else ()))
+            self.table = PlanCell(plan, self.compute_dtype, returns_x0=True, capacity=capacity)
+            self.schedule = Parameter(Tensor(moments), name="schedule", requires_grad=False)
+            return
+        self.plan = replace(plan, results={})
+        self.table.load(plan)
+        replace_value(self.schedule, Tensor(moments))
+        self._plan_changed()
