@@ -46,13 +46,21 @@ class Case:
     """ "none", "given" to the step, or "drawn" by it."""
 
 
+FREE = {"beta_schedule": "linear", "clip_sample": False}
+CLIPPED = {"beta_schedule": "linear", "clip_sample": True}
+
 CASES = {
-    "DDIM": Case("DDIMScheduler", {"clip_sample": False}),
-    "DDIM clip": Case("DDIMScheduler", {"clip_sample": True}),
-    "DDIM eta=1": Case("DDIMScheduler", {"clip_sample": False}, {"eta": 1.0}, noise="given"),
-    "DDPM": Case("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small"}, noise="given"),
-    "DDPM clip": Case("DDPMScheduler", {"clip_sample": True, "variance_type": "fixed_small"}, noise="given"),
-    "DDPM drawn": Case("DDPMScheduler", {"clip_sample": False, "variance_type": "fixed_small"}, noise="drawn"),
+    "DDIM": Case("DDIMScheduler", FREE),
+    "DDIM clip": Case("DDIMScheduler", CLIPPED),
+    "DDIM eta=1": Case("DDIMScheduler", FREE, {"eta": 1.0}, noise="given"),
+    "DDPM": Case("DDPMScheduler", {**FREE, "variance_type": "fixed_small"}, noise="given"),
+    "DDPM clip": Case("DDPMScheduler", {**CLIPPED, "variance_type": "fixed_small"}, noise="given"),
+    "DDPM drawn": Case("DDPMScheduler", {**FREE, "variance_type": "fixed_small"}, noise="drawn"),
+    "LCM": Case("LCMScheduler", noise="given"),
+    "TCD": Case("TCDScheduler", noise="given"),
+    "FlowMatchEuler": Case("FlowMatchEulerDiscreteScheduler"),
+    "FlowMatchHeun": Case("FlowMatchHeunDiscreteScheduler"),
+    "FlowMatchLCM": Case("FlowMatchLCMScheduler", noise="given"),
 }
 
 
@@ -79,7 +87,7 @@ def ours(case, shape):
     kind = getattr(mindscience_diffuser, case.scheduler, None)
     if kind is None:
         return None
-    scheduler = kind(beta_schedule="linear", **case.options)
+    scheduler = kind(**case.options)
     start, output, noise = map(ms.Tensor, arrays(shape))
     options = {**case.step, "noise": noise} if case.noise == "given" else case.step
 
@@ -98,7 +106,7 @@ def ours(case, shape):
 
 def peer_run(kind, case, start, output, noise, to_numpy):
     """Returns a function that runs 50 steps of a scheduler with diffusers' calling convention."""
-    scheduler = kind(beta_schedule="linear", **case.options)
+    scheduler = kind(**case.options)
 
     def run():
         scheduler.set_timesteps(STEPS)

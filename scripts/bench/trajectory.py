@@ -31,7 +31,7 @@ from mindscience_diffuser import Sampler
 
 METHODS = ("unrolled", "loop", "step")
 MEMORY_SHAPE = (4, 16, 256, 256)
-RATIO_CASES = ("DDIM", "DDIM clip", "DDIM eta=1", "DDPM", "DDPM clip")
+RATIO_CASES = tuple(name for name, case in CASES.items() if case.noise != "drawn")
 
 
 class HalfModel(nn.Cell):
@@ -60,7 +60,7 @@ def medians(runs, repeats):
 
 
 def our_scheduler(case, steps=STEPS):
-    scheduler = getattr(mindscience_diffuser, case.scheduler)(beta_schedule="linear", **case.options)
+    scheduler = getattr(mindscience_diffuser, case.scheduler)(**case.options)
     scheduler.set_timesteps(steps)
     return scheduler
 
@@ -70,7 +70,7 @@ def our_trajectory(case, shape, method):
     sampler = Sampler(HalfModel(), our_scheduler(case), method, **case.step)
     start, _, noise = map(ms.Tensor, arrays(shape))
     # Beyond the timing of steps: noise is given to both sides, and drawn before the clock starts.
-    options = {"step_noise": ms.ops.stack([noise] * STEPS)} if sampler.stochastic else {}
+    options = {"step_noise": ms.ops.stack([noise] * len(sampler.plan))} if sampler.stochastic else {}
     return lambda: sampler(start, **options).asnumpy()
 
 
@@ -79,7 +79,7 @@ def their_trajectory(case, shape):
     import diffusers
     import torch
 
-    scheduler = getattr(diffusers, case.scheduler)(beta_schedule="linear", **case.options)
+    scheduler = getattr(diffusers, case.scheduler)(**case.options)
     scheduler.set_timesteps(STEPS)
     start, _, noise = map(torch.from_numpy, arrays(shape))
 
