@@ -6,4 +6,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 install_with tests
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-"$PYTHON" -m pytest "$@"
+# Two processes, a file of tests in one of them: most of the time goes into compiling small graphs, on one thread.
+"$PYTHON" -m pytest -n 2 --dist loadfile "$@"
