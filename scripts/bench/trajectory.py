@@ -87,6 +87,7 @@ def their_trajectory(case, shape):
     def run():
         with given(noise if case.noise != "none" else None, scheduler):
             x = start
+            scheduler._step_index = None  # Where there is one, it stands at the end of the last trajectory.
             for t in scheduler.timesteps:
                 x = scheduler.step(0.5 * x, t, x, **case.step, return_dict=False)[0]
             return x.numpy()
