@@ -240,7 +240,7 @@ def runs(case, shape, dtype):
     """Yields the ways to run a trajectory: a name and a function that waits for the result."""
     start, output, noise = (Tensor(array.astype(dtype)) for array in arrays(shape))
     kind = getattr(mindscience_diffuser, case.scheduler)
-    scheduler = kind(beta_schedule="linear", compute_dtype=getattr(ms, dtype), **case.options)
+    scheduler = kind(compute_dtype=getattr(ms, dtype), **case.options)
     scheduler.set_timesteps(STEPS)
     options = {**case.step, "noise": noise} if case.noise == "given" else case.step
 
@@ -283,7 +283,8 @@ def main(arguments=None):
             "same code on the CPU."
         )
         return 0
-    ms.set_device(options.device)
+    if ms.get_context("device_target") != options.device:
+        ms.set_device(options.device)
     exported_names = [name for name in EXPORTED if name in options.samplers and "exported" in options.parts]
     if options.write_expected:
         write_expected(options.write_expected, options.samplers, exported_names)

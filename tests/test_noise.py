@@ -207,7 +207,7 @@ def test_draw_noise_without_generator_follows_numpys_global_seed():
         (lambda: NoiseSource(0, [0.5]), TypeError, "'samples'.*0.5"),
         (lambda: NoiseSource(0, 2, stream=-1), ValueError, "'stream'.*-1"),
         (lambda: NoiseSource(0, 2, stream=0.5), TypeError, "'stream'.*0.5"),
-        (lambda: NoiseSource(0, 3).standard_normal((2, 4)), ValueError, "3 samples.*2"),
+        (lambda: NoiseSource(0, 3).standard_normal((2, 4)), ValueError, "3 streams.*2 samples"),
         (lambda: draw_noise((2, 4), [np.random.default_rng(0)]), ValueError, "'generator'.*1 streams.*2 samples"),
         (lambda: draw_noise((2, 4), "seed"), TypeError, "'generator'.*'seed'"),
         (lambda: draw_noise((2, 4), [1, 2]), TypeError, "'generator'.*1"),

@@ -11,6 +11,8 @@ from mindscience_diffuser.validation import check_integer
 
 LARGEST = 2**64 - 1
 
+MISFIT = "'generator' has {streams} streams, but the batch has {batch} samples: give one for each."
+
 LARGE = 2**15
 """Values in a sample from which on threads are worth their start."""
 
@@ -56,7 +58,7 @@ class NoiseSource:
         """
         shape = tuple(shape)
         if len(self.streams) != shape[0]:
-            raise ValueError(f"The source has {len(self.streams)} samples, but the noise is asked for {shape[0]}.")
+            raise ValueError(MISFIT.format(streams=len(self.streams), batch=shape[0]))
         noise = np.empty(shape, np.float32)
         rows = noise.reshape(shape[0], -1)
 
@@ -98,9 +100,7 @@ def draw_noise(shape, generator=None):
         return NoiseSource(int(np.random.randint(2**31)), shape[0]).standard_normal(shape)
     if isinstance(generator, (list, tuple)):
         if len(generator) != shape[0]:
-            raise ValueError(
-                f"'generator' has {len(generator)} streams, but the batch has {shape[0]} samples: give one for each."
-            )
+            raise ValueError(MISFIT.format(streams=len(generator), batch=shape[0]))
         return np.stack([draw_noise(shape[1:], stream) for stream in generator])
     if isinstance(generator, np.random.Generator):
         return generator.standard_normal(shape, dtype=np.float32)

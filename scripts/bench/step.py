@@ -32,6 +32,8 @@ SIZES = {"small": (4, 4, 64, 64), "large": (4, 16, 128, 128)}
 STEPS = 50
 SLOW_SECONDS, SLOW_ROUNDS = 1.0, 3
 BUSY = 0.5
+SETTLE = 0.03
+"""Seconds before each turn, in which the idle threads of the last one stop spinning."""
 STATISTICS = {"median": statistics.median, "min": min}
 
 
@@ -209,6 +211,7 @@ def measure(case, shape, repeats, statistic):
     for k in range(repeats):
         for name, run in runs.items():
             if k < rounds[name]:
+                time.sleep(SETTLE)
                 times[name].append(run())
     return {name: statistic(values) / STEPS * 1e6 for name, values in times.items()}
 

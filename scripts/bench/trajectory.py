@@ -24,7 +24,7 @@ import time
 import mindspore as ms
 import numpy as np
 from mindspore import nn
-from step import CASES, SIZES, STEPS, LinearPasses, arrays, given
+from step import CASES, SETTLE, SIZES, STEPS, LinearPasses, arrays, given
 
 import mindscience_diffuser
 from mindscience_diffuser import Sampler
@@ -53,6 +53,7 @@ def medians(runs, repeats):
     times = {name: [] for name in runs}
     for k in range(repeats + 2):
         for name, run in runs.items():
+            time.sleep(SETTLE)
             seconds = timed(run)
             if k >= 2:
                 times[name].append(seconds)
