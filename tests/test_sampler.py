@@ -115,6 +115,20 @@ def test_a_sampler_inside_somebody_elses_graph_follows_set_timesteps(graph_mode)
         np.testing.assert_allclose(outer(noise).asnumpy(), 2 * sampler(noise).asnumpy(), atol=2e-6)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_sampler_that_was_called_can_be_compiled_into_a_graph(method):
+    sampler = Sampler(Denoiser(), scheduled(), method)
+    noise = tensor(*SHAPE)
+    expected = 2 * sampler(noise).asnumpy()
+    outer = Outer(sampler)
+
+    @ms.jit
+    def compiled(noise):
+        return outer(noise)
+
+    np.testing.assert_allclose(compiled(noise).asnumpy(), expected, atol=2e-6)
+
+
 @pytest.mark.parametrize("method", ["step", "unrolled"])
 def test_intermediates_run_from_the_noise_to_the_result(method):
     scheduler = scheduled()

@@ -258,6 +258,9 @@ class Sampler(nn.Cell):
             if MISFIT in message:
                 raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
             raise
+        finally:
+            # Compiling a method marks it as the form that other graphs read; that is `construct`.
+            self.__parse_method__ = "construct"
 
     def _in_parts(self, states, fresh, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only their fresh noise is held in memory."""
