@@ -43,7 +43,6 @@ FEW_STEPS = {
 }
 FEW_SAMPLES = ["sampling.per_class=1", "sampling.num_inference_steps=2", "metrics.reference_draws=1"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
-BENCHMARK_SHRUNK = ["--sizes", "small", "--repeats", "1"]
 
 
 class Block(NamedTuple):
@@ -131,9 +130,6 @@ def run_command(words):
         trained = any(word.startswith(("weights=digits_ddim", "sampling.exported=")) for word in words)
         model = [] if trained else SMALL_MODEL
         assert cli.main([*words[3:], *FEW_STEPS[words[3]], *FEW_SAMPLES, *model]) == 0
-    elif words[:2] == ["python", "scripts/bench/step.py"]:
-        cases = [] if "--cases" in words else ["--cases", "DDIM"]
-        subprocess.run([sys.executable, ROOT / words[1], *words[2:], *cases, *BENCHMARK_SHRUNK], check=True)
     elif words[:2] == ["python", "scripts/ascend_check.py"]:
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
     elif words[:2] == ["python", "scripts/list_primitives.py"]:
