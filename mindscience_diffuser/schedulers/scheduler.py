@@ -16,7 +16,7 @@ from mindscience_diffuser.step import COMPUTE_DTYPES, PlanCell
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
-    "(model_output, timestep, sample) is that of mindscience_diffuser.compat."
+    "(model_output, timestep, sample) is that of diffusers."
 )
 
 
