@@ -5,6 +5,11 @@ import pytest
 
 from mindscience_diffuser.runs.batches import TrainingBatches
 from mindscience_diffuser.runs.digits import Digits
+from mindscience_diffuser.training import training_timesteps
+
+
+def draw_timesteps(seed, step, batch_size):
+    return training_timesteps(seed, step, batch_size, 1000)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +49,18 @@ def test_condition_is_one_hot(digits):
 
 
 def test_batch_depends_on_seed_and_step_only(digits):
-    forward = TrainingBatches(digits, 64, 1000, 0.1, seed=5)
+    forward = TrainingBatches(digits, 64, draw_timesteps, 0.1, seed=5)
     batches = [forward.batch(step) for step in range(45)]
     for step in (44, 20, 0):
-        for mine, again in zip(batches[step], TrainingBatches(digits, 64, 1000, 0.1, seed=5).batch(step)):
+        for mine, again in zip(batches[step], TrainingBatches(digits, 64, draw_timesteps, 0.1, seed=5).batch(step)):
             np.testing.assert_array_equal(mine, again)
-    assert (TrainingBatches(digits, 64, 1000, 0.1, seed=6).batch(0).noise != batches[0].noise).any()
+    assert (TrainingBatches(digits, 64, draw_timesteps, 0.1, seed=6).batch(0).noise != batches[0].noise).any()
     assert (batches[0].noise != batches[1].noise).any()
 
 
 def test_every_training_image_comes_once_in_an_epoch(digits):
     count = len(digits.train.images)
-    batches = TrainingBatches(digits, 100, 1000, 0.0, seed=0)
+    batches = TrainingBatches(digits, 100, draw_timesteps, 0.0, seed=0)
     seen = np.concatenate([batches.batch(step).tokens for step in range(-(-2 * count // 100))])[: 2 * count]
     everything = sorted(image.tobytes() for image in digits.to_tokens(digits.train.images))
     for epoch in (seen[:count], seen[count:]):
@@ -64,7 +69,7 @@ def test_every_training_image_comes_once_in_an_epoch(digits):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25, 1.0])
 def test_share_of_conditions_is_dropped(digits, dropout):
-    batches = TrainingBatches(digits, 1000, 1000, dropout, seed=0)
+    batches = TrainingBatches(digits, 1000, draw_timesteps, dropout, seed=0)
     kept = np.concatenate([batches.batch(step).condition.sum(axis=1) for step in range(10)])
     assert set(np.unique(kept)) <= {0.0, 1.0}
     assert abs(1 - kept.mean() - dropout) < 0.02

@@ -212,6 +212,17 @@ def test_average_is_not_trained_and_keeps_the_names_of_the_weights():
     assert model.scale.name == "scale"
 
 
+def test_average_can_be_kept_in_the_parameters_of_another_model():
+    model, copy = ScaleModel(0.5), ScaleModel(3.0)
+    average = ExponentialMovingAverage(model.trainable_params(), 0.9, copy.trainable_params())
+    assert copy.scale.asnumpy() == 0.5
+    replace_value(model.scale, Tensor(1.5, mstype.float32))
+    average()
+    np.testing.assert_allclose(copy.scale.asnumpy(), 0.1 * 0.5 + 0.9 * 1.5, rtol=1e-6)
+    with pytest.raises(ValueError, match="'average' must have the shapes of 'parameters'"):
+        ExponentialMovingAverage(model.trainable_params(), 0.9, [])
+
+
 @pytest.mark.parametrize(
     ("parameters", "decay", "error", "message"),
     [

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from mindscience_diffuser.noise import draw_noise
-from mindscience_diffuser.training.timesteps import training_timesteps
 
 
 class Batch(NamedTuple):
@@ -23,17 +22,17 @@ class TrainingBatches:
     Args:
         data (Digits): Source of the training images.
         batch_size (int): Images in a batch.
-        num_train_timesteps (int): Timesteps of the scheduler.
+        draw_timesteps (Callable): Returns the timesteps (B,) of a batch from the seed, the step and the batch size.
         condition_dropout (float): Share of the conditions that are set to zero, so that the model also learns to
             predict without one (Ho and Salimans, 2022, arXiv:2207.12598).
         seed (int): Seed of the run.
     """
 
-    def __init__(self, data, batch_size, num_train_timesteps, condition_dropout, seed):
+    def __init__(self, data, batch_size, draw_timesteps, condition_dropout, seed):
         self.tokens = data.to_tokens(data.train.images)
         self.conditions = data.condition(data.train.labels)
         self.batch_size = batch_size
-        self.num_train_timesteps = num_train_timesteps
+        self.draw_timesteps = draw_timesteps
         self.condition_dropout = condition_dropout
         self.seed = seed
         self._order = {}
@@ -44,7 +43,7 @@ class TrainingBatches:
         generator = np.random.default_rng((self.seed, step, 1))
         noise = draw_noise((self.batch_size, *self.tokens.shape[1:]), generator)
         kept = generator.random((self.batch_size, 1)) >= self.condition_dropout
-        timesteps = training_timesteps(self.seed, step, self.batch_size, self.num_train_timesteps)
+        timesteps = self.draw_timesteps(self.seed, step, self.batch_size)
         return Batch(self.tokens[chosen], noise, timesteps, self.conditions[chosen] * kept.astype(np.float32))
 
     def _image_at(self, position):

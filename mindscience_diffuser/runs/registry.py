@@ -10,6 +10,7 @@ from mindscience_diffuser.runs.errors import ConfigError, nearest
 
 REGISTRY = {
     "schema": {"diffusion": "mindscience_diffuser.runs.schema:DiffusionRun"},
+    "objective": {"diffusion": "mindscience_diffuser.runs.diffusion:objective"},
     "train": {"diffusion": "mindscience_diffuser.runs.train:train"},
     "sample": {"diffusion": "mindscience_diffuser.runs.sample:sample"},
     "export": {"diffusion": "mindscience_diffuser.runs.export:export"},

@@ -32,7 +32,7 @@ class Component(BaseModel):
 
 
 class Training(Section):
-    """How a model is trained."""
+    """How any model is trained."""
 
     steps: Count = 2000
     batch_size: Count = 128
@@ -40,12 +40,17 @@ class Training(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     weight_decay: NonNegative = 0.01
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    weights_dtype: Literal["float32", "float16"] = "float32"
+
+
+class DiffusionTraining(Training):
+    """How a diffusion model is trained."""
+
     condition_dropout: Share = 0.1
     loss_type: Literal["l1", "l2"] = "l2"
     p2_loss_weight_gamma: NonNegative = 0.0
     p2_loss_weight_k: NonNegative = 1.0
     min_snr_gamma: Optional[Positive] = None
-    weights_dtype: Literal["float32", "float16"] = "float32"
 
 
 class Sampling(Section):
@@ -76,10 +81,10 @@ class Measuring(Section):
     reference_draws: Count = 10
 
 
-class DiffusionRun(Section):
-    """A class-conditional diffusion model: trained with one noise schedule, sampled with guidance."""
+class DigitsRun(Section):
+    """What every run has that trains a class-conditional model of digits and samples from it with a scheduler."""
 
-    run: Literal["diffusion"] = "diffusion"
+    run: str
     seed: Seed = 0
     output: str
     weights: Optional[str] = None
@@ -90,3 +95,10 @@ class DiffusionRun(Section):
     sampling: Sampling = Field(default_factory=Sampling)
     export: Exporting = Field(default_factory=Exporting)
     metrics: Measuring = Field(default_factory=Measuring)
+
+
+class DiffusionRun(DigitsRun):
+    """A diffusion model trained with one noise schedule."""
+
+    run: Literal["diffusion"] = "diffusion"
+    training: DiffusionTraining = Field(default_factory=DiffusionTraining)

@@ -1,4 +1,4 @@
-"""The ``train`` command: trains a model, keeps the average of its weights and shows what it can do."""
+"""The ``train`` command: one loop for all kinds of runs, which hand it their loss and batches."""
 
 import json
 import time
@@ -10,17 +10,13 @@ from mindspore import Tensor, nn
 from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler, check_sampling
 from mindscience_diffuser.runs.config import to_yaml, with_values
-from mindscience_diffuser.runs.draw import draw
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.pictures import save_loss_curve, save_sample_grid
-from mindscience_diffuser.runs.sample import measure
-from mindscience_diffuser.runs.weights import load_weights, save_weights
-from mindscience_diffuser.training import DiffusionTrainer, ExponentialMovingAverage, warmup_cosine
+from mindscience_diffuser.runs.pictures import save_loss_curve
+from mindscience_diffuser.runs.registry import lookup
+from mindscience_diffuser.runs.weights import save_weights
+from mindscience_diffuser.training import ExponentialMovingAverage, warmup_cosine
 
-OBJECTIVES = {"epsilon": "pred_noise", "sample": "pred_x0", "v_prediction": "pred_v"}
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
 STEPS_BETWEEN_READINGS = 20
 
@@ -29,8 +25,8 @@ def train(config):
     """Trains the model of `config` and writes the result below ``<output>/train``.
 
     Written are ``weights.safetensors`` (the averaged weights), ``config.yaml`` (the configuration with all defaults
-    and these weights, ready for ``sample``), ``metrics.json``, ``loss.png`` and ``samples.png``, each whole or not at
-    all.
+    and these weights, ready for ``sample``), ``metrics.json``, ``loss.png`` and what the kind of run shows of its
+    trained model, such as ``samples.png``, each whole or not at all.
 
     Returns:
         Path of the directory.
@@ -38,27 +34,17 @@ def train(config):
     Raises:
         ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
     """
-    data = build_data(config)
-    scheduler = build_scheduler(config)
-    model = build_model(config, data)
-    training_step, average = build_training_step(config, model, scheduler)
-    check_sampling(config, scheduler)
+    objective = lookup("objective", config.run)(config)
+    training_step = TrainingStep(objective, config.training)
     directory = Path(config.output) / "train"
     directory.mkdir(parents=True, exist_ok=True)
 
-    batches = TrainingBatches(
-        data,
-        config.training.batch_size,
-        scheduler.num_train_timesteps,
-        config.training.condition_dropout,
-        config.seed,
-    )
     wall, cpu = time.perf_counter(), time.process_time()
-    losses = run_steps(training_step, batches, config.training.steps)
+    losses = run_steps(training_step, objective.batches, config.training.steps)
     figures = {
         "training": {
             "steps": config.training.steps,
-            "parameters": sum(parameter.size for parameter in model.trainable_params()),
+            "parameters": sum(parameter.size for parameter in objective.model.trainable_params()),
             "mean_loss_of_last_tenth": float(np.mean(losses[-max(len(losses) // 10, 1) :])),
             "wall_seconds": time.perf_counter() - wall,
             "cpu_seconds": time.process_time() - cpu,
@@ -67,58 +53,52 @@ def train(config):
         }
     }
     weights = directory / "weights.safetensors"
-    averaged = {name: value.astype(config.training.weights_dtype) for name, value in average.state().items()}
+    averaged = training_step.average.state()
+    averaged = {name: value.astype(config.training.weights_dtype) for name, value in averaged.items()}
     save_weights(weights, averaged, model=config.model.model_dump(), seed=config.seed)
-    write_atomically(directory / "config.yaml", to_yaml(with_values(config, weights=str(weights))))
+    config = with_values(config, weights=str(weights))
+    write_atomically(directory / "config.yaml", to_yaml(config))
     save_loss_curve(directory / "loss.png", losses)
-
-    load_weights(model, weights)
-    sampler = build_scheduler(config, config.sampling.compute_dtype)
-    images, labels = draw(config, data, sampler, build_sampling_model(config, data, model, weights))
-    save_sample_grid(directory / "samples.png", images, labels, data, config.sampling.picture_per_class)
-    figures["samples"] = measure(config, data, images, labels)
+    figures["samples"] = objective.present(config, directory)
     write_atomically(directory / "metrics.json", json.dumps(figures, indent=2) + "\n")
     return directory
 
 
-def build_sampling_model(config, data, model, weights):
-    """Returns `model`, or one with the same weights that computes in the dtype that sampling asks for."""
-    if config.sampling.compute_dtype == "float32":
-        return model
-    half = build_model(config, data, config.sampling.compute_dtype)
-    load_weights(half, weights)
-    return half
+class TrainingStep:
+    """Loss, gradients, optimizer and average of the weights as one compiled function of a batch.
 
+    Args:
+        objective (Objective): Gives the loss and the model.
+        training (Training): Section of the configuration.
 
-def build_training_step(config, model, scheduler):
-    """Returns the compiled training step, a function of one batch that returns the loss, and the weights' average."""
-    training = config.training
-    parameters = model.trainable_params()
-    try:
-        trainer = DiffusionTrainer(
-            model,
-            scheduler,
-            OBJECTIVES[scheduler.prediction_type],
-            training.p2_loss_weight_gamma,
-            training.p2_loss_weight_k,
-            training.loss_type,
-            training.min_snr_gamma,
-        )
-        rates = warmup_cosine(training.learning_rate, training.warmup_steps, training.steps)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the training cannot be set up: {error}") from error
-    optimizer = nn.AdamWeightDecay(parameters, rates, weight_decay=training.weight_decay)
-    average = ExponentialMovingAverage(parameters, training.ema_decay)
-    loss_and_gradients = ms.value_and_grad(trainer.get_loss, None, parameters)
+    Raises:
+        ConfigError: If the learning rate cannot be planned.
+    """
 
-    @ms.jit
-    def training_step(tokens, noise, timesteps, condition):
-        loss, gradients = loss_and_gradients(tokens, noise, timesteps, condition)
-        optimizer(gradients)
-        average()
-        return loss
+    def __init__(self, objective, training):
+        parameters = objective.model.trainable_params()
+        try:
+            rates = warmup_cosine(training.learning_rate, training.warmup_steps, training.steps)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"the training cannot be set up: {error}") from error
+        optimizer = nn.AdamWeightDecay(parameters, rates, weight_decay=training.weight_decay)
+        average = ExponentialMovingAverage(parameters, training.ema_decay, objective.average)
+        loss_and_gradients = ms.value_and_grad(objective.loss, None, parameters)
 
-    return training_step, average
+        @ms.jit
+        def compiled(*batch):
+            loss, gradients = loss_and_gradients(*batch)
+            optimizer(gradients)
+            average()
+            return loss
+
+        self.optimizer = optimizer
+        self.average = average
+        self._compiled = compiled
+
+    def __call__(self, batch):
+        """Trains on the arrays of one batch; returns the loss before, a Tensor that may still be on its way."""
+        return self._compiled(*(Tensor(array) for array in batch))
 
 
 def run_steps(training_step, batches, steps):
@@ -126,7 +106,7 @@ def run_steps(training_step, batches, steps):
     losses, unread = [], []
     with tqdm(total=steps, desc="training", unit="step") as bar:
         for step in range(steps):
-            unread.append(training_step(*(Tensor(array) for array in batches.batch(step))))
+            unread.append(training_step(batches.batch(step)))
             if len(unread) == STEPS_BETWEEN_READINGS or step == steps - 1:
                 losses += [float(loss.asnumpy()) for loss in unread]
                 bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)

@@ -3,6 +3,7 @@
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.validation import check_number
 
 
@@ -16,31 +17,33 @@ class ExponentialMovingAverage(nn.Cell):
     Args:
         parameters (Sequence[Parameter]): Weights to follow, usually ``model.trainable_params()``.
         decay (float): Decay once the ramp is over, in [0, 1). Default: ``0.999``.
+        average (Sequence[Parameter], optional): Where the average is kept, such as the parameters of a second model
+            of the same kind; they are set to the present weights. Default: ``None``, Parameters of its own.
 
     Inputs:
         None. A call, eager or inside a compiled training step, takes in the present weights.
 
     Raises:
-        TypeError: If `parameters` are no Parameters or `decay` is no number.
-        ValueError: If there are no parameters or `decay` is outside [0, 1).
+        TypeError: If `parameters` or `average` are no Parameters or `decay` is no number.
+        ValueError: If there are no parameters, `decay` is outside [0, 1), or `average` is not of the same shapes.
     """
 
-    def __init__(self, parameters, decay=0.999):
+    def __init__(self, parameters, decay=0.999, average=None):
         super().__init__(auto_prefix=False)
         parameters = list(parameters)
-        if not all(isinstance(parameter, Parameter) for parameter in parameters):
-            raise TypeError("'parameters' must be Parameters, for example model.trainable_params().")
+        _check_parameters("parameters", parameters)
         if not parameters:
             raise ValueError("'parameters' must not be empty: there is nothing to average.")
         self.decay = check_number("decay", decay, "[0, 1)")
         self.source = ParameterTuple(parameters)
         self.names = [parameter.name for parameter in parameters]
-        self.average = ParameterTuple(
-            [
-                Parameter(Tensor(parameter.asnumpy()), name="ema." + parameter.name, requires_grad=False)
-                for parameter in parameters
-            ]
-        )
+        if average is None:
+            average = [Parameter(Tensor(p.asnumpy()), name="ema." + p.name, requires_grad=False) for p in parameters]
+        else:
+            average = list(average)
+            _check_parameters("average", average)
+            _take_over(average, parameters)
+        self.average = ParameterTuple(average)
         self.updates = Parameter(Tensor(0, mstype.float32), name="ema_updates", requires_grad=False)
 
     def construct(self):
@@ -55,3 +58,16 @@ class ExponentialMovingAverage(nn.Cell):
     def state(self):
         """Returns the averaged weights as a dict of ndarrays under the names of the weights that they follow."""
         return {name: average.asnumpy() for name, average in zip(self.names, self.average)}
+
+
+def _check_parameters(name, parameters):
+    if not all(isinstance(parameter, Parameter) for parameter in parameters):
+        raise TypeError(f"'{name}' must be Parameters, for example model.trainable_params().")
+
+
+def _take_over(average, parameters):
+    shapes, others = ([tuple(parameter.shape) for parameter in group] for group in (parameters, average))
+    if shapes != others:
+        raise ValueError(f"'average' must have the shapes of 'parameters', {shapes}, but has {others}.")
+    for kept, parameter in zip(average, parameters):
+        replace_value(kept, Tensor(parameter.asnumpy()))
