@@ -56,6 +56,8 @@ class Layout(NamedTuple):
     returns_x0: bool
     log_std: tuple[int, ...]
     """Columns of intercept and slope of the learned log standard deviation; empty where it is not learned."""
+    input_scale: int
+    """Column of the factor of the sample in what the model is given; -1 where that is the sample itself."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class StepPlan:
         amplifies (bool): Whether a weight may be so large for some number of steps (dividing by alpha near pure
             noise) that float16 needs the difference taken before it is scaled.
         next_level (tuple, optional): alpha and sigma of the sample after each step, two arrays of shape ``(n,)``.
+        input_scale (numpy.ndarray, optional): Factor of the sample in what the model is given, shape ``(n,)``.
+            Default: ``None``, the sample itself.
         learned_std (str or tuple, optional): How `noise` is scaled by the model's variance output: ``"variance"``
             (its square root) or a pair of weights (intercept, slope) of the log standard deviation.
     """
@@ -83,6 +87,7 @@ class StepPlan:
     limit: Optional[Limit] = None
     amplifies: bool = False
     next_level: Optional[tuple[np.ndarray, np.ndarray]] = None
+    input_scale: Optional[np.ndarray] = None
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
 
     def __len__(self):
@@ -120,6 +125,8 @@ class StepPlan:
             for name, weight in weights.items():
                 digest.update(name.encode())
                 digest.update(np.asarray(weight, np.float32).tobytes())
+        if self.input_scale is not None:
+            digest.update(self.input_scale.astype(np.float32).tobytes())
         digest.update(repr((tuple(self.sums), self.limit)).encode())
         return digest.hexdigest()[:16]
 
@@ -137,6 +144,7 @@ class StepPlan:
             states={name: pick(weights) for name, weights in self.states.items()},
             results={name: pick(weights) for name, weights in self.results.items()},
             next_level=None if level is None else tuple(w[steps] for w in level),
+            input_scale=None if self.input_scale is None else self.input_scale[steps],
             learned_std=tuple(w[steps] for w in learned) if isinstance(learned, tuple) else learned,
         )
 
@@ -146,9 +154,30 @@ class StepPlan:
             return self
         return replace(
             self,
-            states={name: _substitute(weights, self.x0) for name, weights in self.states.items()},
-            results={name: _substitute(weights, self.x0) for name, weights in self.results.items()},
+            states={name: substituted(weights, "x0", self.x0) for name, weights in self.states.items()},
+            results={name: substituted(weights, "x0", self.x0) for name, weights in self.results.items()},
         )
+
+    def run(self, step, **values):
+        """Takes one step on the host in float64, unpacked: the definition that the device follows.
+
+        Args:
+            step (int): Row of the plan.
+            **values (numpy.ndarray): The tensors named by ``inputs``.
+
+        Returns:
+            Dict of the sums by name, and ``x0`` where the plan predicts a clean sample.
+        """
+
+        def total(weights):
+            return sum(np.broadcast_to(w, len(self))[step] * values[name] for name, w in weights.items())
+
+        if self.learned_std is not None:
+            raise ValueError("A plan with a learned variance runs on the device alone.")
+        if self.x0:
+            values["x0"] = limited(total(self.x0), self.limit)
+        results = {name: total(weights) for name, weights in self.sums.items()}
+        return {**results, "x0": values["x0"]} if self.x0 else results
 
     def pack(self, returns_x0=False, half=False):
         """Returns what the device needs: the static :class:`Layout` and the table of weights.
@@ -184,8 +213,20 @@ class StepPlan:
             limit=plan.limit,
             returns_x0=returns_x0,
             log_std=tuple(column(w) for w in plan.learned_std) if isinstance(plan.learned_std, tuple) else (),
+            input_scale=-1 if plan.input_scale is None else column(plan.input_scale),
         )
         return layout, np.stack(columns, axis=1).astype(np.float32)
+
+
+def limited(x0, limit):
+    """Returns a predicted clean sample in the range that `limit` describes, on the host."""
+    if limit is None:
+        return x0
+    if limit.kind == "clip":
+        return np.clip(x0, -limit.maximum, limit.maximum)
+    axes = tuple(range(1, x0.ndim))
+    scale = np.clip(np.quantile(np.abs(x0), limit.ratio, axis=axes, keepdims=True), 1, limit.maximum)
+    return np.clip(x0, -scale, scale) / scale
 
 
 def _is_one(weight):
@@ -201,9 +242,9 @@ def weighted(*pairs):
     return total
 
 
-def _substitute(weights, x0):
-    """Replaces the term ``x0`` of a weighted sum by the sum that it stands for."""
-    if "x0" not in weights:
+def substituted(weights, name, by):
+    """Replaces one value of a weighted sum by the weighted sum `by` that it stands for."""
+    if name not in weights:
         return weights
-    rest = {name: weight for name, weight in weights.items() if name != "x0"}
-    return weighted((1.0, rest), (weights["x0"], x0))
+    rest = {other: weight for other, weight in weights.items() if other != name}
+    return weighted((1.0, rest), (weights[name], by))

@@ -7,7 +7,14 @@ from mindscience_diffuser.noise.betas import (
     rescale_zero_terminal_snr,
 )
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
-from mindscience_diffuser.noise.sigmas import SIGMA_SCHEDULES, calculate_shift, flow_shift, stretch_to_terminal
+from mindscience_diffuser.noise.sigmas import (
+    SIGMA_SCHEDULES,
+    calculate_shift,
+    churn,
+    flow_shift,
+    sigma_to_timestep,
+    stretch_to_terminal,
+)
 from mindscience_diffuser.noise.source import NoiseSource, draw_noise
 from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, spaced_timesteps
 
@@ -20,12 +27,14 @@ __all__ = [
     "alphas_cumprod_from_betas",
     "betas_from_schedule",
     "calculate_shift",
+    "churn",
     "clean_sample_weights",
     "custom_timesteps",
     "draw_noise",
     "flow_shift",
     "noise_weights",
     "rescale_zero_terminal_snr",
+    "sigma_to_timestep",
     "spaced_timesteps",
     "stretch_to_terminal",
 ]

@@ -43,7 +43,43 @@ def beta_sigmas(sigma_max, sigma_min, count, alpha=0.6, beta=0.6):
     return sigma_min + betaincinv(alpha, beta, 1 - np.linspace(0, 1, count)) * (sigma_max - sigma_min)
 
 
-SIGMA_SCHEDULES = {"karras": karras_sigmas, "exponential": exponential_sigmas, "beta": beta_sigmas}
+SIGMA_SCHEDULES = {
+    "karras": karras_sigmas,
+    "exponential": exponential_sigmas,
+    "beta": beta_sigmas,
+    "lu": exponential_sigmas,  # Lu et al., 2022 (arXiv:2206.00927): even steps of the log-SNR, which is -log(sigma).
+}
+
+
+def sigma_to_timestep(sigmas, training_sigmas):
+    """Returns the fractional training timesteps of levels, linear in log(sigma) between training levels.
+
+    Args:
+        sigmas (numpy.ndarray): Levels; what lies outside the training levels takes the nearest of them.
+        training_sigmas (numpy.ndarray): Level of each training timestep, ascending, shape ``(T,)``.
+
+    Returns:
+        numpy.ndarray, float64, of the shape of `sigmas`, in [0, T - 1].
+    """
+    log_sigmas = np.log(np.maximum(sigmas, 1e-10))
+    return np.interp(log_sigmas, np.log(training_sigmas), np.arange(len(training_sigmas)))
+
+
+def churn(sigmas, calls, s_churn, s_tmin, s_tmax, s_noise):
+    """Returns gamma of algorithm 2 of Karras et al., 2022 (arXiv:2206.00364): noise raises each sigma by 1 + gamma.
+
+    Args:
+        sigmas (numpy.ndarray): Level of each step.
+        calls (int): Number over which `s_churn` is spread.
+        s_churn (float): How much noise is added and removed again over the trajectory, at least 0.
+        s_tmin (float): Lowest level at which noise is added, at least 0.
+        s_tmax (float): Highest level at which noise is added, at least 0.
+        s_noise (float): Factor of the noise, at least 0; checked only.
+    """
+    for name, value in (("s_churn", s_churn), ("s_tmin", s_tmin), ("s_noise", s_noise)):
+        check_number(name, value, "[0, inf)")
+    check_number("s_tmax", s_tmax, "[0, inf]")
+    return min(s_churn / calls, 2**0.5 - 1) * ((s_tmin <= sigmas) & (sigmas <= s_tmax))
 
 
 def calculate_shift(image_seq_len, base_seq_len=256, max_seq_len=4096, base_shift=0.5, max_shift=1.15):

@@ -36,6 +36,7 @@ class ModelStep(nn.Cell):
         self.states = layout.inputs.index("output")
         self.stochastic = "noise" in layout.inputs
         self.learned = "variance" in layout.inputs
+        self.input_scale = layout.input_scale
         self.inpaint = inpaint
         self.fixed_shape = True
 
@@ -45,7 +46,10 @@ class ModelStep(nn.Cell):
         known = 1 if self.stochastic else 0
         conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
         batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
-        output = self.model(sample, batched, *conditions)
+        scaled = sample
+        if self.input_scale >= 0:
+            scaled = sample * row[self.input_scale].astype(sample.dtype)
+        output = self.model(scaled, batched, *conditions)
         if self.learned and not isinstance(output, tuple):
             raise TypeError(
                 f"{MISFIT}with a learned variance it must be a tuple (prediction, variance), but it is one Tensor. "

@@ -7,14 +7,14 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.indexed import IndexedScheduler
-from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
+from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
 TIME_SHIFT_TYPES = ("exponential", "linear")
 
 
-class FlowMatchScheduler(IndexedScheduler):
+class FlowMatchScheduler(LeveledScheduler):
     """The process x_sigma = (1 - sigma) * x0 + sigma * noise (Liu et al., 2022, arXiv:2209.03003).
 
     The model predicts the velocity noise - x0 at timestep num_train_timesteps * sigma.
@@ -93,15 +93,11 @@ class FlowMatchScheduler(IndexedScheduler):
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_sigmas(training, training * self.num_train_timesteps)
         self._schedule(self.timesteps, scheduled=False)
-        self.forward_process = PlanCell(self._forward_plan(), compute_dtype, capacity=len(self.schedule))
 
     @property
     def shift(self):
         """The shift that the next :meth:`set_timesteps` uses."""
         return self._shift
-
-    def __len__(self):
-        return self.num_train_timesteps
 
     def set_shift(self, shift):
         """Sets the shift of the following schedules, above 0."""
@@ -129,7 +125,7 @@ class FlowMatchScheduler(IndexedScheduler):
             raise TypeError(
                 "'set_timesteps' needs 'num_inference_steps', 'sigmas' or 'timesteps', but got none of them."
             )
-        shift = self._shift_of(mu)
+        shift = shift_by_mu(mu, self._shift, self.use_dynamic_shifting, self.time_shift_type)
         lengths = {}
         if num_inference_steps is not None:
             lengths["num_inference_steps"] = check_integer("num_inference_steps", num_inference_steps, low=1)
@@ -156,32 +152,6 @@ class FlowMatchScheduler(IndexedScheduler):
         self._take_sigmas(sigmas, sigmas * self.num_train_timesteps if timesteps is None else timesteps)
         self.num_inference_steps = count
         self._schedule(self.timesteps)
-        self.forward_process.load(self._forward_plan())
-
-    def add_noise_in_graph(self, original_samples, noise, timesteps):
-        """What the graph compiler reads in place of :meth:`add_noise`."""
-        return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]
-
-    @compiles_as(add_noise_in_graph)
-    def add_noise(self, original_samples, noise, timesteps):
-        """Returns x_sigma = (1 - sigma) * original_samples + sigma * noise.
-
-        Args:
-            original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
-            noise (Tensor): Standard normal noise of the same shape.
-            timesteps (float or Tensor): One of ``timesteps``, or one for each sample, ``(B,)``.
-
-        Returns:
-            Tensor of the same shape, in `compute_dtype`.
-
-        Raises:
-            TypeError: If an argument is no Tensor of float32 or float16.
-            ValueError: If the shapes differ, or a timestep is not one of the schedule.
-        """
-        self.check_tensor("original_samples", original_samples)
-        self.check_tensor("noise", noise, like=original_samples)
-        rows = self.rows_of(timesteps, original_samples.shape[0], "timesteps")
-        return self.forward_process.run(rows, (original_samples, noise))[0]
 
     def scale_noise_in_graph(self, sample, timestep, noise):
         """What the graph compiler reads in place of :meth:`scale_noise`."""
@@ -211,18 +181,6 @@ class FlowMatchScheduler(IndexedScheduler):
             next_level=(alpha_next, sigma_next),
         )
 
-    def _shift_of(self, mu):
-        """Returns the shift that is meant, by `mu` or by the constructor's."""
-        if not self.use_dynamic_shifting:
-            if mu is not None:
-                warnings.warn("'mu' has no effect because use_dynamic_shifting is False.", stacklevel=3)
-            return self._shift
-        if mu is None:
-            raise ValueError("'mu' must be given because use_dynamic_shifting is True; see calculate_shift.")
-        if self.time_shift_type == "linear":
-            return check_number("mu", mu, "(0, inf)")
-        return np.exp(check_number("mu", mu, "(-100, 100)"))
-
     def _take_sigmas(self, sigmas, timesteps):
         """Sets ``sigmas``, with the level at which the trajectory ends, and ``timesteps`` in single precision."""
         if self.invert_sigmas:
@@ -230,10 +188,6 @@ class FlowMatchScheduler(IndexedScheduler):
             timesteps = sigmas * self.num_train_timesteps
         self.sigmas = np.append(sigmas, 1.0 if self.invert_sigmas else 0.0)
         self.timesteps = np.asarray(timesteps, np.float32)
-
-    def _forward_plan(self):
-        alpha, sigma = (level[:-1] for level in self.levels)
-        return StepPlan(self.timesteps, {}, {"sample": {"sample": alpha, "output": sigma}})
 
 
 def _levels(name, values, highest):

@@ -3,11 +3,10 @@
 import numpy as np
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.noise import churn
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.config import configured
 from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
-from mindscience_diffuser.step import compiles_as
-from mindscience_diffuser.validation import check_number
 
 
 class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
@@ -17,6 +16,9 @@ class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
     dt = sigma_next - sigma_hat, the first call gives ``x' = x_hat + dt * (sigma / sigma_hat) * v``, the second one, at
     x', ``x_next = x_hat + (x' - x_hat) / 2 + dt / 2 * v'``. So ``timesteps`` has 2n - 1 entries for n steps, and x_hat
     is remembered from the first call to the second.
+
+    `step` has the options `s_churn`, how much noise is added and removed again, `s_tmin` and `s_tmax`, the levels
+    between which it is, and `s_noise`, its factor.
 
     Args:
         num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
@@ -53,72 +55,14 @@ class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
         repeats = np.where(np.arange(len(sigmas)) == 0, 1, 2)
         super()._take_sigmas(np.repeat(sigmas, repeats), np.repeat(timesteps, repeats))
 
-    def step_in_graph(
-        self,
-        model_output,
-        sample,
-        timestep,
-        s_churn=0.0,
-        s_tmin=0.0,
-        s_tmax=float("inf"),
-        s_noise=1.0,
-        noise=None,
-        generator=None,
-        return_dict=False,
-    ):
-        """What the graph compiler reads in place of :meth:`step`: an error that leads to `construct`."""
-        return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
-
-    @compiles_as(step_in_graph)
-    def step(
-        self,
-        model_output,
-        sample,
-        timestep,
-        s_churn=0.0,
-        s_tmin=0.0,
-        s_tmax=float("inf"),
-        s_noise=1.0,
-        noise=None,
-        generator=None,
-        return_dict=False,
-    ):
-        """Moves half a step: call it with each of ``timesteps`` in turn.
-
-        Args:
-            model_output (Tensor): Output of the model at `sample`, of the same shape.
-            sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32 or float16.
-            timestep (float or Tensor): The next of ``timesteps``.
-            s_churn (float): How much noise is added and removed again, at least 0. Default: ``0.0``, none.
-            s_tmin (float): Lowest sigma at which noise is added. Default: ``0.0``.
-            s_tmax (float): Highest sigma at which noise is added. Default: ``inf``.
-            s_noise (float): Factor of the noise, at least 0. Default: ``1.0``.
-            noise (Tensor, optional): Fresh noise of the shape of `sample`, used where s_churn > 0.
-            generator (optional): Source of the noise where `noise` is not given, see :meth:`IndexedScheduler.step`.
-            return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
-
-        Returns:
-            Tensor, x at the next of ``timesteps``, in `compute_dtype`; with `return_dict` a :class:`SchedulerOutput`.
-
-        Raises:
-            TypeError: If an argument has the wrong type, or sample and timestep are swapped.
-            ValueError: If a value is out of range, the shapes differ, the timestep is not one of the schedule, or
-                `set_timesteps` was not called.
-        """
-        churn = {"s_churn": s_churn, "s_tmin": s_tmin, "s_tmax": s_tmax, "s_noise": s_noise}
-        return self._advance(model_output, sample, timestep, noise, generator, return_dict, **churn)
-
     def trajectory_plan(self, s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0):
         """Returns the plan: a row for each model call, that of a corrector after that of its predictor."""
-        for name, value in (("s_churn", s_churn), ("s_tmin", s_tmin), ("s_noise", s_noise)):
-            check_number(name, value, "[0, inf)")
-        check_number("s_tmax", s_tmax, "[0, inf]")
         count = len(self.timesteps)
         corrects = np.arange(count) % 2 == 1
         # sigmas is s0, s1, s1, s2, s2, ..., 0: the level of each call; a step leads from `sigma` to `sigma_next`.
         sigma = np.where(corrects, self.sigmas[np.maximum(np.arange(count) - 1, 0)], self.sigmas[:-1])
         sigma_next = np.where(corrects, self.sigmas[:-1], self.sigmas[1:])
-        gamma = min(s_churn / count, 2**0.5 - 1) * ((s_tmin <= sigma) & (sigma <= s_tmax))
+        gamma = churn(sigma, count, s_churn, s_tmin, s_tmax, s_noise)
         dt = sigma_next - (1 + gamma) * sigma
         sample = {
             "sample": np.where(corrects, 0.5, 1.0),

@@ -1,11 +1,13 @@
 """Schedulers whose plan has one row for each model call of a trajectory, found by its index."""
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput, timestep_values
 from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 
@@ -13,8 +15,9 @@ from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 class Trajectory:
     """Where the eager calls of `step` stand: the next row of the plan, and what is remembered until then."""
 
-    def __init__(self, position=None):
-        self.position = position
+    def __init__(self, begin=None):
+        self.begin = begin
+        self.position = begin
         self.history = ()
         self.size = None
 
@@ -31,6 +34,9 @@ class IndexedScheduler(Scheduler):
     of the schedule, begins a new trajectory.
     """
 
+    warms_up = False
+    """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
+
     output = SchedulerOutput
     """What `step` returns with ``return_dict=True``: the sample, the results of the plan, the clean sample."""
 
@@ -42,6 +48,38 @@ class IndexedScheduler(Scheduler):
         """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the trajectory for these options of `step`."""
         self.check_scheduled()
         return replace(self.trajectory_plan(**options), results={})
+
+    def scale_model_input_in_graph(self, sample, timestep=None):
+        """What the graph compiler reads in place of :meth:`scale_model_input`."""
+        if self.input_scaling is None:
+            return sample
+        return self.input_scaling(self.row_in_graph(timestep), sample)[0]
+
+    @compiles_as(scale_model_input_in_graph)
+    def scale_model_input(self, sample, timestep=None):
+        """Returns what the model is given for `sample`: the sample times the scale of its noise level.
+
+        Args:
+            sample (Tensor): x at `timestep`, shape ``(B, ...)``.
+            timestep (int, float or Tensor): One of ``timesteps``; needed where the scheduler scales.
+
+        Returns:
+            Tensor of the same shape; the sample itself where the scheduler does not scale.
+
+        Raises:
+            TypeError: If `sample` is no Tensor, or `timestep` no number.
+            ValueError: If `timestep` is not one of the schedule, or `set_timesteps` was not called.
+        """
+        if self.input_scaling is None:
+            return sample
+        self.check_scheduled()
+        self.check_tensor("sample", sample)
+        if timestep is None:
+            raise TypeError(f"'timestep' is needed: {type(self).__name__} scales the sample by its noise level.")
+        values, position = timestep_values(timestep, sample.shape[0]), self._trajectory.position
+        if position is None or position >= len(self.timesteps) or not self._all_near(position, values):
+            position = self.rows_of(timestep, sample.shape[0])
+        return self.input_scaling.run(position, (sample,))[0]
 
     def construct(self, model_output, sample, index, *values):
         """The pure form of `step`, for other graphs and for export.
@@ -90,7 +128,7 @@ class IndexedScheduler(Scheduler):
         return index.reshape(()) if timestep.ndim == 0 else index
 
     @compiles_as(step_in_graph)
-    def step(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False):
+    def step(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False, **options):
         """Moves one step towards the clean sample.
 
         Args:
@@ -104,6 +142,7 @@ class IndexedScheduler(Scheduler):
                 :class:`~mindscience_diffuser.NoiseSource`, or a list with one for each sample. Inside a graph the
                 noise comes from `noise`, or from MindSpore's own stream.
             return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
+            **options: What the class describes, such as `s_churn`; outside graphs only.
 
         Returns:
             Tensor, x at the next timestep, in `compute_dtype`; with `return_dict` a NamedTuple that begins with it.
@@ -113,13 +152,16 @@ class IndexedScheduler(Scheduler):
             ValueError: If the shapes differ, the timestep is not one of the schedule, or `set_timesteps` was not
                 called.
         """
-        return self._advance(model_output, sample, timestep, noise, generator, return_dict)
+        return self._advance(model_output, sample, timestep, noise, generator, return_dict, **options)
 
     def _advance(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False, **options):
         """The eager step, for options that change the plan."""
+        self._check_options(options)
         self._check_step(model_output, sample, timestep)
-        cell = self._eager_cell((*options.items(), bool(return_dict)), lambda: self._eager_plan(return_dict, options))
         index = self._row(timestep, sample.shape[0])
+        if self.warms_up:
+            options["begin"] = self._trajectory.begin
+        cell = self._eager_cell((*options.items(), bool(return_dict)), lambda: self._eager_plan(return_dict, options))
         single, remembered = isinstance(index, int), self.remembered
         values = (sample, *self._remembered(sample), model_output)
         if "noise" in cell.layout.inputs:
@@ -130,6 +172,17 @@ class IndexedScheduler(Scheduler):
         if single:
             self._trajectory.position, self._trajectory.history = index + 1, outputs[1 : remembered + 1]
         return self.output(outputs[0], *outputs[remembered + 1 :]) if return_dict else outputs[0]
+
+    @property
+    def step_options(self):
+        """Names of the options of `step` that change the plan."""
+        return tuple(name for name in inspect.signature(self.trajectory_plan).parameters if name != "begin")
+
+    def _check_options(self, options):
+        for name in options:
+            if name not in self.step_options:
+                known = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
+                raise TypeError(f"A step of {type(self).__name__} has no option {name!r}; {known}.")
 
     def _eager_plan(self, with_results, options):
         plan = self.trajectory_plan(**options)
@@ -149,7 +202,12 @@ class IndexedScheduler(Scheduler):
 
     def _row(self, timestep, batch):
         """Returns the row of a step: an int, the next of the trajectory, or for one timestep per sample a Tensor."""
-        values = self._values(timestep, batch)
+        values = timestep_values(timestep, batch)
+        if values is not None and self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
+            raise ValueError(
+                f"'timestep' is the integer {values.flat[0]}, but these timesteps are fractional: pass one of "
+                "scheduler.timesteps, not a position."
+            )
         one = timestep.size == 1 if values is None else bool(np.all(values == values.flat[0]))
         if not one and not self.remembered:
             return self.rows_of(timestep, batch)
@@ -166,21 +224,11 @@ class IndexedScheduler(Scheduler):
 
     def rows_of(self, timestep, batch, name="timestep"):
         """Returns the first rows at which a step of these timesteps begins: an int, or an int32 Tensor ``(B,)``."""
-        values = self._values(timestep, batch, name)
+        values = timestep_values(timestep, batch, name)
         if values is None:
             return self.row_in_graph(timestep)
         rows = self._look_up(values.reshape(-1), name)
         return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows, mstype.int32)
-
-    def _values(self, timestep, batch, name="timestep"):
-        """Returns the values of a timestep that the host knows, else None; a position is none of them."""
-        values = timestep_values(timestep, batch, name)
-        if values is not None and self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
-            raise ValueError(
-                f"'{name}' is the integer {values.flat[0]}, but these timesteps are fractional: pass one of "
-                "scheduler.timesteps, not a position."
-            )
-        return values
 
     def _look_up(self, values, name="timestep"):
         rows = np.abs(self.timesteps[:: self.order] - values[:, None].astype(np.float64)).argmin(axis=1) * self.order
@@ -196,6 +244,10 @@ class IndexedScheduler(Scheduler):
         """Whether `value` is a row's timestep up to rounding in single precision."""
         return abs(float(value) - self.timesteps[row]) <= 1e-6 * self.num_train_timesteps
 
+    def _all_near(self, row, values):
+        """Whether the host knows that all of `values` are a row's timestep."""
+        return values is None or all(self._near(row, value) for value in np.ravel(values))
+
     def _schedule(self, timesteps, scheduled=True):
         """Takes over new timesteps and the plan that belongs to them; before `set_timesteps` the plan has no steps."""
         self.timesteps = timesteps
@@ -210,9 +262,18 @@ class IndexedScheduler(Scheduler):
             history = tuple(name for name in plan.states if name != "sample")
             self.input_names = ("model_output", "sample", "index", *history, *(("noise",) if plan.stochastic else ()))
             self.table = PlanCell(plan, self.compute_dtype, returns_x0=True, capacity=capacity)
+            scales = plan.input_scale is not None
+            self.input_scaling = PlanCell(_scaling(plan), self.compute_dtype, capacity=capacity) if scales else None
             self.schedule = Parameter(Tensor(moments), name="schedule", requires_grad=False)
             return
         self.plan = replace(plan, results={})
         self.table.load(plan)
+        if self.input_scaling is not None:
+            self.input_scaling.load(_scaling(plan))
         replace_value(self.schedule, Tensor(moments))
         self._plan_changed()
+
+
+def _scaling(plan):
+    """Returns the plan of what the model is given: the sample times its scale."""
+    return StepPlan(plan.timesteps, {}, {"sample": {"sample": plan.input_scale}})

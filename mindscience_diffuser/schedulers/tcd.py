@@ -8,7 +8,6 @@ from mindspore import Tensor
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
 from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.consistency import ConsistencyScheduler
-from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_number
 
 DEFAULT_ETA = 0.3
@@ -29,6 +28,8 @@ class TCDScheduler(ConsistencyScheduler):
     ``x_s = alpha_s * x0 + sigma_s * eps``, from where noise leads back to t_next,
     ``x_next = r * x_s + sqrt(1 - r^2) * z``, ``r = alpha_next / alpha_s``; the last step ends at s = 0, without noise.
     With ``return_dict=True`` a step returns :class:`TCDSchedulerOutput`, with x_s as ``pred_noised_sample``.
+    `step` has the option `eta` in [0, 1], ``0.3`` by default: 0 is deterministic, 1 goes through the clean sample at
+    every step.
 
     The arguments are those of :class:`ConsistencyScheduler`, but for `timestep_scaling`, which has no use here, and
     `clip_sample` and `thresholding`, which TCD has no place for: they are kept in the configuration, with a warning.
@@ -42,42 +43,6 @@ class TCDScheduler(ConsistencyScheduler):
 
     output = TCDSchedulerOutput
     limits = False
-
-    def step_in_graph(
-        self, model_output, sample, timestep, eta=DEFAULT_ETA, noise=None, generator=None, return_dict=False
-    ):
-        """What the graph compiler reads in place of :meth:`step`."""
-        if not isinstance(eta, (int, float)) or eta != DEFAULT_ETA:
-            raise ValueError(
-                f"Inside a graph 'eta' must be its default, {DEFAULT_ETA}, but is {eta}: the weights are a table. Use "
-                "step eagerly, or Sampler(model, scheduler, eta=...)."
-            )
-        return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
-
-    @compiles_as(step_in_graph)
-    def step(self, model_output, sample, timestep, eta=DEFAULT_ETA, noise=None, generator=None, return_dict=False):
-        """Moves one step towards the clean sample.
-
-        Args:
-            model_output (Tensor): Output of the model at `sample`, of the same shape.
-            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32 or float16.
-            timestep (int or Tensor): One of ``timesteps``: a number, a 0-D Tensor or one for each sample, ``(B,)``.
-            eta (float): gamma of the paper, in [0, 1]: 0 is deterministic, 1 goes through the clean sample at every
-                step. Inside a graph only the default. Default: ``0.3``.
-            noise (Tensor, optional): Fresh noise of the shape of `sample`, used where eta > 0.
-            generator (optional): Source of the noise where `noise` is not given, see :meth:`IndexedScheduler.step`.
-            return_dict (bool): Whether to return a :class:`TCDSchedulerOutput`. Default: ``False``.
-
-        Returns:
-            Tensor, x at the next timestep, in `compute_dtype`, or a :class:`TCDSchedulerOutput`.
-
-        Raises:
-            TypeError: If an argument has the wrong type, or sample and timestep are swapped.
-            ValueError: If `eta` is outside [0, 1], the shapes differ, the timestep is not one of the schedule, or
-                `set_timesteps` was not called.
-        """
-        eta = check_number("eta", eta, "[0, 1]")
-        return self._advance(model_output, sample, timestep, noise, generator, return_dict, eta=eta)
 
     def trajectory_plan(self, eta=DEFAULT_ETA):
         """Returns the plan of the chosen timesteps."""

@@ -1,0 +1,170 @@
+"""Constructor arguments of schedulers: one description of each, from which a class takes those that it has.
+
+A scheduler names its arguments and their defaults in :func:`takes_arguments`; their checks and their documentation
+come from ``ARGUMENTS``. The constructor checks them, keeps them as ``self.config`` and calls ``self._configure()``,
+which derives from them what the class needs.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.noise import BETA_SCHEDULES, PREDICTION_TYPES, TIMESTEP_SPACINGS
+from mindscience_diffuser.schedulers.config import SchedulerConfig
+from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+
+
+class Argument(NamedTuple):
+    """How an argument is checked, and what its documentation says."""
+
+    check: Callable
+    kind: str
+    text: str
+    choices: tuple = ()
+
+    @property
+    def documentation(self):
+        """The text, with the choices where there are any."""
+        return f"{self.text}: {', '.join(f'``{c!r}``' for c in self.choices)}" if self.choices else self.text
+
+
+def integer(text, low=None):
+    """An argument that is an integer of at least `low`."""
+    return Argument(lambda name, value: check_integer(name, value, low=low), "int", text)
+
+
+def number(text, interval):
+    """An argument that is a number in `interval`."""
+    return Argument(lambda name, value: check_number(name, value, interval), "float", f"{text}, in {interval}")
+
+
+def flag(text):
+    """An argument that is True or False."""
+    return Argument(check_bool, "bool", text)
+
+
+def choice(text, *choices):
+    """An argument that is one of `choices`, unless its class has others."""
+    return Argument(lambda name, value: check_choice(name, value, choices), "str", text, choices)
+
+
+def optional(argument):
+    """The same argument, which may also be None."""
+
+    def check(name, value):
+        return None if value is None else argument.check(name, value)
+
+    return argument._replace(check=check, kind=f"{argument.kind}, optional")
+
+
+def _numbers(name, value):
+    del name
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+ARGUMENTS = {
+    "num_train_timesteps": integer("Number T of training timesteps", low=1),
+    "beta_start": number("First beta", "(0, 1)"),
+    "beta_end": number("Last beta", "(0, 1)"),
+    "beta_schedule": choice("Betas of the training timesteps", *BETA_SCHEDULES),
+    "trained_betas": Argument(_numbers, "array_like, optional", "Betas of shape ``(T,)`` in place of a named schedule"),
+    "prediction_type": choice("What the model predicts", *PREDICTION_TYPES),
+    "timestep_spacing": choice(
+        "Which training timesteps are visited (Lin et al., 2023, arXiv:2305.08891, Table 2)", *TIMESTEP_SPACINGS
+    ),
+    "steps_offset": integer('Added to ``"leading"`` timesteps', low=0),
+    "rescale_betas_zero_snr": flag(
+        "Whether to rescale the betas so that the last timestep is pure noise (Lin et al., 2023, arXiv:2305.08891)"
+    ),
+    "clip_sample": flag("Whether to clip the predicted clean sample"),
+    "clip_sample_range": number("It is clipped to [-range, range]", "(0, inf)"),
+    "thresholding": flag("Whether to threshold the predicted clean sample dynamically (arXiv:2205.11487)"),
+    "dynamic_thresholding_ratio": number("Quantile of the dynamic threshold", "(0, 1]"),
+    "sample_max_value": number("Upper bound of the dynamic threshold", "(0, inf)"),
+    "use_karras_sigmas": flag("Whether to space the sigmas as Karras et al., 2022 (arXiv:2206.00364), eq. (5)"),
+    "use_exponential_sigmas": flag("Whether to space the sigmas evenly in their logarithm"),
+    "use_beta_sigmas": flag("Whether to space the sigmas by a beta distribution (arXiv:2407.12173)"),
+    "use_lu_lambdas": flag("Whether to space the log-SNR evenly (Lu et al., 2022, arXiv:2206.00927)"),
+    "use_flow_sigmas": flag("Whether the process is a rectified flow, x = (1 - sigma) * x0 + sigma * noise"),
+    "flow_shift": number("Shift of flow sigmas towards noise (arXiv:2403.03206, eq. (23))", "(0, inf)"),
+    "use_dynamic_shifting": flag("Whether the shift comes from `mu` of `set_timesteps`"),
+    "time_shift_type": choice("How `mu` shifts: by exp(mu), or by mu", "exponential", "linear"),
+    "final_sigmas_type": choice("Where the trajectory ends: 0, or the lowest training sigma", "zero", "sigma_min"),
+    "sigma_min": optional(number("Lowest sigma of spaced sigmas, in place of that of the schedule", "(0, inf)")),
+    "sigma_max": optional(number("Highest sigma of spaced sigmas, in place of that of the schedule", "(0, inf)")),
+    "interpolation_type": choice("How sigmas lie between training timesteps", "linear", "log_linear"),
+    "timestep_type": choice(
+        "Whether a v-predicting model is told the timestep or log(sigma) / 4", "discrete", "continuous"
+    ),
+    "compute_dtype": Argument(
+        lambda name, value: value,  # Checked by the base of all schedulers.
+        "mindspore.dtype",
+        "Dtype of the device arithmetic and of all results, float32 or float16",
+    ),
+}
+
+
+def takes_arguments(choices=None, **defaults):
+    """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype`.
+
+    Args:
+        choices (Mapping, optional): Choices of this class for arguments that are one of several.
+        **defaults: The arguments of the class, keys of ``ARGUMENTS``, with their defaults.
+
+    Returns:
+        The class decorator.
+    """
+    defaults = {**defaults, "compute_dtype": mstype.float32}
+    specific = {name: choice(ARGUMENTS[name].text, *values) for name, values in (choices or {}).items()}
+    arguments = {name: specific.get(name, ARGUMENTS[name]) for name in defaults}
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
+    signature = inspect.Signature([inspect.Parameter("self", keyword), *parameters])
+
+    def decorate(cls):
+        def __init__(self, *args, **kwargs):
+            given = _bind(cls, signature, self, args, kwargs)
+            super(cls, self).__init__(given["compute_dtype"])
+            self.config = SchedulerConfig({name: arguments[name].check(name, value) for name, value in given.items()})
+            self._configure()
+
+        __init__.__signature__ = signature
+        __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+        cls.__init__ = __init__
+        lines = [
+            f"    {name} ({a.kind}): {a.documentation}. Default: ``{_text(defaults[name])}``."
+            for name, a in arguments.items()
+        ]
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\nArgs:\n" + "\n".join(lines) + RAISES
+        return cls
+
+    return decorate
+
+
+RAISES = """
+
+Raises:
+    TypeError: If an argument is unknown or has the wrong type.
+    ValueError: If an argument is outside its range, not one of the choices, or does not go with another one.
+
+Supported Platforms:
+    ``Ascend`` ``CPU``
+"""
+
+
+def _bind(cls, signature, self, args, kwargs):
+    """Returns the arguments of a constructor by name, defaults included."""
+    try:
+        bound = signature.bind(self, *args, **kwargs)
+    except TypeError as error:
+        names = ", ".join(list(signature.parameters)[1:])
+        raise TypeError(f"{cls.__name__}: {error}; the arguments are {names}.") from None
+    bound.apply_defaults()
+    return dict(list(bound.arguments.items())[1:])
+
+
+def _text(value):
+    return "mindspore.float32" if value is mstype.float32 else repr(value)

@@ -1,0 +1,84 @@
+"""Euler's method along the probability-flow ODE (Karras et al., 2022, arXiv:2206.00364)."""
+
+import numpy as np
+
+from mindscience_diffuser.noise import churn
+from mindscience_diffuser.plan import StepPlan, substituted, weighted
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.solver import SolverScheduler
+
+
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    prediction_type="epsilon",
+    interpolation_type="linear",
+    use_karras_sigmas=False,
+    use_exponential_sigmas=False,
+    use_beta_sigmas=False,
+    sigma_min=None,
+    sigma_max=None,
+    timestep_spacing="linspace",
+    timestep_type="discrete",
+    steps_offset=0,
+    rescale_betas_zero_snr=False,
+    final_sigmas_type="zero",
+)
+class EulerDiscreteScheduler(SolverScheduler):
+    """First order, algorithm 2 of the paper without its correction.
+
+    ``x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z``, ``sigma_hat = (1 + gamma) * sigma``,
+    ``x_next = x_hat + (sigma_next - sigma_hat) * (x_hat - x0) / sigma_hat``.
+
+    `step` has the options `s_churn`, how much noise is added and removed again, `s_tmin` and `s_tmax`, the levels
+    between which it is, and `s_noise`, its factor.
+
+    Examples:
+        >>> scheduler = EulerDiscreteScheduler(use_karras_sigmas=True)
+        >>> scheduler.set_timesteps(20)
+        >>> x = noise * scheduler.init_noise_sigma
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(scheduler.scale_model_input(x, t), t), x, t)
+    """
+
+    scaled = True
+
+    def trajectory_plan(self, s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0):
+        """Returns the plan of the chosen levels."""
+        sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]
+        gamma = churn(sigma, len(sigma), s_churn, s_tmin, s_tmax, s_noise)
+        sigma_hat = (1 + gamma) * sigma
+        x_hat = {"sample": 1.0}
+        if s_churn > 0:
+            x_hat["noise"] = s_noise * sigma * np.sqrt((1 + gamma) ** 2 - 1)
+        # A prediction of the noise holds at any level; the others belong to the level that the model was told.
+        predicts_noise = self.prediction_type == "epsilon"
+        slope = weighted((1.0 if predicts_noise else 1 / (1 + gamma), self.noise(sigma)))
+        x_next = weighted((1.0, {"sample": 1.0}), (sigma_next - sigma_hat, slope))
+        return StepPlan(
+            self.timesteps,
+            substituted(self.clean_sample(sigma_hat if predicts_noise else sigma), "sample", x_hat),
+            {"sample": substituted(x_next, "sample", x_hat)},
+            amplifies=self.prediction_type == "sample",
+            next_level=self.level(sigma_next),
+            input_scale=self.input_scale(sigma),
+        )
+
+    def _interpolated(self, timesteps):
+        if self.config.interpolation_type == "linear":
+            return super()._interpolated(timesteps)
+        ends = np.log(self.training_sigmas[[-1, 0]])
+        return np.exp(np.linspace(*ends, len(timesteps) + 1))[:-1]
+
+    def _final(self, lowest):
+        if self.config.interpolation_type == "log_linear" and self.spacing is None:
+            return self.training_sigmas[0]
+        return super()._final(lowest)
+
+    def _take_levels(self, sigmas, timesteps, final):
+        if self.config.timestep_type == "continuous" and self.prediction_type == "v_prediction":
+            timesteps = np.log(sigmas) / 4
+        super()._take_levels(sigmas, timesteps, final)

@@ -1,0 +1,69 @@
+"""Schedulers whose trajectory runs along noise levels: the forward process to each of them."""
+
+import warnings
+
+import numpy as np
+
+from mindscience_diffuser.plan import StepPlan
+from mindscience_diffuser.schedulers.indexed import IndexedScheduler
+from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.validation import check_number
+
+
+class LeveledScheduler(IndexedScheduler):
+    """Base of schedulers with ``sigmas``: the process x = alpha * x0 + sigma * noise at the levels of a trajectory."""
+
+    @property
+    def levels(self):
+        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each row and at the end, each ``(n + 1,)``."""
+        raise NotImplementedError
+
+    def __len__(self):
+        return self.num_train_timesteps
+
+    def add_noise_in_graph(self, original_samples, noise, timesteps):
+        """What the graph compiler reads in place of :meth:`add_noise`."""
+        return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]
+
+    @compiles_as(add_noise_in_graph)
+    def add_noise(self, original_samples, noise, timesteps):
+        """Returns alpha * original_samples + sigma * noise at the noise level of each timestep.
+
+        Args:
+            original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
+            noise (Tensor): Standard normal noise of the same shape.
+            timesteps (float or Tensor): One of ``timesteps``, or one for each sample, ``(B,)``.
+
+        Returns:
+            Tensor of the same shape, in `compute_dtype`.
+
+        Raises:
+            TypeError: If an argument is no Tensor of float32 or float16.
+            ValueError: If the shapes differ, or a timestep is not one of the schedule.
+        """
+        self.check_tensor("original_samples", original_samples)
+        self.check_tensor("noise", noise, like=original_samples)
+        rows = self.rows_of(timesteps, original_samples.shape[0], "timesteps")
+        return self.forward_process.run(rows, (original_samples, noise))[0]
+
+    def _schedule(self, timesteps, scheduled=True):
+        super()._schedule(timesteps, scheduled)
+        alpha, sigma = (level[:-1] for level in self.levels)
+        plan = StepPlan(timesteps, {}, {"sample": {"sample": alpha, "output": sigma}})
+        if scheduled:
+            self.forward_process.load(plan)
+        else:
+            self.forward_process = PlanCell(plan, self.compute_dtype, capacity=len(self.schedule))
+
+
+def shift_by_mu(mu, shift, use_dynamic_shifting, time_shift_type):
+    """Returns the shift that is meant, by `mu` of `set_timesteps` or by the constructor's `shift`."""
+    if not use_dynamic_shifting:
+        if mu is not None:
+            warnings.warn("'mu' has no effect because use_dynamic_shifting is False.", stacklevel=4)
+        return shift
+    if mu is None:
+        raise ValueError("'mu' must be given because use_dynamic_shifting is True; see calculate_shift.")
+    if time_shift_type == "linear":
+        return check_number("mu", mu, "(0, inf)")
+    return np.exp(check_number("mu", mu, "(-100, 100)"))

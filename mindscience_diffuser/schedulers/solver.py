@@ -1,0 +1,238 @@
+"""Solvers of the probability-flow ODE or the reverse SDE: what they share, from betas to the noise levels of a step."""
+
+import numpy as np
+
+from mindscience_diffuser.noise import (
+    SIGMA_SCHEDULES,
+    alphas_cumprod_from_betas,
+    betas_from_schedule,
+    clean_sample_weights,
+    flow_shift,
+    noise_weights,
+    rescale_zero_terminal_snr,
+    sigma_to_timestep,
+)
+from mindscience_diffuser.plan import Limit
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
+from mindscience_diffuser.validation import check_integer
+
+LOWEST_ALPHA_BAR = 2.0**-24
+"""alpha_bar of the last timestep under zero terminal SNR, where sigma = sqrt((1 - alpha_bar) / alpha_bar) must exist."""
+
+
+class SolverScheduler(LeveledScheduler):
+    """Base of the schedulers with ``sigmas``, the ratio of noise to signal at each level of the trajectory.
+
+    A subclass declares its arguments with :func:`takes_arguments` and describes its steps in :meth:`trajectory_plan`,
+    from ``self.sigmas`` of shape ``(n + 1,)`` for n steps. How its levels are chosen is said by class attributes.
+    """
+
+    scaled = False
+    """Whether the sample has the scale of the clean one, x = x0 + sigma * noise, and is scaled for the model."""
+
+    inner_grid = False
+    """Whether the grid of timesteps leaves its last point, timestep 0, to the end of the trajectory."""
+
+    spaces_whole_range = False
+    """Whether sigmas are spaced over all training levels, not between the first and last of the grid."""
+
+    integral = False
+    """Whether timesteps are cut to integers."""
+
+    rounded = ()
+    """Spacings whose timesteps are rounded to integers."""
+
+    def _configure(self):
+        config = self.config
+        self.num_train_timesteps = config.num_train_timesteps
+        self.prediction_type = config.get("prediction_type", "epsilon")
+        betas = betas_from_schedule(
+            config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end, config.trained_betas
+        )
+        zero_snr = config.get("rescale_betas_zero_snr", False)
+        self.betas = rescale_zero_terminal_snr(betas) if zero_snr else betas
+        self.alphas_cumprod = alphas_cumprod_from_betas(self.betas)
+        if zero_snr:
+            self.alphas_cumprod[-1] = LOWEST_ALPHA_BAR
+        self.training_sigmas = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
+        self.flow = config.get("use_flow_sigmas", False)
+        self.spacing = self._chosen_spacing()
+        self.limit = self._limit()
+        # Before the first call of set_timesteps the schedule is that of training.
+        self._take_levels(self.training_sigmas[::-1], np.arange(self.num_train_timesteps)[::-1], 0.0)
+        self._schedule(self.timesteps, scheduled=False)
+
+    def _chosen_spacing(self):
+        switches = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+        switches["lu"] = "use_lu_lambdas"
+        chosen = [name for name, switch in switches.items() if self.config.get(switch)]
+        if len(chosen) > 1:
+            names = " and ".join(f"'{switches[name]}'" for name in chosen)
+            raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
+        return chosen[0] if chosen else None
+
+    def _limit(self):
+        config = self.config
+        if config.get("thresholding"):
+            return Limit("threshold", config.sample_max_value, config.dynamic_thresholding_ratio)
+        if config.get("clip_sample"):
+            return Limit("clip", config.clip_sample_range)
+        return None
+
+    @property
+    def init_noise_sigma(self):
+        """Standard deviation of the noise that a trajectory starts from."""
+        if not self.scaled:
+            return 1.0
+        highest = float(self.sigmas.max())
+        return float(np.hypot(highest, 1)) if self.config.timestep_spacing == "leading" else highest
+
+    @property
+    def levels(self):
+        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each row and at the end, each ``(n + 1,)``."""
+        return self.level(self.sigmas)
+
+    def level(self, sigmas):
+        """Returns the weights alpha, sigma of a sample whose ratio of noise to signal is `sigmas`."""
+        if self.flow:
+            return 1 - sigmas, sigmas
+        if self.scaled:
+            return np.ones_like(sigmas), sigmas
+        alpha = 1 / np.hypot(sigmas, 1)
+        return alpha, sigmas * alpha
+
+    def input_scale(self, sigmas):
+        """Returns what scales the sample for the model, or None where nothing does."""
+        return 1 / np.hypot(sigmas, 1) if self.scaled else None
+
+    def clean_sample(self, sigmas):
+        """Returns x0 as weights of sample and output at these levels."""
+        return clean_sample_weights(self.prediction_type, *self._named_level(sigmas))
+
+    def noise(self, sigmas):
+        """Returns the noise as weights of sample and output at these levels."""
+        return noise_weights(self.prediction_type, *self._named_level(sigmas))
+
+    def _named_level(self, sigmas):
+        return (1.0, sigmas) if self.scaled and not self.flow else self.level(sigmas)
+
+    def set_timesteps(self, num_inference_steps=None, timesteps=None, sigmas=None, mu=None):
+        """Chooses the levels of the following trajectory; takes effect in compiled graphs too.
+
+        Exactly one of the first three must be given.
+
+        Args:
+            num_inference_steps (int, optional): Number n of steps, in [1, T].
+            timesteps (Sequence[float], optional): Training timesteps to visit, descending, in [0, T - 1].
+            sigmas (Sequence[float], optional): Levels to visit, descending, with that at which the trajectory ends,
+                ``(n + 1,)``.
+            mu (float, optional): Resolution-dependent shift, needed with `use_dynamic_shifting` and there only.
+
+        Raises:
+            TypeError: If none of the three is given, or one has the wrong type.
+            ValueError: If more than one is given, a value is out of range or not descending, timesteps are given
+                where the sigmas are spaced, or `mu` is missing.
+        """
+        given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
+        names = [name for name, value in given.items() if value is not None]
+        if not names:
+            raise TypeError("'set_timesteps' needs 'num_inference_steps', 'timesteps' or 'sigmas', but got none.")
+        if len(names) > 1:
+            raise ValueError(f"'{names[0]}' and '{names[1]}' are both given: give one of them.")
+        shift = shift_by_mu(
+            mu,
+            self.config.get("flow_shift", 1.0),
+            self.config.get("use_dynamic_shifting", False),
+            self.config.get("time_shift_type", "exponential"),
+        )
+        if sigmas is not None:
+            levels = _descending("sigmas", sigmas, np.inf)
+            if len(levels) < 2:
+                raise ValueError("'sigmas' must hold at least two levels: the first one and that of the end.")
+            self._take_levels(levels[:-1], self._timesteps_of(levels[:-1]), levels[-1])
+        elif timesteps is not None:
+            if self.spacing is not None or self.flow:
+                raise ValueError(
+                    f"'timesteps' cannot be given because {'use_flow_sigmas' if self.flow else self.spacing!r} spaces "
+                    "the sigmas: give 'num_inference_steps' or 'sigmas'."
+                )
+            visited = _descending("timesteps", timesteps, self.num_train_timesteps - 1)
+            self._take_levels(self._interpolated(visited), visited, self._final(self.training_sigmas[0]))
+        else:
+            self._space(check_integer("num_inference_steps", num_inference_steps, 1, self.num_train_timesteps), shift)
+        self.num_inference_steps = len(self.sigmas) - 1
+        self._schedule(self.timesteps)
+
+    def _space(self, count, shift):
+        """Takes over `count` levels as the configuration spaces them."""
+        if self.flow and self.spacing is None:
+            sigmas = flow_shift(np.linspace(1, 1 / self.num_train_timesteps, count + 1)[:-1], shift)
+            return self._take_levels(sigmas, sigmas * self.num_train_timesteps, self._final(sigmas[-1]))
+        grid = self._grid(count)
+        sigmas = self._interpolated(grid)
+        if self.spacing is None:
+            return self._take_levels(sigmas, grid, self._final(self.training_sigmas[0]))
+        ends = self.training_sigmas[[-1, 0]] if self.spaces_whole_range else sigmas[[0, -1]]
+        highest, lowest = (self.config.get(name) or end for name, end in zip(("sigma_max", "sigma_min"), ends))
+        sigmas = SIGMA_SCHEDULES[self.spacing](highest, lowest, count)
+        return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(sigmas[-1]))
+
+    def _grid(self, count):
+        """Returns the training timesteps of `count` steps, descending, fractional where they need not be integers."""
+        train, spacing = self.num_train_timesteps, self.config.timestep_spacing
+        last = train - self._clipped()
+        points = count + 1 if self.inner_grid else count
+        if spacing == "linspace":
+            grid = np.linspace(0, last - 1, points)[::-1]
+            grid = grid.round() if self.inner_grid else grid
+        elif spacing == "leading":
+            grid = np.arange(points)[::-1] * (last // points) + self.config.steps_offset
+        else:
+            grid = np.round(last - np.arange(count) * (train / count)) - 1
+            grid = grid[grid >= 0]
+        if grid[0] >= train:
+            raise ValueError(
+                f"'steps_offset' is {self.config.steps_offset}, which moves the first of {count} leading timesteps to "
+                f"{grid[0]:g}; it must stay below num_train_timesteps={train}. Use fewer steps or a smaller offset."
+            )
+        return grid[:count]
+
+    def _clipped(self):
+        """Returns how many of the noisiest timesteps are left out because their log-SNR is too low."""
+        lowest = self.config.get("lambda_min_clipped", -np.inf)
+        return int(np.searchsorted(-np.log(self.training_sigmas[::-1]), lowest))
+
+    def _interpolated(self, timesteps):
+        """Returns the levels of training timesteps, which may be fractional."""
+        return np.interp(timesteps, np.arange(self.num_train_timesteps), self.training_sigmas)
+
+    def _timesteps_of(self, sigmas):
+        if self.flow:
+            return sigmas * self.num_train_timesteps
+        timesteps = sigma_to_timestep(sigmas, self.training_sigmas)
+        return timesteps.round() if self.spacing in self.rounded else timesteps
+
+    def _final(self, lowest):
+        """Returns the level at which the trajectory ends; `lowest` is what ``"sigma_min"`` stands for."""
+        return lowest if self.config.get("final_sigmas_type", "zero") == "sigma_min" else 0.0
+
+    def _take_levels(self, sigmas, timesteps, final):
+        """Sets ``sigmas``, with the level of the end, and ``timesteps``."""
+        self.sigmas = np.append(sigmas, final)
+        self.timesteps = np.asarray(timesteps, np.int64 if self.integral else np.float32)
+
+
+def _descending(name, values, highest):
+    """Checks levels or timesteps given by the user: finite numbers in [0, highest], descending."""
+    try:
+        given = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"'{name}' must be a non-empty sequence of numbers, but has shape {given.shape}.")
+    outside = given[~((given >= 0) & (given <= highest) & np.isfinite(given))]
+    if outside.size:
+        raise ValueError(f"'{name}' must lie in [0, {highest:g}], but has {outside[0]}.")
+    if np.any(given[1:] >= given[:-1]):
+        raise ValueError(f"'{name}' must be strictly descending, but is {given.tolist()}.")
+    return given
