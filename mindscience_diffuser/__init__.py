@@ -16,6 +16,7 @@ _MODULES = {
     "DiffusionScheduler": "mindscience_diffuser.schedulers",
     "DiffusionTrainer": "mindscience_diffuser.training",
     "DiffusionTransformer": "mindscience_diffuser.models",
+    "EulerDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchEulerDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchHeunDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchLCMScheduler": "mindscience_diffuser.schedulers",

@@ -3,6 +3,7 @@
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.euler_discrete import EulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_lcm import FlowMatchLCMScheduler
@@ -14,6 +15,7 @@ __all__ = [
     "DDIMScheduler",
     "DDPMScheduler",
     "DiffusionScheduler",
+    "EulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",

@@ -125,15 +125,16 @@ def takes_arguments(choices=None, **defaults):
     signature = inspect.Signature([inspect.Parameter("self", keyword), *parameters])
 
     def decorate(cls):
-        def __init__(self, *args, **kwargs):
+        def constructor(self, *args, **kwargs):
             given = _bind(cls, signature, self, args, kwargs)
             super(cls, self).__init__(given["compute_dtype"])
             self.config = SchedulerConfig({name: arguments[name].check(name, value) for name, value in given.items()})
             self._configure()
 
-        __init__.__signature__ = signature
-        __init__.__qualname__ = f"{cls.__qualname__}.__init__"
-        cls.__init__ = __init__
+        constructor.__signature__ = signature
+        constructor.__name__ = "__init__"
+        constructor.__qualname__ = f"{cls.__qualname__}.__init__"
+        cls.__init__ = constructor
         lines = [
             f"    {name} ({a.kind}): {a.documentation}. Default: ``{_text(defaults[name])}``."
             for name, a in arguments.items()

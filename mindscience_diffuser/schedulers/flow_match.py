@@ -1,7 +1,5 @@
 """Rectified flow: the noise process, its sigma schedule, and the base of the schedulers that follow it."""
 
-import warnings
-
 import numpy as np
 from mindspore import dtype as mstype
 

@@ -53,7 +53,7 @@ class IndexedScheduler(Scheduler):
         """What the graph compiler reads in place of :meth:`scale_model_input`."""
         if self.input_scaling is None:
             return sample
-        return self.input_scaling(self.row_in_graph(timestep), sample)[0]
+        return self.input_scaling(self.row_in_graph(timestep), sample, sample)[0]
 
     @compiles_as(scale_model_input_in_graph)
     def scale_model_input(self, sample, timestep=None):
@@ -79,7 +79,7 @@ class IndexedScheduler(Scheduler):
         values, position = timestep_values(timestep, sample.shape[0]), self._trajectory.position
         if position is None or position >= len(self.timesteps) or not self._all_near(position, values):
             position = self.rows_of(timestep, sample.shape[0])
-        return self.input_scaling.run(position, (sample,))[0]
+        return self.input_scaling.run(position, (sample, sample))[0]
 
     def construct(self, model_output, sample, index, *values):
         """The pure form of `step`, for other graphs and for export.

@@ -17,7 +17,7 @@ from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_m
 from mindscience_diffuser.validation import check_integer
 
 LOWEST_ALPHA_BAR = 2.0**-24
-"""alpha_bar of the last timestep under zero terminal SNR, where sigma = sqrt((1 - alpha_bar) / alpha_bar) must exist."""
+"""alpha_bar of the last timestep under zero terminal SNR, so that its sigma exists."""
 
 
 class SolverScheduler(LeveledScheduler):
