@@ -1,5 +1,7 @@
 """The kernel: the only place where step arithmetic touches the device."""
 
+import inspect
+import inspect
 from functools import cache
 
 import mindspore as ms
@@ -220,6 +222,7 @@ def compiles_as(graph_form):
     """
 
     def mark(host_form):
+        host_form.__signature__ = inspect.signature(host_form)
         host_form.__wrapped__ = graph_form
         return host_form
 
