@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-RUNS = ["scikit-learn>=1.2", "matplotlib>=3.6", "pillow>=9.0", "pydantic>=2.0,<3"]
+RUNS = ["scikit-learn>=1.2", "matplotlib>=3.7", "pillow>=9.0", "pydantic>=2.0,<3"]
 TESTS = ["pytest>=7.0", "pytest-xdist>=3.0", "ruff>=0.6", *RUNS]
 
 setup(
@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9,<3.13",
     packages=find_packages(include=["mindscience_diffuser", "mindscience_diffuser.*"]),
-    package_data={"mindscience_diffuser": ["weights/*"]},
+    package_data={"mindscience_diffuser": ["weights/*", "noise/*.json"]},
     install_requires=["mindspore>=2.7,<2.11", "numpy<2", "pyyaml>=6.0", "safetensors>=0.4", "scipy>=1.9", "tqdm>=4.60"],
     extras_require={"runs": RUNS, "tests": TESTS},
 )

@@ -24,6 +24,7 @@ _MODULES = {
     "LCMSchedulerOutput": "mindscience_diffuser.schedulers",
     "NoiseSource": "mindscience_diffuser.noise",
     "Sampler": "mindscience_diffuser.sampling",
+    "Scheduler": "mindscience_diffuser.schedulers",
     "SchedulerOutput": "mindscience_diffuser.schedulers",
     "TCDScheduler": "mindscience_diffuser.schedulers",
     "TCDSchedulerOutput": "mindscience_diffuser.schedulers",

@@ -7,6 +7,7 @@ from mindscience_diffuser.noise.betas import (
     rescale_zero_terminal_snr,
 )
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
+from mindscience_diffuser.noise.presets import PRESETS, missing_schedule_arguments, preset_config
 from mindscience_diffuser.noise.sigmas import (
     SIGMA_SCHEDULES,
     calculate_shift,
@@ -22,6 +23,7 @@ __all__ = [
     "BETA_SCHEDULES",
     "NoiseSource",
     "PREDICTION_TYPES",
+    "PRESETS",
     "SIGMA_SCHEDULES",
     "TIMESTEP_SPACINGS",
     "alphas_cumprod_from_betas",
@@ -32,7 +34,9 @@ __all__ = [
     "custom_timesteps",
     "draw_noise",
     "flow_shift",
+    "missing_schedule_arguments",
     "noise_weights",
+    "preset_config",
     "rescale_zero_terminal_snr",
     "sigma_to_timestep",
     "spaced_timesteps",

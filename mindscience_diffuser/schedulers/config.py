@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.noise import missing_schedule_arguments, preset_config
 
 CONFIG_NAME = "scheduler_config.json"
 
@@ -70,8 +71,43 @@ class Configurable:
     """Saving, loading and converting by configuration."""
 
     @classmethod
+    def class_of(cls, config):
+        """Returns the class that a configuration is loaded as: this one."""
+        del config
+        return cls
+
+    @classmethod
+    def from_preset(cls, name, **overrides):
+        """Builds the scheduler of a published model.
+
+        Args:
+            name (str): The model, one of ``mindscience_diffuser.noise.PRESETS``, for example ``"flux-dev"``.
+            **overrides: Constructor arguments that replace those of the model.
+
+        Returns:
+            The scheduler: on :class:`~mindscience_diffuser.Scheduler` itself one of the class that the model was
+            published with, on any other class one of that class, which follows the noise schedule of the model.
+
+        Raises:
+            TypeError: If an override is not an argument of the class.
+            ValueError: If there is no such preset, the class that the model was published with does not exist, or
+                this class cannot follow its noise schedule.
+        """
+        config = preset_config(name)
+        chosen = cls.class_of(config)
+        missing = missing_schedule_arguments(config, chosen._argument_names())
+        if missing:
+            raise ValueError(
+                f"{chosen.__name__} cannot follow the noise schedule of {name!r}: it has no argument "
+                f"{' and no '.join(map(repr, missing))}. The model was published with {config['_class_name']}."
+            )
+        return chosen._build(config, overrides)[0]
+
+    @classmethod
     def from_config(cls, config, **overrides):
         """Builds the scheduler from another one's configuration.
+
+        On :class:`~mindscience_diffuser.Scheduler` itself the class is the one that the configuration names.
 
         Args:
             config (Mapping): ``other.config``, or the content of a ``scheduler_config.json``.
@@ -83,28 +119,40 @@ class Configurable:
 
         Raises:
             TypeError: If `config` is not a mapping, or an override is not an argument of this class.
+            ValueError: If a value is out of range, or the class that `config` names is needed and does not exist.
         """
         if not isinstance(config, Mapping):
             raise TypeError(
                 f"'config' must be a mapping such as scheduler.config, but is {type(config).__name__}; "
                 "for a folder use from_pretrained."
             )
-        known = set(inspect.signature(cls.__init__).parameters) - {"self"}
+        scheduler, foreign = cls.class_of(config)._build(config, overrides)
+        if foreign:
+            warnings.warn(
+                f"{type(scheduler).__name__} does not use {', '.join(sorted(foreign))}; kept in its config.",
+                stacklevel=2,
+            )
+        return scheduler
+
+    @classmethod
+    def _argument_names(cls):
+        return set(inspect.signature(cls.__init__).parameters) - {"self"}
+
+    @classmethod
+    def _build(cls, config, overrides):
+        """Returns the scheduler of a configuration, and the values that it does not use, which its config keeps."""
+        known = cls._argument_names()
         unknown = sorted(set(overrides) - known)
         if unknown:
             raise TypeError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(sorted(known))}.")
         given = {name: value for name, value in config.items() if not name.startswith("_")}
         foreign = {name: value for name, value in given.items() if name not in known}
-        if foreign:
-            warnings.warn(
-                f"{cls.__name__} does not use {', '.join(sorted(foreign))}; kept in its config.", stacklevel=2
-            )
         arguments = {name: value for name, value in {**given, **overrides}.items() if name in known}
         if isinstance(arguments.get("compute_dtype"), str):
             arguments["compute_dtype"] = _dtype(arguments["compute_dtype"])
         scheduler = cls(**arguments)
         scheduler.config = SchedulerConfig({**foreign, **scheduler.config})
-        return scheduler
+        return scheduler, foreign
 
     @classmethod
     def from_pretrained(cls, path, subfolder=None, **overrides):

@@ -74,8 +74,8 @@ class FlowMatchScheduler(LeveledScheduler):
         check_integer("base_image_seq_len", base_image_seq_len, low=1)
         check_integer("max_image_seq_len", max_image_seq_len, low=1)
         self.invert_sigmas = check_bool("invert_sigmas", invert_sigmas)
-        self.shift_terminal = shift_terminal
-        if shift_terminal is not None:
+        self.shift_terminal = None if shift_terminal is False else shift_terminal  # Some checkpoints write false.
+        if self.shift_terminal is not None:
             check_number("shift_terminal", shift_terminal, "(0, 1)")
         spacings = {"karras": use_karras_sigmas, "exponential": use_exponential_sigmas, "beta": use_beta_sigmas}
         chosen = [name for name, used in spacings.items() if used and check_bool(f"use_{name}_sigmas", used)]

@@ -1,5 +1,6 @@
 """What all schedulers share: checks of a step's arguments, noise, and the way to the compiled kernel."""
 
+import importlib
 import math
 import numbers
 import weakref
@@ -30,6 +31,9 @@ class SchedulerOutput(NamedTuple):
 class Scheduler(Configurable, nn.Cell):
     """Base of all schedulers.
 
+    Called on this class itself, ``from_preset``, ``from_config`` and ``from_pretrained`` build a scheduler of the class
+    that the configuration names.
+
     Args:
         compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results: float32 or float16.
     """
@@ -51,6 +55,11 @@ class Scheduler(Configurable, nn.Cell):
         self.followers = weakref.WeakSet()
         self._eager_cells = {}
         self._seeded = (None, None)
+
+    @classmethod
+    def class_of(cls, config):
+        """Returns the class that a configuration is loaded as: this one, on the base itself the one that it names."""
+        return scheduler_class(config.get("_class_name")) if cls is Scheduler else cls
 
     def scale_model_input(self, sample, timestep=None):
         """Returns what the model is given for `sample`: here the sample itself."""
@@ -133,6 +142,24 @@ class Scheduler(Configurable, nn.Cell):
     @staticmethod
     def _result(outputs, return_dict):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def schedulers_by_name():
+    """Returns the public schedulers that can step, by the name of their class."""
+    package = importlib.import_module("mindscience_diffuser.schedulers")
+    public = (getattr(package, name) for name in package.__all__)
+    return {kind.__name__: kind for kind in public if issubclass(kind, Scheduler) and hasattr(kind, "step")}
+
+
+def scheduler_class(name):
+    """Returns the scheduler class of that name; ValueError if there is none."""
+    known = schedulers_by_name()
+    if name not in known:
+        raise ValueError(
+            f"The configuration names the class {name!r}, but there are only {', '.join(sorted(known))}. Load it with "
+            "one of these, as in DDIMScheduler.from_preset('sd15'), to follow its noise schedule by another method."
+        )
+    return known[name]
 
 
 def timestep_values(timestep, batch, name="timestep"):
