@@ -1,13 +1,19 @@
-"""The command line: ``python -m mindscience_diffuser train|sample|export --config FILE [key.sub=value ...]``."""
+"""The command line: ``python -m mindscience_diffuser train|sample|export --config FILE [key.sub=value ...]``.
+
+``plot`` draws schedules and takes their names in place of a file.
+"""
 
 import argparse
 import sys
+
+from mindscience_diffuser.noise import PRESETS
 
 COMMANDS = {
     "train": "train a model",
     "sample": "draw samples from a trained model",
     "export": "write the whole trajectory of a trained model as one MINDIR file",
 }
+PLOT = "draw sigmas, timesteps and log-SNR of schedules in one picture"
 EPILOG = "Single values of the file can be replaced, for example: seed=7 sampling.per_class=5"
 
 
@@ -27,16 +33,13 @@ def main(arguments=None):
         subparser = commands.add_parser(command, help=what, description=what, epilog=EPILOG)
         subparser.add_argument("--config", required=True, metavar="FILE", help="YAML file that describes the run")
         subparser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="values that replace the file's")
+    _add_plot(commands)
     options = parser.parse_args(arguments)
     try:
         from mindscience_diffuser.runs.errors import ConfigError
-        from mindscience_diffuser.runs.registry import lookup
 
         try:
-            from mindscience_diffuser.runs.config import load_config
-
-            config = load_config(options.config, options.overrides)
-            directory = lookup(options.command, config.run)(config)
+            written = _plot(options) if options.command == "plot" else _run(options)
         except ConfigError as error:
             return _fail(str(error), 2)
     except ModuleNotFoundError as error:
@@ -45,8 +48,43 @@ def main(arguments=None):
         return _fail(f"cannot write the results: {error}", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    print(f"Written to {directory}")
+    print(f"Written to {written}")
     return 0
+
+
+def _run(options):
+    """Runs what a configuration file describes; returns the folder of the results."""
+    from mindscience_diffuser.runs.config import load_config
+    from mindscience_diffuser.runs.registry import lookup
+
+    config = load_config(options.config, options.overrides)
+    return lookup(options.command, config.run)(config)
+
+
+def _add_plot(commands):
+    subparser = commands.add_parser("plot", help=PLOT, description=PLOT, epilog=f"Presets: {', '.join(PRESETS)}")
+    subparser.add_argument(
+        "schedules",
+        nargs="+",
+        metavar="NAME|key=value",
+        help="a preset or a scheduler class; key=value after it changes an argument of that schedule",
+    )
+    subparser.add_argument("--output", default="schedules.png", metavar="FILE", help="the picture (%(default)s)")
+    subparser.add_argument("--steps", type=int, default=20, metavar="N", help="number of steps (%(default)s)")
+    subparser.add_argument(
+        "--image-seq-len",
+        type=int,
+        default=4096,
+        metavar="N",
+        help="number of image tokens, where the schedule depends on the resolution (%(default)s)",
+    )
+
+
+def _plot(options):
+    """Draws schedules; returns the picture."""
+    from mindscience_diffuser.runs.plot import plot
+
+    return plot(options.schedules, options.output, options.steps, options.image_seq_len)
 
 
 def _fail(message, code):

@@ -126,6 +126,8 @@ def run_command(words):
     elif words[:2] == ["pip", "install"]:
         extras = re.findall(r"\[(\w+)\]", words[-1])
         assert set(extras) <= set(importlib.metadata.metadata("mindscience_diffuser").get_all("Provides-Extra"))
+    elif words[:4] == ["python", "-m", "mindscience_diffuser", "plot"]:
+        assert cli.main(words[3:]) == 0
     elif words[:3] == ["python", "-m", "mindscience_diffuser"]:
         trained = any(word.startswith(("weights=digits_ddim", "sampling.exported=")) for word in words)
         model = [] if trained else SMALL_MODEL

@@ -95,6 +95,12 @@ class DiffusionScheduler(Scheduler):
     def __len__(self):
         return self.num_train_timesteps
 
+    @property
+    def levels(self):
+        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
+        ends = (level[-1] for level in self.plan_for().next_level)
+        return tuple(np.append(level[self.timesteps], end) for level, end in zip((self._alphas, self._sigmas), ends))
+
     def set_timesteps(self, num_inference_steps=None, timesteps=None):
         """Chooses the timesteps of the following trajectory; takes effect in compiled graphs too.
 
