@@ -1,7 +1,6 @@
 """The kernel: the only place where step arithmetic touches the device."""
 
 import inspect
-import inspect
 from functools import cache
 
 import mindspore as ms
