@@ -59,7 +59,7 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
             ms.export(_Exported(cell), *inputs, file_name=str(temporary), file_format="MINDIR")
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(temporary.read_bytes())
-        model.user_info[INFO_KEY] = json.dumps(info)
+        write_note(model, INFO_KEY, json.dumps(info))
         temporary.write_bytes(model.SerializeToString())
 
     write_atomically(path, write)
@@ -149,10 +149,26 @@ def read_graph(path):
 
 def read_info(path):
     """Returns what :func:`export_mindir` noted in a file."""
-    text = read_graph(path).user_info.get(INFO_KEY)
+    text = read_note(read_graph(path), INFO_KEY)
     if not text:
         raise ValueError(f"'{path}' was not written by mindscience_diffuser.export_mindir.")
     return json.loads(text)
+
+
+def write_note(model, key, text):
+    """Puts a text into the protobuf of a MINDIR file, which keeps it under `key`."""
+    # The same bytes are declared as a map in newer versions of MindSpore, and as repeated entries in 2.7.
+    if hasattr(model.user_info, "add"):
+        model.user_info.add(key=key, value=text)
+    else:
+        model.user_info[key] = text
+
+
+def read_note(model, key):
+    """Returns the text that :func:`write_note` put into the protobuf, or None."""
+    if hasattr(model.user_info, "add"):
+        return {entry.key: entry.value for entry in model.user_info}.get(key)
+    return model.user_info.get(key)
 
 
 class _Exported(nn.Cell):

@@ -76,8 +76,12 @@ class StepKernel(nn.Cell):
             else:
                 total = total + value * self.weight(row, column, value)
         if gain >= 0:
-            total = ops.clamp(total * self.weight(row, gain, total), -FLOAT16_MAX, FLOAT16_MAX)
+            total = self.clamped(total * self.weight(row, gain, total), FLOAT16_MAX)
         return total
+
+    def clamped(self, values, maximum):
+        """Returns `values` in [-maximum, maximum]; MindSpore 2.7 misreads a float16 clamp that ends a graph."""
+        return ops.clamp(values.astype(mstype.float32), -maximum, maximum).astype(self.compute_dtype)
 
     def weight(self, row, column, value):
         """Returns one weight of the row, shaped to multiply `value`."""
@@ -92,7 +96,7 @@ class StepKernel(nn.Cell):
         kind, maximum, ratio = self.limit
         if kind == "clip":
             if not self.fused:
-                return ops.clamp(x0, -maximum, maximum)
+                return self.clamped(x0, maximum)
             # On CPU a clamp takes four times as long as this: ReLU6 is vectorised, the affine maps are fused.
             lifted = mint.add(Tensor(3.0, mstype.float32), x0, alpha=3 / maximum)
             return mint.add(Tensor(-maximum, mstype.float32), ops.relu6(lifted), alpha=maximum / 3)

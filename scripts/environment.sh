@@ -1,4 +1,5 @@
-# Sourced by the other scripts: uses the active virtual environment, or makes and uses .venv in the repository.
+# Sourced by the other scripts: uses the active virtual environment, or makes and uses .venv in the repository; with
+# MINDSPORE set to a version it is always an environment of the repository, .venv-mindspore-VERSION.
 # Afterwards "$PYTHON" is its interpreter. Safe to run again.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,20 +17,21 @@ find_python() {
     return 1
 }
 
-if [ -n "${VIRTUAL_ENV:-}" ]; then
+if [ -n "${VIRTUAL_ENV:-}" ] && [ -z "${MINDSPORE:-}" ]; then
     PYTHON="$VIRTUAL_ENV/bin/python"
-elif [ -n "${CONDA_PREFIX:-}" ] && [ "${CONDA_DEFAULT_ENV:-base}" != base ]; then
+elif [ -n "${CONDA_PREFIX:-}" ] && [ "${CONDA_DEFAULT_ENV:-base}" != base ] && [ -z "${MINDSPORE:-}" ]; then
     PYTHON="$CONDA_PREFIX/bin/python"
 else
     # An environment without pip is one whose making was interrupted.
-    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    environment=$PWD/.venv${MINDSPORE:+-mindspore-$MINDSPORE}
+    if ! "$environment/bin/python" -m pip --version >/dev/null 2>&1; then
         base=$(find_python)
-        "$base" -m venv --clear .venv
+        "$base" -m venv --clear "$environment"
     fi
-    PYTHON="$PWD/.venv/bin/python"
+    PYTHON="$environment/bin/python"
 fi
 
 # Installs this folder with the given extra; quick when all of it is there already.
 install_with() {
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".[$1]" ${MINDSPORE:+"mindspore==$MINDSPORE"}
 }

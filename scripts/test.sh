@@ -1,7 +1,17 @@
 #!/usr/bin/env bash
 # Runs the linter and the test suite; extra arguments go to pytest:
 #   bash scripts/test.sh tests/test_models.py -k float16
+# --mindspore VERSION, given first, tests with that version of MindSpore, in an environment of its own:
+#   bash scripts/test.sh --mindspore 2.7.0
 set -euo pipefail
+if [ "${1:-}" = --mindspore ]; then
+    if [ -z "${2:-}" ]; then
+        echo "--mindspore needs a version, for example: --mindspore 2.7.0" >&2
+        exit 2
+    fi
+    MINDSPORE=$2
+    shift 2
+fi
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 install_with tests
 "$PYTHON" -m ruff check .

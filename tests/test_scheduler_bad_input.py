@@ -5,6 +5,7 @@ import re
 import mindspore as ms
 import numpy as np
 import pytest
+from compiler import api
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
@@ -38,7 +39,7 @@ def nothing_compiles(request, monkeypatch):
         raise AssertionError("A graph is compiled before the mistake is named.")
 
     if not request.node.name.startswith("test_compiling"):
-        monkeypatch.setattr("mindspore.graph.api._check_recompile", refuse)
+        monkeypatch.setattr(api, "_check_recompile", refuse)
 
 
 def names(error, argument, value=""):

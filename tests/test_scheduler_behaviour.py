@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import reference
+from compiler import api
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
@@ -41,8 +42,6 @@ def graph_mode():
 @pytest.fixture
 def compilations(monkeypatch):
     """Counts compilations: MindSpore calls this hook once for each graph that it is about to compile."""
-    import mindspore.graph.api as api
-
     counted = []
     hook = api._check_recompile
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from mindspore import dtype as mstype
 from mindspore import ops
 
-from mindscience_diffuser.export import export_mindir, load_mindir, read_graph
+from mindscience_diffuser.export import export_mindir, load_mindir, read_graph, read_note, write_note
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.build import (
     build_data,
@@ -53,7 +53,7 @@ def export(config):
     def write(temporary):
         export_mindir(sampler, temporary, *inputs, overwrite=True)
         graph = read_graph(temporary)
-        graph.user_info[RUN_KEY] = json.dumps(frozen_values(config))
+        write_note(graph, RUN_KEY, json.dumps(frozen_values(config)))
         temporary.write_bytes(graph.SerializeToString())
 
     write_atomically(file, write)
@@ -93,7 +93,7 @@ def load_exported(config, data, scheduler):
             f"'sampling.exported' cannot be used: '{path}' takes inputs of the shapes {_listed(found)}, but this "
             f"configuration gives {_listed(asked)}"
         )
-    noted = json.loads(proto.user_info.get(RUN_KEY) or "{}")
+    noted = json.loads(read_note(proto, RUN_KEY) or "{}")
     for key, value in frozen_values(config).items():
         if noted.get(key, value) != value:
             raise ConfigError(
