@@ -1,5 +1,6 @@
 """Transformer models that predict what a diffusion scheduler asks for."""
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer, DiffusionTransformer
+from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
 
-__all__ = ["ConditionDiffusionTransformer", "DiffusionTransformer"]
+__all__ = ["ConditionDiffusionTransformer", "DiffusionTransformer", "GuidanceDiffusionTransformer"]

@@ -151,9 +151,13 @@ class ConditionDiffusionTransformer(DiffusionTransformer):
 
     def construct(self, x, timestep, condition=None):
         """Predicts from the noisy tokens `x` at `timestep` under `condition`."""
+        return self.predict(x, self._time(timestep), condition)
+
+    def predict(self, x, time, condition):
+        """Predicts from the noisy tokens `x`, the embedded timestep (B, hidden_channels) and `condition`."""
         tokens = self._tokens(x)
         context = ()
-        time = self._time(timestep).expand_dims(1)
+        time = time.expand_dims(1)
         if self.time_token_cond:
             context = context + (time,)
         else:

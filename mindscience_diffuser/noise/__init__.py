@@ -13,6 +13,7 @@ from mindscience_diffuser.noise.sigmas import (
     calculate_shift,
     churn,
     flow_shift,
+    resolution_shift,
     sigma_to_timestep,
     stretch_to_terminal,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "noise_weights",
     "preset_config",
     "rescale_zero_terminal_snr",
+    "resolution_shift",
     "sigma_to_timestep",
     "spaced_timesteps",
     "stretch_to_terminal",

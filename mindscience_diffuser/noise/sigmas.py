@@ -19,6 +19,23 @@ def flow_shift(sigmas, shift):
     return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
+def resolution_shift(tokens, base_tokens):
+    """Returns the shift that makes `tokens` as uncertain at every level as `base_tokens` are, sqrt(m / n).
+
+    Esser et al., 2024, section 5.3.2: a sample of m values is noised as one of n values is at the level that
+    :func:`flow_shift` moves. Shifts multiply: a shift of the smaller sample times this one is that of the larger.
+
+    Args:
+        tokens (int): Number m of tokens (or pixels) of the samples at hand, above 0.
+        base_tokens (int): Number n at which there is nothing to shift, above 0.
+
+    Raises:
+        TypeError: If an argument is no number.
+        ValueError: If an argument is not positive.
+    """
+    return (check_number("tokens", tokens, "(0, inf)") / check_number("base_tokens", base_tokens, "(0, inf)")) ** 0.5
+
+
 def stretch_to_terminal(sigmas, terminal):
     """Stretches 1 - s linearly so that the last level becomes `terminal`, in (0, 1) (LTX-Video, arXiv:2501.00103).
 

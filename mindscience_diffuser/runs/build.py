@@ -7,10 +7,22 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
+from mindscience_diffuser.models import GuidanceDiffusionTransformer
+from mindscience_diffuser.runs.config import load_config, with_values
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.registry import lookup
-from mindscience_diffuser.runs.weights import find_weights, load_weights
-from mindscience_diffuser.sampling import ClassifierFreeGuidance, Sampler
+from mindscience_diffuser.runs.weights import SHIPPED, find_weights, load_weights, shipped_weights
+from mindscience_diffuser.sampling import ClassifierFreeGuidance, DistilledGuidance, Sampler
+from mindscience_diffuser.schedulers import DiffusionScheduler
+from mindscience_diffuser.schedulers.consistency import ConsistencyScheduler
+from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
+
+KINDS = {
+    "diffusion": (DiffusionScheduler, False),
+    "flow_matching": (FlowMatchScheduler, False),
+    "consistency_distillation": (ConsistencyScheduler, True),
+}
+"""What a kind of run needs: the scheduler's base class, and whether its model is told the guidance scale."""
 
 GIVEN_TO_MODELS = ("in_channels", "out_channels", "cond_channels", "compute_dtype")
 
@@ -47,11 +59,27 @@ def build_trained_model(config, data):
     return model, path
 
 
+def trained_config(name):
+    """Returns the configuration of a trained model.
+
+    Args:
+        name (str): Name of shipped weights, or the path of the ``config.yaml`` that a training run wrote.
+
+    Raises:
+        ConfigError: If there is no such file, or it is no configuration.
+    """
+    if name in shipped_weights():
+        return with_values(load_config(SHIPPED / f"{name}.yaml"), weights=name)
+    return load_config(name)
+
+
 def build_sampler(config, data, scheduler, model, method):
     """Returns a Sampler of `model`, guided as the configuration says."""
     sampling = config.sampling
     guided = model
-    if sampling.guidance_scale != 1:
+    if isinstance(model, GuidanceDiffusionTransformer):
+        guided = DistilledGuidance(model, sampling.guidance_scale)
+    elif sampling.guidance_scale != 1:
         guided = ClassifierFreeGuidance(
             model,
             sampling.guidance_scale,
@@ -69,7 +97,8 @@ def build_scheduler(config, compute_dtype="float32"):
 
 
 def check_sampling(config, scheduler):
-    """Sets the scheduler's timesteps; raises ConfigError if the sampling section does not suit the scheduler."""
+    """Sets the scheduler's timesteps; raises ConfigError unless model, scheduler and sampling suit one another."""
+    _check_kind(config, scheduler)
     _check_step_options(config, scheduler)
     try:
         scheduler.set_timesteps(config.sampling.num_inference_steps)
@@ -84,6 +113,28 @@ def check_sampling(config, scheduler):
     interval = config.sampling.guidance_interval
     if interval is not None and not interval[0] < interval[1]:
         raise ConfigError(f"'sampling.guidance_interval' must be [low, high] with low below high, but is {interval}")
+
+
+def _check_kind(config, scheduler):
+    process, distilled = KINDS[config.run]
+    if not isinstance(scheduler, process):
+        raise ConfigError(
+            f"a run of the kind '{config.run}' needs a {process.__name__} at 'scheduler', but "
+            f"{config.scheduler.name} is none"
+        )
+    model = lookup("model", config.model.name)
+    if issubclass(model, GuidanceDiffusionTransformer) != distilled:
+        told = "needs a model that is" if distilled else "has no model that can be"
+        raise ConfigError(
+            f"a run of the kind '{config.run}' {told} told the guidance scale, such as GuidanceDiffusionTransformer, "
+            f"but 'model' is {config.model.name}"
+        )
+    sampling = config.sampling
+    if distilled and (sampling.guidance_rescale or sampling.guidance_interval is not None):
+        raise ConfigError(
+            "'sampling.guidance_rescale' and 'sampling.guidance_interval' must not be set: the model was distilled "
+            "with plain guidance"
+        )
 
 
 def _check_step_options(config, scheduler):

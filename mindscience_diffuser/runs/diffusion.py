@@ -16,6 +16,7 @@ def objective(config):
     """Returns the :class:`~mindscience_diffuser.runs.objective.Objective` of a ``diffusion`` run."""
     data = build_data(config)
     scheduler = build_scheduler(config)
+    check_sampling(config, scheduler)
     model = build_model(config, data)
     training = config.training
     try:
@@ -30,7 +31,6 @@ def objective(config):
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the training cannot be set up: {error}") from error
-    check_sampling(config, scheduler)
     draw_timesteps = functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
     batches = TrainingBatches(data, training.batch_size, draw_timesteps, training.condition_dropout, config.seed)
     return Objective(model, trainer.get_loss, batches, present_digits)

@@ -8,18 +8,35 @@ import importlib
 
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 
+DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation")
+SCHEDULERS = (
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "FlowMatchHeunDiscreteScheduler",
+    "FlowMatchLCMScheduler",
+)
+
 REGISTRY = {
-    "schema": {"diffusion": "mindscience_diffuser.runs.schema:DiffusionRun"},
-    "objective": {"diffusion": "mindscience_diffuser.runs.diffusion:objective"},
-    "train": {"diffusion": "mindscience_diffuser.runs.train:train"},
-    "sample": {"diffusion": "mindscience_diffuser.runs.sample:sample"},
-    "export": {"diffusion": "mindscience_diffuser.runs.export:export"},
-    "scheduler": {
-        "DDPMScheduler": "mindscience_diffuser.schedulers:DDPMScheduler",
-        "DDIMScheduler": "mindscience_diffuser.schedulers:DDIMScheduler",
+    "schema": {
+        "diffusion": "mindscience_diffuser.runs.schema:DiffusionRun",
+        "flow_matching": "mindscience_diffuser.runs.schema:FlowMatchingRun",
+        "consistency_distillation": "mindscience_diffuser.runs.schema:ConsistencyRun",
     },
+    "objective": {
+        "diffusion": "mindscience_diffuser.runs.diffusion:objective",
+        "flow_matching": "mindscience_diffuser.runs.flow_matching:objective",
+        "consistency_distillation": "mindscience_diffuser.runs.consistency_distillation:objective",
+    },
+    "train": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.train:train"),
+    "sample": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sample:sample"),
+    "export": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.export:export"),
+    "scheduler": {name: f"mindscience_diffuser.schedulers:{name}" for name in SCHEDULERS},
     "model": {
         "ConditionDiffusionTransformer": "mindscience_diffuser.models:ConditionDiffusionTransformer",
+        "GuidanceDiffusionTransformer": "mindscience_diffuser.models:GuidanceDiffusionTransformer",
     },
     "data": {"Digits": "mindscience_diffuser.runs.digits:Digits"},
 }

@@ -53,6 +53,29 @@ class DiffusionTraining(Training):
     min_snr_gamma: Optional[Positive] = None
 
 
+class FlowMatchingTraining(Training):
+    """How a rectified flow is trained."""
+
+    condition_dropout: Share = 0.1
+    loss_type: Literal["l1", "l2"] = "l2"
+    weighting: Literal["none", "sigma_sqrt", "cosmap"] = "none"
+    density: Literal["uniform", "logit_normal", "mode", "cosmap"] = "logit_normal"
+    logit_mean: float = 0.0
+    logit_std: Positive = 1.0
+    mode_scale: float = 1.29
+    shift: Positive = 1.0
+    base_length: Optional[Count] = Field(None, description="tokens for which `shift` is meant; others are shifted more")
+
+
+class DistillationTraining(Training):
+    """How a consistency model is distilled."""
+
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    guidance_range: Interval = Field(default_factory=lambda: [1.0, 3.0])
+    distance: Literal["l2", "huber"] = "huber"
+    huber_c: Positive = 0.001
+
+
 class Sampling(Section):
     """How samples are drawn from a trained model."""
 
@@ -102,3 +125,18 @@ class DiffusionRun(DigitsRun):
 
     run: Literal["diffusion"] = "diffusion"
     training: DiffusionTraining = Field(default_factory=DiffusionTraining)
+
+
+class FlowMatchingRun(DigitsRun):
+    """A rectified flow."""
+
+    run: Literal["flow_matching"] = "flow_matching"
+    training: FlowMatchingTraining = Field(default_factory=FlowMatchingTraining)
+
+
+class ConsistencyRun(DigitsRun):
+    """A consistency model distilled from a diffusion model."""
+
+    run: Literal["consistency_distillation"] = "consistency_distillation"
+    teacher: str = Field(description="shipped weights by name, or the config.yaml of a training run")
+    training: DistillationTraining = Field(default_factory=DistillationTraining)

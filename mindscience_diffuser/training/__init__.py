@@ -1,17 +1,24 @@
 """Training: the loss, its weights, the timesteps, the learning rate and the average of the weights."""
 
+from mindscience_diffuser.training.distillation import ConsistencyDistillation
 from mindscience_diffuser.training.ema import ExponentialMovingAverage
+from mindscience_diffuser.training.flow_levels import training_sigmas
+from mindscience_diffuser.training.flow_matching import FlowMatchingTrainer, flow_weights
 from mindscience_diffuser.training.learning_rate import warmup_cosine
 from mindscience_diffuser.training.timesteps import training_timesteps
 from mindscience_diffuser.training.trainer import DiffusionTrainer
 from mindscience_diffuser.training.weighting import min_snr_weights, p2_weights, signal_to_noise
 
 __all__ = [
+    "ConsistencyDistillation",
     "DiffusionTrainer",
     "ExponentialMovingAverage",
+    "FlowMatchingTrainer",
+    "flow_weights",
     "min_snr_weights",
     "p2_weights",
     "signal_to_noise",
+    "training_sigmas",
     "training_timesteps",
     "warmup_cosine",
 ]

@@ -100,8 +100,7 @@ class DiffusionTrainer(nn.Cell):
             prediction = self.model(noisy, timesteps)
         else:
             prediction = self.model(noisy, timesteps, condition)
-        error = ops.cast(prediction, mstype.float32) - self._target(original_samples, noise, timesteps)
-        error = ops.abs(error) if self.loss_type == "l1" else error * error
+        error = elementwise_error(prediction, self._target(original_samples, noise, timesteps), self.loss_type)
         weights = ops.gather(self.loss_weights, timesteps, 0)
         per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
         return (per_sample * weights).mean()
@@ -111,9 +110,15 @@ class DiffusionTrainer(nn.Cell):
         return self.get_loss(original_samples, noise, timesteps, condition)
 
     def _target(self, original_samples, noise, timesteps):
-        """Returns what the model should have predicted, in float32."""
+        """Returns what the model should have predicted."""
         if self.objective == "pred_noise":
-            return ops.cast(noise, mstype.float32)
+            return noise
         if self.objective == "pred_x0":
-            return ops.cast(original_samples, mstype.float32)
-        return ops.cast(self.scheduler.get_velocity(original_samples, noise, timesteps), mstype.float32)
+            return original_samples
+        return self.scheduler.get_velocity(original_samples, noise, timesteps)
+
+
+def elementwise_error(prediction, target, loss_type):
+    """Returns the absolute (``"l1"``) or squared (``"l2"``) error of every element, in float32."""
+    error = ops.cast(prediction, mstype.float32) - ops.cast(target, mstype.float32)
+    return ops.abs(error) if loss_type == "l1" else error * error

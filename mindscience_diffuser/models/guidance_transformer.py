@@ -1,0 +1,64 @@
+"""A transformer that is told the guidance scale, in place of being called twice for it."""
+
+from mindspore import dtype as mstype
+from mindspore import nn
+
+from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer
+
+SCALE_STRIDE = 1000.0
+"""A guidance scale is embedded as this many timesteps would be: neighbouring scales differ by fractions."""
+
+
+class GuidanceDiffusionTransformer(ConditionDiffusionTransformer):
+    """Transformer over a sequence of tokens, told the timestep, a condition vector and the guidance scale.
+
+    Students of guidance distillation are such models: one call gives what guidance makes of two (Luo et al., 2023,
+    arXiv:2310.04378, section 4.2). The scale is embedded like the timestep, projected by a layer that starts at zero,
+    and added to the timestep's embedding. All other weights are those of a
+    :class:`~mindscience_diffuser.ConditionDiffusionTransformer`, by name and shape.
+
+    The arguments are those of :class:`~mindscience_diffuser.ConditionDiffusionTransformer`.
+
+    Inputs:
+        - **x** (Tensor) - shape (B, L, in_channels).
+        - **timestep** (Tensor) - shape (B,), any real or integer dtype.
+        - **condition** (Tensor) - shape (B, cond_channels).
+        - **guidance_scale** (Tensor) - shape (B,), any real dtype.
+
+    Outputs:
+        Tensor (B, L, out_channels) in `compute_dtype`.
+
+    Raises:
+        TypeError: If a size is no integer or a flag no bool.
+        ValueError: If a size is below 1, `heads` does not divide `hidden_channels` or `compute_dtype` is another.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        cond_channels,
+        hidden_channels,
+        layers,
+        heads,
+        time_token_cond=True,
+        cond_as_token=True,
+        compute_dtype=mstype.float32,
+    ):
+        super().__init__(
+            in_channels,
+            out_channels,
+            cond_channels,
+            hidden_channels,
+            layers,
+            heads,
+            time_token_cond,
+            cond_as_token,
+            compute_dtype,
+        )
+        self.guidance_proj = nn.Dense(self.hidden_channels, self.hidden_channels, weight_init="zeros", has_bias=False)
+
+    def construct(self, x, timestep, condition, guidance_scale):
+        """Predicts from the noisy tokens `x` at `timestep` under `condition`, guided with `guidance_scale`."""
+        waves = self.wave_embed(timestep) + self.guidance_proj(self.wave_embed(guidance_scale * SCALE_STRIDE))
+        return self.predict(x, self.time_embed(waves.astype(self.compute_dtype)), condition)

@@ -1,0 +1,110 @@
+"""Runs of the kind ``consistency_distillation``: a few-step student of a diffusion model of digits."""
+
+import functools
+
+import numpy as np
+from mindspore import Tensor
+
+from mindscience_diffuser.runs.batches import TrainingBatches
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_model,
+    build_scheduler,
+    build_trained_model,
+    check_sampling,
+    trained_config,
+)
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.objective import Objective
+from mindscience_diffuser.runs.present import present_digits
+from mindscience_diffuser.step import replace_value
+from mindscience_diffuser.training import ConsistencyDistillation, training_timesteps
+
+
+def objective(config):
+    """Returns the :class:`~mindscience_diffuser.runs.objective.Objective` of a ``consistency_distillation`` run."""
+    data = build_data(config)
+    scheduler = build_scheduler(config)
+    check_sampling(config, scheduler)
+    teacher = build_teacher(config, data, scheduler)
+    student, target = build_model(config, data), build_model(config, data)
+    start_from(student, teacher)
+    training = config.training
+    try:
+        distillation = ConsistencyDistillation(
+            student,
+            target,
+            teacher,
+            scheduler,
+            Tensor(np.zeros(data.classes, np.float32)),
+            training.distance,
+            training.huber_c,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the training cannot be set up: {error}") from error
+    batches = DistillationBatches(
+        TrainingBatches(
+            data,
+            training.batch_size,
+            functools.partial(distillation_timesteps, timesteps=distillation.timesteps),
+            condition_dropout=0.0,
+            seed=config.seed,
+        ),
+        training.guidance_range,
+    )
+    return Objective(student, distillation.get_loss, batches, present_digits, target.trainable_params())
+
+
+class DistillationBatches:
+    """Batches of a diffusion model's training with a guidance scale for every sample.
+
+    Args:
+        batches (TrainingBatches): Give all but the scales, and the seed.
+        guidance_range (Sequence[float]): The scales are uniform between these two.
+    """
+
+    def __init__(self, batches, guidance_range):
+        self.batches = batches
+        self.guidance_range = guidance_range
+
+    def batch(self, step):
+        """Returns the batch of the training step with this number: tokens, noise, timesteps, conditions, scales."""
+        generator = np.random.default_rng((self.batches.seed, step, 3))
+        scales = generator.uniform(*self.guidance_range, self.batches.batch_size)
+        return (*self.batches.batch(step), scales.astype(np.float32))
+
+
+def distillation_timesteps(seed, step, batch_size, timesteps):
+    """Draws a batch of `timesteps`, each as likely as the others."""
+    return timesteps[training_timesteps(seed, step, batch_size, len(timesteps))].astype(np.int32)
+
+
+def build_teacher(config, data, scheduler):
+    """Returns the teacher with its weights; ConfigError if the student cannot learn from it."""
+    described = trained_config(config.teacher)
+    if described.run != "diffusion":
+        raise ConfigError(f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'")
+    teacher_scheduler = build_scheduler(described)
+    same_noise = np.array_equal(scheduler.betas, getattr(teacher_scheduler, "betas", None))
+    if not same_noise or scheduler.prediction_type != teacher_scheduler.prediction_type:
+        raise ConfigError(
+            f"'scheduler' must have the betas and the prediction_type of the teacher '{config.teacher}', which was "
+            f"trained with {described.scheduler.model_dump()}"
+        )
+    teacher_data = build_data(described)
+    if (teacher_data.length, teacher_data.channels) != (data.length, data.channels):
+        raise ConfigError(
+            f"'data' must be that of the teacher '{config.teacher}', which was trained with "
+            f"{described.data.model_dump()}"
+        )
+    return build_trained_model(described, data)[0]
+
+
+def start_from(student, teacher):
+    """Gives the student the teacher's weights; what the teacher does not have stays as it is, zero."""
+    parameters = {parameter.name: parameter for parameter in student.get_parameters()}
+    for weight in teacher.get_parameters():
+        own = parameters.get(weight.name)
+        if own is None or own.shape != weight.shape:
+            raise ConfigError(f"'model' must have the sizes of the teacher, which has '{weight.name}' {weight.shape}")
+        replace_value(own, Tensor(weight.asnumpy()))
