@@ -1,4 +1,4 @@
-"""The command line: ``python -m mindscience_diffuser train|sample|export --config FILE [key.sub=value ...]``.
+"""The command line: ``python -m mindscience_diffuser train|sample|sweep|export --config FILE [key.sub=value ...]``.
 
 ``plot`` draws schedules and takes their names in place of a file.
 """
@@ -11,6 +11,7 @@ from mindscience_diffuser.noise import PRESETS
 COMMANDS = {
     "train": "train a model",
     "sample": "draw samples from a trained model",
+    "sweep": "draw and measure samples with several numbers of steps",
     "export": "write the whole trajectory of a trained model as one MINDIR file",
 }
 PLOT = "draw sigmas, timesteps and log-SNR of schedules in one picture"

@@ -2,6 +2,7 @@
 
 In reading order: ``registry`` (what a run can be made of), ``schema`` (what its YAML holds), ``config`` (the YAML with
 the values from the command line, checked), ``digits`` (the data), ``build`` (data, model and scheduler of a
-configuration), ``objective`` (what a kind of run hands to the training loop), ``diffusion`` (such a kind), ``batches``,
-``train``, ``present``, ``draw`` and ``sample``, ``export``, ``metrics``, ``pictures``, ``weights``.
+configuration), ``objective`` (what a kind of run hands to the training loop), ``diffusion``, ``flow_matching`` and
+``consistency_distillation`` (such kinds), ``batches``, ``train``, ``present``, ``draw`` and ``sample``, ``sweep``,
+``export``, ``metrics``, ``pictures``, ``weights``.
 """

@@ -83,7 +83,9 @@ def build_teacher(config, data, scheduler):
     """Returns the teacher with its weights; ConfigError if the student cannot learn from it."""
     described = trained_config(config.teacher)
     if described.run != "diffusion":
-        raise ConfigError(f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'")
+        raise ConfigError(
+            f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'"
+        )
     teacher_scheduler = build_scheduler(described)
     same_noise = np.array_equal(scheduler.betas, getattr(teacher_scheduler, "betas", None))
     if not same_noise or scheduler.prediction_type != teacher_scheduler.prediction_type:

@@ -1,4 +1,4 @@
-"""The pictures that a run leaves: samples beside real digits, and the loss over the steps."""
+"""The pictures that a run leaves: samples beside real digits, the loss over training, figures over sampling steps."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,6 +43,30 @@ def save_loss_curve(path, losses):
     axes.set_yscale("log")
     axes.legend()
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
+def save_step_curves(path, curves):
+    """Writes a PNG of class accuracy, precision and recall over the number of steps, one curve for each model.
+
+    Args:
+        path (str or Path): The PNG file.
+        curves (dict): For each label a list of figures as :func:`~mindscience_diffuser.runs.metrics.compare` returns
+            them, each with its ``num_inference_steps``.
+    """
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    panels = (("class_accuracy", "held_out_digits"), ("precision", "training_digits"), ("recall", "training_digits"))
+    for axes, (quantity, real) in zip(figure.subplots(1, 3), panels):
+        for label, points in curves.items():
+            steps = [point["num_inference_steps"] for point in points]
+            axes.plot(steps, [point[quantity]["samples"] for point in points], marker="o", label=label)
+        axes.axhline(points[0][quantity][real], color="gray", linestyle="--", label=real.replace("_", " "))
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(steps, steps)
+        axes.set_xlabel("steps")
+        axes.set_ylabel(quantity.replace("_", " "))
+        axes.set_ylim(0, 1.03)
+        axes.legend(fontsize="small")
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100))
 
 
 def _tile(images, labels, classes, columns):

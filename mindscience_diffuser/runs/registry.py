@@ -32,6 +32,7 @@ REGISTRY = {
     },
     "train": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.train:train"),
     "sample": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sample:sample"),
+    "sweep": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sweep:sweep"),
     "export": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.export:export"),
     "scheduler": {name: f"mindscience_diffuser.schedulers:{name}" for name in SCHEDULERS},
     "model": {

@@ -97,6 +97,13 @@ class Exporting(Section):
     overwrite: bool = False
 
 
+class Sweeping(Section):
+    """Numbers of steps to compare, and the trained models to sample beside this one."""
+
+    num_inference_steps: Annotated[list[Count], Field(min_length=1)] = Field(default_factory=lambda: [1, 2, 4, 8])
+    beside: list[str] = Field(default_factory=list, description="shipped weights by name, or config.yaml of a training")
+
+
 class Measuring(Section):
     """How samples are compared with real data."""
 
@@ -117,6 +124,7 @@ class DigitsRun(Section):
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
     export: Exporting = Field(default_factory=Exporting)
+    sweep: Sweeping = Field(default_factory=Sweeping)
     metrics: Measuring = Field(default_factory=Measuring)
 
 

@@ -8,7 +8,7 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers import DDIMScheduler, DiffusionScheduler, LCMScheduler
+from mindscience_diffuser.schedulers import DDIMScheduler, LCMScheduler
 from mindscience_diffuser.schedulers.lcm import boundary_scalings
 from mindscience_diffuser.step import PlanCell
 from mindscience_diffuser.validation import check_choice, check_number
@@ -104,8 +104,8 @@ class ConsistencyDistillation(nn.Cell):
 
 def _solver(scheduler, timesteps):
     """Returns DDIM over the timesteps of the distillation, which ends at the level of timestep 0."""
-    shared = inspect.signature(DiffusionScheduler.__init__).parameters
-    arguments = {name: value for name, value in scheduler.config.items() if name in shared}
+    known = inspect.signature(DDIMScheduler.__init__).parameters
+    arguments = {name: value for name, value in scheduler.config.items() if name in known}
     solver = DDIMScheduler.from_config(arguments, set_alpha_to_one=False)
     solver.set_timesteps(timesteps=timesteps[::-1])
     return solver

@@ -22,17 +22,17 @@ def uniform(u):
 
 
 def logit_normal(u, logit_mean, logit_std):
-    """The level whose logit is normal, eq. (19): a mean below 0 favours the data, above 0 the noise."""
+    """The level whose logit is normal: a mean below 0 favours the data, above 0 the noise."""
     return expit(logit_mean + logit_std * ndtri(u))
 
 
 def mode(u, mode_scale):
-    """Heavy tails, eq. (20): a scale above 0 favours the middle, below 0 the ends, 0 nothing."""
+    """Heavy tails: a scale above 0 favours the middle, below 0 the ends, 0 nothing."""
     return 1 - u - mode_scale * (np.cos(np.pi / 2 * u) ** 2 - 1 + u)
 
 
 def cosmap(u):
-    """The density 2 / (pi - 2 pi s + 2 pi s^2), eq. (21), at which the log-SNR is that of a cosine schedule."""
+    """The density 2 / (pi - 2 pi s + 2 pi s^2), at which the log-SNR is that of a cosine schedule."""
     return 1 - 1 / (np.tan(np.pi / 2 * u) + 1)
 
 

@@ -1,0 +1,81 @@
+"""The ``sweep`` command: how good samples are over the number of steps, of one model or of several side by side."""
+
+import json
+from pathlib import Path
+
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_scheduler,
+    build_trained_model,
+    check_sampling,
+    trained_config,
+)
+from mindscience_diffuser.runs.config import to_yaml, with_values
+from mindscience_diffuser.runs.draw import draw
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.pictures import save_step_curves
+from mindscience_diffuser.runs.sample import measure
+from mindscience_diffuser.runs.weights import shipped_weights
+
+
+def sweep(config):
+    """Draws samples with each number of steps in ``sweep.num_inference_steps`` and measures them.
+
+    The models at ``sweep.beside`` have their own schedulers; seed, number of samples, guidance scale and measurement
+    are those of this run. Written below ``<output>/sweep`` are ``curves.png``, ``metrics.json`` and ``config.yaml``,
+    each whole or not at all.
+
+    Returns:
+        Path of the directory.
+
+    Raises:
+        ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
+    """
+    if config.sampling.exported is not None:
+        raise ConfigError("'sampling.exported' must not be set: an exported file has one number of steps")
+    runs = [config, *(_beside(config, trained_config(name)) for name in config.sweep.beside)]
+    drawings = [_Drawing(run, config.sweep.num_inference_steps) for run in runs]
+    directory = Path(config.output) / "sweep"
+    directory.mkdir(parents=True, exist_ok=True)
+    curves = {drawing.name: drawing.figures() for drawing in drawings}
+    write_atomically(directory / "config.yaml", to_yaml(drawings[0].config))
+    save_step_curves(directory / "curves.png", curves)
+    write_atomically(directory / "metrics.json", json.dumps(curves, indent=2) + "\n")
+    return directory
+
+
+class _Drawing:
+    """A trained model that is sampled with several numbers of steps; all of it is checked when it is built."""
+
+    def __init__(self, config, steps):
+        self.data = build_data(config)
+        self.scheduler = build_scheduler(config, config.sampling.compute_dtype)
+        self.at_steps = [_with_steps(config, count) for count in steps]
+        for stepped in self.at_steps:
+            check_sampling(stepped, self.scheduler)
+        self.model, weights = build_trained_model(config, self.data)
+        self.config = with_values(config, weights=config.weights or str(weights))
+        trained = config.weights if config.weights in shipped_weights() else Path(config.output).name
+        self.name = f"{trained}, {config.scheduler.name}"
+
+    def figures(self):
+        """Returns the figures of the samples, one dict for each number of steps."""
+        measured = []
+        for config in self.at_steps:
+            images, labels = draw(config, self.data, self.scheduler, self.model)
+            figures = measure(config, self.data, images, labels)
+            measured.append({"num_inference_steps": config.sampling.num_inference_steps, **figures})
+        return measured
+
+
+def _beside(config, other):
+    """Returns the configuration of another trained model, sampled as this run is, with its own scheduler."""
+    sampling = other.sampling.model_copy(
+        update={name: getattr(config.sampling, name) for name in ("per_class", "guidance_scale", "batch_size")}
+    )
+    return with_values(other, seed=config.seed, sampling=sampling, metrics=config.metrics)
+
+
+def _with_steps(config, count):
+    return with_values(config, sampling=config.sampling.model_copy(update={"num_inference_steps": count}))
