@@ -26,7 +26,7 @@ from mindscience_diffuser import cli
 from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler
 from mindscience_diffuser.runs.config import load_config
 from mindscience_diffuser.runs.sample import check_sampling
-from mindscience_diffuser.runs.schema import DiffusionRun
+from mindscience_diffuser.runs.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun
 from mindscience_diffuser.runs.weights import SHIPPED
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +39,7 @@ LANGUAGES = {"python", "yaml", "bash", "text"}
 FEW_STEPS = {
     "train": ["training.steps=2", "training.batch_size=8", "training.warmup_steps=1"],
     "sample": [],
+    "sweep": ["sweep.num_inference_steps=[1]"],
     "export": [],
 }
 FEW_SAMPLES = ["sampling.per_class=1", "sampling.num_inference_steps=2", "metrics.reference_draws=1"]
@@ -129,8 +130,9 @@ def run_command(words):
     elif words[:4] == ["python", "-m", "mindscience_diffuser", "plot"]:
         assert cli.main(words[3:]) == 0
     elif words[:3] == ["python", "-m", "mindscience_diffuser"]:
-        trained = any(word.startswith(("weights=digits_ddim", "sampling.exported=")) for word in words)
-        model = [] if trained else SMALL_MODEL
+        # A model with weights that exist has their sizes, and a student those of its teacher.
+        sized = any(word.startswith(("weights=digits_", "sampling.exported=", "configs/digits_lcm")) for word in words)
+        model = [] if sized else SMALL_MODEL
         assert cli.main([*words[3:], *FEW_STEPS[words[3]], *FEW_SAMPLES, *model]) == 0
     elif words[:2] == ["python", "scripts/ascend_check.py"]:
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
@@ -193,7 +195,8 @@ def test_pictures_are_small():
 
 def test_every_key_of_a_configuration_is_described():
     page = (API / "runs.md").read_text(encoding="utf-8")
-    for name, field in DiffusionRun.model_fields.items():
+    fields = [field for run in (DiffusionRun, FlowMatchingRun, ConsistencyRun) for field in run.model_fields.items()]
+    for name, field in fields:
         keys = getattr(field.annotation, "model_fields", {}) if field.default_factory else {}
         for key in [f"{name}.{key}" for key in keys] or [name]:
             assert f"`{key}`" in page, key

@@ -30,6 +30,9 @@ def objective(config):
     student, target = build_model(config, data), build_model(config, data)
     start_from(student, teacher)
     training = config.training
+    low, high = training.guidance_range
+    if low > high:
+        raise ConfigError(f"'training.guidance_range' must be [low, high], but is {training.guidance_range}")
     try:
         distillation = ConsistencyDistillation(
             student,
