@@ -59,7 +59,7 @@ def test_a_checkpoint_loads_as_the_class_and_the_schedule_of_diffusers(name, tmp
     if hasattr(theirs, "sigmas"):
         np.testing.assert_allclose(ours.sigmas, theirs.sigmas.numpy(), rtol=1e-5, atol=1e-6)
     else:
-        np.testing.assert_allclose(ours.alphas_cumprod.asnumpy(), theirs.alphas_cumprod.numpy(), rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(np.asarray(ours.alphas_cumprod), theirs.alphas_cumprod.numpy(), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LOADABLE)
