@@ -12,8 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import BETA_SCHEDULES, PREDICTION_TYPES, TIMESTEP_SPACINGS
+from mindscience_diffuser.noise import (
+    BETA_SCHEDULES,
+    PREDICTION_TYPES,
+    TIMESTEP_SPACINGS,
+    betas_from_schedule,
+    rescale_zero_terminal_snr,
+)
+from mindscience_diffuser.plan import Limit
 from mindscience_diffuser.schedulers.config import SchedulerConfig
+from mindscience_diffuser.schedulers.scheduler import Scheduler
+from mindscience_diffuser.schedulers.upscaling import UPSCALE_MODES
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
 
@@ -24,11 +33,17 @@ class Argument(NamedTuple):
     kind: str
     text: str
     choices: tuple = ()
+    switch: str = ""
+    """Name of the argument without which this one has no effect, and is not checked."""
 
     @property
     def documentation(self):
         """The text, with the choices where there are any."""
         return f"{self.text}: {', '.join(f'``{c!r}``' for c in self.choices)}" if self.choices else self.text
+
+    def checked(self, name, given):
+        """Returns the value of the argument `name` among all those `given`, checked where it has an effect."""
+        return self.check(name, given[name]) if given.get(self.switch, True) else given[name]
 
 
 def integer(text, low=None):
@@ -65,6 +80,8 @@ def _numbers(name, value):
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
+VARIANCE_TYPES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
+
 ARGUMENTS = {
     "num_train_timesteps": integer("Number T of training timesteps", low=1),
     "beta_start": number("First beta", "(0, 1)"),
@@ -80,14 +97,16 @@ ARGUMENTS = {
         "Whether to rescale the betas so that the last timestep is pure noise (Lin et al., 2023, arXiv:2305.08891)"
     ),
     "clip_sample": flag("Whether to clip the predicted clean sample"),
-    "clip_sample_range": number("It is clipped to [-range, range]", "(0, inf)"),
+    "clip_sample_range": number("It is clipped to [-range, range]", "(0, inf)")._replace(switch="clip_sample"),
     "thresholding": flag("Whether to threshold the predicted clean sample dynamically (arXiv:2205.11487)"),
-    "dynamic_thresholding_ratio": number("Quantile of the dynamic threshold", "(0, 1]"),
-    "sample_max_value": number("Upper bound of the dynamic threshold", "(0, inf)"),
-    "use_karras_sigmas": flag("Whether to space the sigmas as Karras et al., 2022 (arXiv:2206.00364), eq. (5)"),
-    "use_exponential_sigmas": flag("Whether to space the sigmas evenly in their logarithm"),
-    "use_beta_sigmas": flag("Whether to space the sigmas by a beta distribution (arXiv:2407.12173)"),
-    "use_lu_lambdas": flag("Whether to space the log-SNR evenly (Lu et al., 2022, arXiv:2206.00927)"),
+    "dynamic_thresholding_ratio": number("Quantile of the dynamic threshold", "(0, 1]")._replace(switch="thresholding"),
+    "sample_max_value": number("Upper bound of the dynamic threshold", "(0, inf)")._replace(switch="thresholding"),
+    "use_karras_sigmas": optional(
+        flag("Whether to space the sigmas as Karras et al., 2022 (arXiv:2206.00364), eq. (5)")
+    ),
+    "use_exponential_sigmas": optional(flag("Whether to space the sigmas evenly in their logarithm")),
+    "use_beta_sigmas": optional(flag("Whether to space the sigmas by a beta distribution (arXiv:2407.12173)")),
+    "use_lu_lambdas": optional(flag("Whether to space the log-SNR evenly (Lu et al., 2022, arXiv:2206.00927)")),
     "use_flow_sigmas": flag("Whether the process is a rectified flow, x = (1 - sigma) * x0 + sigma * noise"),
     "flow_shift": number("Shift of flow sigmas towards noise (arXiv:2403.03206, eq. (23))", "(0, inf)"),
     "use_dynamic_shifting": flag("Whether the shift comes from `mu` of `set_timesteps`"),
@@ -99,6 +118,30 @@ ARGUMENTS = {
     "timestep_type": choice(
         "Whether a v-predicting model is told the timestep or log(sigma) / 4", "discrete", "continuous"
     ),
+    "set_alpha_to_one": flag("Whether the trajectory ends at the clean sample, or at the noise level of timestep 0"),
+    "variance_type": choice("Variance of the fresh noise", *VARIANCE_TYPES),
+    "original_inference_steps": integer("Number of timesteps of the distillation", low=1),
+    "timestep_scaling": number("Factor of the timestep in the boundary condition of LCM", "(0, inf)"),
+    "shift": number("Moves the schedule towards noise (Esser et al., 2024, arXiv:2403.03206, eq. (23))", "(0, inf)"),
+    "base_shift": optional(
+        number("mu at `base_image_seq_len` tokens, for :func:`~mindscience_diffuser.calculate_shift`", "(-inf, inf)")
+    ),
+    "max_shift": optional(number("mu at `max_image_seq_len` tokens", "(-inf, inf)")),
+    "base_image_seq_len": integer("Number of tokens at which mu is `base_shift`", low=1),
+    "max_image_seq_len": integer("Number of tokens at which mu is `max_shift`", low=1),
+    "invert_sigmas": flag("Whether sigma counts from noise (0) to data (1), as in Mochi"),
+    "shift_terminal": Argument(
+        lambda name, value: value if value is None or value is False else check_number(name, value, "(0, 1)"),
+        "float, optional",  # Some checkpoints write false.
+        "Last sigma before 0, to which the schedule is stretched, in (0, 1)",
+    ),
+    "stochastic_sampling": flag("Whether to add fresh noise at every step"),
+    "scale_factors": Argument(
+        lambda name, value: value and [check_number(name, factor, "(0, inf)") for factor in value],
+        "Sequence[float], optional",
+        "Size after each step but the last, in units of that at the first step, each above 0",
+    ),
+    "upscale_mode": choice("How the clean sample is resized", *UPSCALE_MODES),
     "compute_dtype": Argument(
         lambda name, value: value,  # Checked by the base of all schedulers.
         "mindspore.dtype",
@@ -108,7 +151,7 @@ ARGUMENTS = {
 
 
 def takes_arguments(choices=None, **defaults):
-    """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype`.
+    """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype` at the end.
 
     Args:
         choices (Mapping, optional): Choices of this class for arguments that are one of several.
@@ -126,9 +169,9 @@ def takes_arguments(choices=None, **defaults):
 
     def decorate(cls):
         def constructor(self, *args, **kwargs):
-            given = _bind(cls, signature, self, args, kwargs)
-            super(cls, self).__init__(given["compute_dtype"])
-            self.config = SchedulerConfig({name: arguments[name].check(name, value) for name, value in given.items()})
+            given = _bind(signature, self, args, kwargs)
+            Scheduler.__init__(self, given["compute_dtype"])
+            self.config = SchedulerConfig({name: arguments[name].checked(name, given) for name in given})
             self._configure()
 
         constructor.__signature__ = signature
@@ -156,16 +199,33 @@ Supported Platforms:
 """
 
 
-def _bind(cls, signature, self, args, kwargs):
+def _bind(signature, self, args, kwargs):
     """Returns the arguments of a constructor by name, defaults included."""
     try:
         bound = signature.bind(self, *args, **kwargs)
     except TypeError as error:
         names = ", ".join(list(signature.parameters)[1:])
-        raise TypeError(f"{cls.__name__}: {error}; the arguments are {names}.") from None
+        raise TypeError(f"{type(self).__name__}: {error}; the arguments are {names}.") from None
     bound.apply_defaults()
     return dict(list(bound.arguments.items())[1:])
 
 
 def _text(value):
     return "mindspore.float32" if value is mstype.float32 else repr(value)
+
+
+def configured_betas(config):
+    """Returns the betas that a configuration describes, float64, shape ``(T,)``."""
+    betas = betas_from_schedule(
+        config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end, config.trained_betas
+    )
+    return rescale_zero_terminal_snr(betas) if config.get("rescale_betas_zero_snr") else betas
+
+
+def configured_limit(config):
+    """Returns what keeps the predicted clean sample in range; thresholding comes before clipping."""
+    if config.get("thresholding"):
+        return Limit("threshold", config.sample_max_value, config.dynamic_thresholding_ratio)
+    if config.get("clip_sample"):
+        return Limit("clip", config.clip_sample_range)
+    return None

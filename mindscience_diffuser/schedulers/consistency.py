@@ -3,100 +3,49 @@
 import warnings
 
 import numpy as np
-from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import custom_timesteps
-from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
-from mindscience_diffuser.validation import check_bool, check_integer, check_number
+from mindscience_diffuser.validation import check_integer, check_number
 
 
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.00085,
+    beta_end=0.012,
+    beta_schedule="scaled_linear",
+    trained_betas=None,
+    original_inference_steps=50,
+    clip_sample=False,
+    clip_sample_range=1.0,
+    set_alpha_to_one=True,
+    steps_offset=0,
+    prediction_type="epsilon",
+    thresholding=False,
+    dynamic_thresholding_ratio=0.995,
+    sample_max_value=1.0,
+    timestep_spacing="leading",
+    timestep_scaling=10.0,
+    rescale_betas_zero_snr=False,
+)
 class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
     """Base of :class:`LCMScheduler` and :class:`TCDScheduler`.
 
-    Args:
-        num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
-        beta_start (float): First beta, in (0, 1). Default: ``0.00085``.
-        beta_end (float): Last beta, in (0, 1). Default: ``0.012``.
-        beta_schedule (str): ``"linear"``, ``"scaled_linear"``, ``"squaredcos_cap_v2"`` or ``"sigmoid"``.
-            Default: ``"scaled_linear"``.
-        trained_betas (array_like, optional): Betas of shape ``(T,)`` in place of a named schedule. Default: ``None``.
-        original_inference_steps (int): Number of timesteps of the distillation, at least 1. Default: ``50``.
-        clip_sample (bool): Whether to clip the predicted clean sample. Default: ``False``.
-        clip_sample_range (float): It is clipped to [-range, range]. Default: ``1.0``.
-        set_alpha_to_one (bool): Kept in the configuration; a step never leads beyond timestep 0. Default: ``True``.
-        steps_offset (int): Kept in the configuration; the schedule is that of the distillation. Default: ``0``.
-        prediction_type (str): What the model predicts: ``"epsilon"``, ``"sample"`` or ``"v_prediction"``.
-            Default: ``"epsilon"``.
-        thresholding (bool): Whether to use dynamic thresholding instead of clipping. Default: ``False``.
-        dynamic_thresholding_ratio (float): Quantile of the dynamic threshold, in (0, 1]. Default: ``0.995``.
-        sample_max_value (float): Upper bound of the dynamic threshold. Default: ``1.0``.
-        timestep_spacing (str): Kept in the configuration; the schedule is that of the distillation.
-            Default: ``"leading"``.
-        timestep_scaling (float): Factor of the timestep in the boundary condition of LCM, above 0. Default: ``10.0``.
-        rescale_betas_zero_snr (bool): Whether to rescale the betas so that the last timestep is pure noise
-            (Lin et al., 2023, arXiv:2305.08891); not with ``"epsilon"``. Default: ``False``.
-        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results, float32 or float16.
-            Default: ``mindspore.float32``.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is outside its range or not one of the choices.
-
-    Supported Platforms:
-        ``Ascend`` ``CPU``
+    The schedule is that of the distillation, and a step never leads beyond timestep 0: `timestep_spacing`,
+    `steps_offset` and `set_alpha_to_one` are kept in the configuration only.
     """
 
     limits = True
     """Whether a step limits the predicted clean sample."""
 
-    @configured
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        trained_betas=None,
-        original_inference_steps=50,
-        clip_sample=False,
-        clip_sample_range=1.0,
-        set_alpha_to_one=True,
-        steps_offset=0,
-        prediction_type="epsilon",
-        thresholding=False,
-        dynamic_thresholding_ratio=0.995,
-        sample_max_value=1.0,
-        timestep_spacing="leading",
-        timestep_scaling=10.0,
-        rescale_betas_zero_snr=False,
-        compute_dtype=mstype.float32,
-    ):
-        super().__init__(
-            num_train_timesteps=num_train_timesteps,
-            beta_start=beta_start,
-            beta_end=beta_end,
-            beta_schedule=beta_schedule,
-            prediction_type=prediction_type,
-            clip_sample=clip_sample,
-            clip_sample_range=clip_sample_range,
-            thresholding=thresholding,
-            sample_max_value=sample_max_value,
-            dynamic_thresholding_ratio=dynamic_thresholding_ratio,
-            rescale_betas_zero_snr=rescale_betas_zero_snr,
-            timestep_spacing=timestep_spacing,
-            compute_dtype=compute_dtype,
-            trained_betas=trained_betas,
-            steps_offset=steps_offset,
-        )
-        check_bool("set_alpha_to_one", set_alpha_to_one)
-        self.original_inference_steps = check_integer("original_inference_steps", original_inference_steps, low=1)
-        self.timestep_scaling = check_number("timestep_scaling", timestep_scaling, "(0, inf)")
+    def _configure(self):
+        super()._configure()
         if self.limit is not None and not self.limits:
             warnings.warn(
                 f"{type(self).__name__} does not limit the clean sample: 'clip_sample' and 'thresholding' do nothing.",
-                stacklevel=3,
+                stacklevel=4,
             )
         self._schedule(self.timesteps, scheduled=False)
 
@@ -122,7 +71,7 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
             raise ValueError(f"Exactly one of 'num_inference_steps' and 'timesteps' must be given, but {given}.")
         strength = check_number("strength", strength, "(0, 1]")
         train = self.num_train_timesteps
-        original = self.original_inference_steps
+        original = self.config.original_inference_steps
         if original_inference_steps is not None:
             original = check_integer("original_inference_steps", original_inference_steps, low=1)
         if original > train:

@@ -6,8 +6,8 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.config import configured
-from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.diffusion import DIFFUSION_ARGUMENTS, DiffusionScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
 from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 from mindscience_diffuser.validation import check_bool, check_number
@@ -22,6 +22,7 @@ def direction_scale(direction, spread, eta):
     return (direction**2 + (1 - eta**2) * spread**2) ** 0.5
 
 
+@takes_arguments(**DIFFUSION_ARGUMENTS, set_alpha_to_one=True)
 class DDIMScheduler(DiffusionScheduler):
     """DDIM, from deterministic (eta = 0) to DDPM's ancestral sampling (eta = 1).
 
@@ -30,12 +31,6 @@ class DDIMScheduler(DiffusionScheduler):
     ``s = eta * sigma_next / sigma * sqrt(1 - (alpha / alpha_next)^2)``: eqs. (12) and (16), alpha = sqrt(alpha_bar),
     sigma = sqrt(1 - alpha_bar).
 
-    Args:
-        set_alpha_to_one (bool): Whether the trajectory ends at the clean sample (alpha_bar = 1) or at the noise level
-            of timestep 0. Default: ``True``.
-
-    The other arguments are those of :class:`DiffusionScheduler`.
-
     Examples:
         >>> scheduler = DDIMScheduler(num_train_timesteps=1000)
         >>> scheduler.set_timesteps(50)
@@ -43,47 +38,12 @@ class DDIMScheduler(DiffusionScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
-    @configured
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        beta_start=0.0001,
-        beta_end=0.02,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="epsilon",
-        clip_sample=True,
-        clip_sample_range=1.0,
-        thresholding=False,
-        sample_max_value=1.0,
-        dynamic_thresholding_ratio=0.995,
-        rescale_betas_zero_snr=False,
-        timestep_spacing="leading",
-        compute_dtype=mstype.float32,
-        trained_betas=None,
-        steps_offset=0,
-        set_alpha_to_one=True,
-    ):
-        super().__init__(
-            num_train_timesteps=num_train_timesteps,
-            beta_start=beta_start,
-            beta_end=beta_end,
-            beta_schedule=beta_schedule,
-            prediction_type=prediction_type,
-            clip_sample=clip_sample,
-            clip_sample_range=clip_sample_range,
-            thresholding=thresholding,
-            sample_max_value=sample_max_value,
-            dynamic_thresholding_ratio=dynamic_thresholding_ratio,
-            rescale_betas_zero_snr=rescale_betas_zero_snr,
-            timestep_spacing=timestep_spacing,
-            compute_dtype=compute_dtype,
-            trained_betas=trained_betas,
-            steps_offset=steps_offset,
-        )
-        self._final = 0 if not check_bool("set_alpha_to_one", set_alpha_to_one) else None
+    def _configure(self):
+        super()._configure()
         self._stride = 1
-        self.eta_free = PlanCell(self._dense_plan(0.0, False, with_epsilon=True), compute_dtype, returns_x0=True)
-        self.eta_free_clipped = PlanCell(self._dense_plan(0.0, True, with_epsilon=True), compute_dtype, returns_x0=True)
+        free, clipped = (self._dense_plan(0.0, use_clipped, with_epsilon=True) for use_clipped in (False, True))
+        self.eta_free = PlanCell(free, self.compute_dtype, returns_x0=True)
+        self.eta_free_clipped = PlanCell(clipped, self.compute_dtype, returns_x0=True)
         self.spreads = Parameter(Tensor(self._spread_table(), mstype.float32), name="spreads", requires_grad=False)
 
     def construct(self, model_output, sample, timestep, noise=None, eta=0.0):
@@ -187,7 +147,7 @@ class DDIMScheduler(DiffusionScheduler):
         """Returns alpha, sigma and their next values for every training timestep."""
         alpha, sigma = self._alphas, self._sigmas
         previous = self._previous(np.arange(self.num_train_timesteps))
-        final_alpha, final_sigma = (1.0, 0.0) if self._final is None else (alpha[0], sigma[0])
+        final_alpha, final_sigma = (1.0, 0.0) if self.config.set_alpha_to_one else (alpha[0], sigma[0])
         alpha_next = np.where(previous >= 0, alpha[previous], final_alpha)
         sigma_next = np.where(previous >= 0, sigma[previous], final_sigma)
         return alpha, sigma, alpha_next, sigma_next

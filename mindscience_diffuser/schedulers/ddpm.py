@@ -5,16 +5,32 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
 from mindscience_diffuser.step import PlanCell, compiles_as
-from mindscience_diffuser.validation import check_choice
 
-VARIANCE_TYPES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
 LEARNED_VARIANCE_TYPES = ("learned", "learned_range")
 
 
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="squaredcos_cap_v2",
+    prediction_type="epsilon",
+    variance_type="fixed_small_log",
+    clip_sample=True,
+    clip_sample_range=1.0,
+    thresholding=False,
+    sample_max_value=1.0,
+    dynamic_thresholding_ratio=0.995,
+    timestep_spacing="leading",
+    rescale_betas_zero_snr=False,
+    compute_dtype=mstype.float32,
+    trained_betas=None,
+    steps_offset=0,
+)
 class DDPMScheduler(DiffusionScheduler):
     """Ancestral sampling of DDPM, also over fewer steps than were trained.
 
@@ -22,14 +38,10 @@ class DDPMScheduler(DiffusionScheduler):
     eq. (7), with ab = alpha_bar at this timestep, ab_prev at the next of the trajectory, beta = 1 - ab / ab_prev. The
     last step to timestep 0's clean sample adds no noise.
 
-    Args:
-        variance_type (str): The variance s^2. ``"fixed_small"`` and ``"fixed_small_log"``: that of the posterior,
-            (1 - ab_prev) / (1 - ab) * beta. ``"fixed_large"`` and ``"fixed_large_log"``: beta. ``"learned"``: the
-            model's own variance output. ``"learned_range"``: the model's output in [-1, 1] interpolates between the
-            logarithms of both (Nichol and Dhariwal, 2021, arXiv:2102.09672, eq. (15)).
-            Default: ``"fixed_small_log"``.
-
-    The other arguments are those of :class:`DiffusionScheduler`.
+    The variance s^2 is, by `variance_type`: ``"fixed_small"`` and ``"fixed_small_log"``, that of the posterior,
+    (1 - ab_prev) / (1 - ab) * beta; ``"fixed_large"`` and ``"fixed_large_log"``, beta; ``"learned"``, the model's own
+    variance output; ``"learned_range"``, where the model's output in [-1, 1] interpolates between the logarithms of
+    both (Nichol and Dhariwal, 2021, arXiv:2102.09672, eq. (15)).
 
     Examples:
         >>> scheduler = DDPMScheduler(num_train_timesteps=1000)
@@ -38,46 +50,11 @@ class DDPMScheduler(DiffusionScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
-    @configured
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        beta_start=0.0001,
-        beta_end=0.02,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="epsilon",
-        variance_type="fixed_small_log",
-        clip_sample=True,
-        clip_sample_range=1.0,
-        thresholding=False,
-        sample_max_value=1.0,
-        dynamic_thresholding_ratio=0.995,
-        timestep_spacing="leading",
-        rescale_betas_zero_snr=False,
-        compute_dtype=mstype.float32,
-        trained_betas=None,
-        steps_offset=0,
-    ):
-        super().__init__(
-            num_train_timesteps=num_train_timesteps,
-            beta_start=beta_start,
-            beta_end=beta_end,
-            beta_schedule=beta_schedule,
-            prediction_type=prediction_type,
-            clip_sample=clip_sample,
-            clip_sample_range=clip_sample_range,
-            thresholding=thresholding,
-            sample_max_value=sample_max_value,
-            dynamic_thresholding_ratio=dynamic_thresholding_ratio,
-            rescale_betas_zero_snr=rescale_betas_zero_snr,
-            timestep_spacing=timestep_spacing,
-            compute_dtype=compute_dtype,
-            trained_betas=trained_betas,
-            steps_offset=steps_offset,
-        )
-        self.variance_type = check_choice("variance_type", variance_type, VARIANCE_TYPES)
-        self.learned = variance_type in LEARNED_VARIANCE_TYPES
-        self.ancestral = PlanCell(self._dense_plan(), compute_dtype, returns_x0=True)
+    def _configure(self):
+        super()._configure()
+        self.variance_type = self.config.variance_type
+        self.learned = self.variance_type in LEARNED_VARIANCE_TYPES
+        self.ancestral = PlanCell(self._dense_plan(), self.compute_dtype, returns_x0=True)
 
     def construct(self, model_output, sample, timestep, noise, predicted_variance=None):
         """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""

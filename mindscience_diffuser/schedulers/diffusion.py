@@ -4,93 +4,51 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import (
-    PREDICTION_TYPES,
-    TIMESTEP_SPACINGS,
-    alphas_cumprod_from_betas,
-    betas_from_schedule,
-    custom_timesteps,
-    rescale_zero_terminal_snr,
-    spaced_timesteps,
-)
-from mindscience_diffuser.plan import Limit, StepPlan
-from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.noise import alphas_cumprod_from_betas, custom_timesteps, spaced_timesteps
+from mindscience_diffuser.plan import StepPlan
+from mindscience_diffuser.schedulers.arguments import configured_betas, configured_limit, takes_arguments
 from mindscience_diffuser.schedulers.scheduler import Scheduler, timestep_index, timestep_index_in_graph
 from mindscience_diffuser.step import PlanCell, compiles_as
-from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+
+DIFFUSION_ARGUMENTS = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "epsilon",
+    "clip_sample": True,
+    "clip_sample_range": 1.0,
+    "thresholding": False,
+    "sample_max_value": 1.0,
+    "dynamic_thresholding_ratio": 0.995,
+    "rescale_betas_zero_snr": False,
+    "timestep_spacing": "leading",
+    "compute_dtype": mstype.float32,
+    "trained_betas": None,
+    "steps_offset": 0,
+}
 
 
+@takes_arguments(**DIFFUSION_ARGUMENTS)
 class DiffusionScheduler(Scheduler):
-    """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4)).
+    """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4))."""
 
-    Args:
-        num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
-        beta_start (float): First beta, in (0, 1). Default: ``0.0001``.
-        beta_end (float): Last beta, in (0, 1). Default: ``0.02``.
-        beta_schedule (str): ``"linear"``, ``"scaled_linear"``, ``"squaredcos_cap_v2"`` or ``"sigmoid"``.
-            Default: ``"squaredcos_cap_v2"``.
-        prediction_type (str): What the model predicts: ``"epsilon"``, ``"sample"`` or ``"v_prediction"``.
-            Default: ``"epsilon"``.
-        clip_sample (bool): Whether to clip the predicted clean sample. Default: ``True``.
-        clip_sample_range (float): It is clipped to [-range, range]. Default: ``1.0``.
-        thresholding (bool): Whether to use dynamic thresholding (Saharia et al., 2022, arXiv:2205.11487) instead;
-            unsuitable for latents. Default: ``False``.
-        sample_max_value (float): Upper bound of the dynamic threshold. Default: ``1.0``.
-        dynamic_thresholding_ratio (float): Quantile of the dynamic threshold, in (0, 1]. Default: ``0.995``.
-        rescale_betas_zero_snr (bool): Whether to rescale the betas so that the last timestep is pure noise
-            (Lin et al., 2023, arXiv:2305.08891). Default: ``False``.
-        timestep_spacing (str): ``"leading"``, ``"linspace"`` or ``"trailing"`` (there, Table 2).
-            Default: ``"leading"``.
-        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results, float32 or float16.
-            Default: ``mindspore.float32``.
-        trained_betas (array_like, optional): Betas of shape ``(T,)`` in place of a named schedule. Default: ``None``.
-        steps_offset (int): Added to ``"leading"`` timesteps. Default: ``0``.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is outside its range or not one of the choices.
-
-    Supported Platforms:
-        ``Ascend`` ``CPU``
-    """
-
-    @configured
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        beta_start=0.0001,
-        beta_end=0.02,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type="epsilon",
-        clip_sample=True,
-        clip_sample_range=1.0,
-        thresholding=False,
-        sample_max_value=1.0,
-        dynamic_thresholding_ratio=0.995,
-        rescale_betas_zero_snr=False,
-        timestep_spacing="leading",
-        compute_dtype=mstype.float32,
-        trained_betas=None,
-        steps_offset=0,
-    ):
-        super().__init__(compute_dtype)
-        betas = betas_from_schedule(beta_schedule, num_train_timesteps, beta_start, beta_end, trained_betas)
-        if check_bool("rescale_betas_zero_snr", rescale_betas_zero_snr):
-            betas = rescale_zero_terminal_snr(betas)
-        self.num_train_timesteps = int(num_train_timesteps)
-        self.prediction_type = check_choice("prediction_type", prediction_type, PREDICTION_TYPES)
-        self.timestep_spacing = check_choice("timestep_spacing", timestep_spacing, TIMESTEP_SPACINGS)
-        self.steps_offset = check_integer("steps_offset", steps_offset, low=0)
-        self.limit = _limit(clip_sample, clip_sample_range, thresholding, sample_max_value, dynamic_thresholding_ratio)
-        self.betas = betas
-        alpha_bar = alphas_cumprod_from_betas(betas)
+    def _configure(self):
+        config = self.config
+        self.num_train_timesteps = config.num_train_timesteps
+        self.prediction_type = config.prediction_type
+        self.timestep_spacing = config.timestep_spacing
+        self.steps_offset = config.steps_offset
+        self.limit = configured_limit(config)
+        self.betas = configured_betas(config)
+        alpha_bar = alphas_cumprod_from_betas(self.betas)
         self.alphas_cumprod = Tensor(alpha_bar, mstype.float32)
         self._alphas = np.sqrt(alpha_bar)
         self._sigmas = np.sqrt(1 - alpha_bar)
         self.timesteps = np.arange(self.num_train_timesteps)[::-1]
         self.num_timesteps = self.num_train_timesteps
-        self.forward_process = PlanCell(self._forward_plan(self._alphas, self._sigmas), compute_dtype)
-        self.velocity = PlanCell(self._forward_plan(-self._sigmas, self._alphas), compute_dtype)
+        self.forward_process = PlanCell(self._forward_plan(self._alphas, self._sigmas), self.compute_dtype)
+        self.velocity = PlanCell(self._forward_plan(-self._sigmas, self._alphas), self.compute_dtype)
 
     def __len__(self):
         return self.num_train_timesteps
@@ -207,15 +165,3 @@ class DiffusionScheduler(Scheduler):
         """The form of :meth:`_check_step_at` that the graph compiler reads."""
         self.check_in_graph(model_output, sample, timestep)
         return timestep_index_in_graph(timestep, self.num_train_timesteps)
-
-
-def _limit(clip_sample, clip_sample_range, thresholding, sample_max_value, dynamic_thresholding_ratio):
-    """Returns what keeps the predicted clean sample in range; thresholding comes before clipping."""
-    if check_bool("thresholding", thresholding):
-        maximum = check_number("sample_max_value", sample_max_value, "(0, inf)")
-        return Limit(
-            "threshold", maximum, check_number("dynamic_thresholding_ratio", dynamic_thresholding_ratio, "(0, 1]")
-        )
-    if check_bool("clip_sample", clip_sample):
-        return Limit("clip", check_number("clip_sample_range", clip_sample_range, "(0, inf)"))
-    return None

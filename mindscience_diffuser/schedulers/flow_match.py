@@ -1,91 +1,44 @@
 """Rectified flow: the noise process, its sigma schedule, and the base of the schedulers that follow it."""
 
 import numpy as np
-from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
 from mindscience_diffuser.step import compiles_as
-from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+from mindscience_diffuser.validation import check_integer, check_number
 
-TIME_SHIFT_TYPES = ("exponential", "linear")
+FLOW_ARGUMENTS = {
+    "num_train_timesteps": 1000,
+    "shift": 1.0,
+    "use_dynamic_shifting": False,
+    "base_shift": 0.5,
+    "max_shift": 1.15,
+    "base_image_seq_len": 256,
+    "max_image_seq_len": 4096,
+    "invert_sigmas": False,
+    "shift_terminal": None,
+    "use_karras_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+    "time_shift_type": "exponential",
+}
 
 
 class FlowMatchScheduler(LeveledScheduler):
     """The process x_sigma = (1 - sigma) * x0 + sigma * noise (Liu et al., 2022, arXiv:2209.03003).
 
     The model predicts the velocity noise - x0 at timestep num_train_timesteps * sigma.
-
-    Args:
-        num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
-        shift (float): Moves the schedule towards noise (Esser et al., 2024, arXiv:2403.03206, eq. (23)), above 0.
-            Default: ``1.0``.
-        use_dynamic_shifting (bool): Whether the shift comes from `mu` of :meth:`set_timesteps` in place of `shift`.
-            Default: ``False``.
-        base_shift (float): mu at `base_image_seq_len` tokens, for :func:`~mindscience_diffuser.calculate_shift`.
-            Default: ``0.5``.
-        max_shift (float): mu at `max_image_seq_len` tokens. Default: ``1.15``.
-        base_image_seq_len (int): Default: ``256``.
-        max_image_seq_len (int): Default: ``4096``.
-        invert_sigmas (bool): Whether sigma counts from noise (0) to data (1), as in Mochi. Default: ``False``.
-        shift_terminal (float, optional): Last sigma before 0, to which the schedule is stretched, in (0, 1).
-            Default: ``None``, as it comes.
-        use_karras_sigmas (bool): Whether to space the sigmas as Karras et al., 2022. Default: ``False``.
-        use_exponential_sigmas (bool): Whether to space them evenly in their logarithm. Default: ``False``.
-        use_beta_sigmas (bool): Whether to space them by a beta distribution. Default: ``False``.
-        time_shift_type (str): How mu shifts: ``"exponential"``, by exp(mu), or ``"linear"``, by mu.
-            Default: ``"exponential"``.
-        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results, float32 or float16.
-            Default: ``mindspore.float32``.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is outside its range, not one of the choices, or more than one spacing is chosen.
-
-    Supported Platforms:
-        ``Ascend`` ``CPU``
     """
 
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        shift=1.0,
-        use_dynamic_shifting=False,
-        base_shift=0.5,
-        max_shift=1.15,
-        base_image_seq_len=256,
-        max_image_seq_len=4096,
-        invert_sigmas=False,
-        shift_terminal=None,
-        use_karras_sigmas=False,
-        use_exponential_sigmas=False,
-        use_beta_sigmas=False,
-        time_shift_type="exponential",
-        compute_dtype=mstype.float32,
-    ):
-        super().__init__(compute_dtype)
-        self.num_train_timesteps = check_integer("num_train_timesteps", num_train_timesteps, low=1)
-        self.set_shift(shift)
-        self.use_dynamic_shifting = check_bool("use_dynamic_shifting", use_dynamic_shifting)
-        for name, value in (("base_shift", base_shift), ("max_shift", max_shift)):
-            if value is not None:
-                check_number(name, value, "(-inf, inf)")
-        check_integer("base_image_seq_len", base_image_seq_len, low=1)
-        check_integer("max_image_seq_len", max_image_seq_len, low=1)
-        self.invert_sigmas = check_bool("invert_sigmas", invert_sigmas)
-        self.shift_terminal = None if shift_terminal is False else shift_terminal  # Some checkpoints write false.
-        if self.shift_terminal is not None:
-            check_number("shift_terminal", shift_terminal, "(0, 1)")
-        spacings = {"karras": use_karras_sigmas, "exponential": use_exponential_sigmas, "beta": use_beta_sigmas}
-        chosen = [name for name, used in spacings.items() if used and check_bool(f"use_{name}_sigmas", used)]
-        if len(chosen) > 1:
-            names = " and ".join(f"'use_{name}_sigmas'" for name in chosen)
-            raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
-        self.spacing = chosen[0] if chosen else None
-        self.time_shift_type = check_choice("time_shift_type", time_shift_type, TIME_SHIFT_TYPES)
+    def _configure(self):
+        self.num_train_timesteps = self.config.num_train_timesteps
+        self.set_shift(self.config.shift)
+        self.use_dynamic_shifting = self.config.get("use_dynamic_shifting", False)
+        self.invert_sigmas = self.config.get("invert_sigmas", False)
+        self.spacing = self._chosen_spacing()
         training = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
-        if not use_dynamic_shifting:
+        if not self.use_dynamic_shifting:
             training = flow_shift(training, self._shift)
         self.sigma_max, self.sigma_min = training[0], training[-1]
         # Before the first call of set_timesteps the schedule is that of training.
@@ -123,7 +76,7 @@ class FlowMatchScheduler(LeveledScheduler):
             raise TypeError(
                 "'set_timesteps' needs 'num_inference_steps', 'sigmas' or 'timesteps', but got none of them."
             )
-        shift = shift_by_mu(mu, self._shift, self.use_dynamic_shifting, self.time_shift_type)
+        shift = shift_by_mu(mu, self._shift, self.use_dynamic_shifting, self.config.get("time_shift_type"))
         lengths = {}
         if num_inference_steps is not None:
             lengths["num_inference_steps"] = check_integer("num_inference_steps", num_inference_steps, low=1)
@@ -143,8 +96,9 @@ class FlowMatchScheduler(LeveledScheduler):
             if sigmas is None:
                 sigmas = np.linspace(self.sigma_max, self.sigma_min, count)
             sigmas = flow_shift(sigmas, shift)
-            if self.shift_terminal is not None:
-                sigmas = stretch_to_terminal(sigmas, self.shift_terminal)
+            terminal = self.config.get("shift_terminal")
+            if terminal:
+                sigmas = stretch_to_terminal(sigmas, terminal)
             if self.spacing is not None:
                 sigmas = SIGMA_SCHEDULES[self.spacing](sigmas[0], sigmas[-1], count)
         self._take_sigmas(sigmas, sigmas * self.num_train_timesteps if timesteps is None else timesteps)

@@ -6,22 +6,17 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.config import configured
-from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
 from mindscience_diffuser.step import compiles_as, replace_value
-from mindscience_diffuser.validation import check_bool
 
 
+@takes_arguments(**FLOW_ARGUMENTS, stochastic_sampling=False)
 class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
     """First order: ``x_next = x + (sigma_next - sigma) * v``.
 
     With `stochastic_sampling` every step goes through the clean sample instead: ``x0 = x - sigma * v``,
     ``x_next = (1 - sigma_next) * x0 + sigma_next * z``.
-
-    Args:
-        stochastic_sampling (bool): Whether to add fresh noise at every step. Default: ``False``.
-
-    The other arguments are those of :class:`FlowMatchScheduler`.
 
     Examples:
         >>> scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -30,43 +25,9 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
-    @configured
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        shift=1.0,
-        use_dynamic_shifting=False,
-        base_shift=0.5,
-        max_shift=1.15,
-        base_image_seq_len=256,
-        max_image_seq_len=4096,
-        invert_sigmas=False,
-        shift_terminal=None,
-        use_karras_sigmas=False,
-        use_exponential_sigmas=False,
-        use_beta_sigmas=False,
-        time_shift_type="exponential",
-        stochastic_sampling=False,
-        compute_dtype=mstype.float32,
-    ):
-        self.stochastic_sampling = check_bool("stochastic_sampling", stochastic_sampling)
-        super().__init__(
-            num_train_timesteps=num_train_timesteps,
-            shift=shift,
-            use_dynamic_shifting=use_dynamic_shifting,
-            base_shift=base_shift,
-            max_shift=max_shift,
-            base_image_seq_len=base_image_seq_len,
-            max_image_seq_len=max_image_seq_len,
-            invert_sigmas=invert_sigmas,
-            shift_terminal=shift_terminal,
-            use_karras_sigmas=use_karras_sigmas,
-            use_exponential_sigmas=use_exponential_sigmas,
-            use_beta_sigmas=use_beta_sigmas,
-            time_shift_type=time_shift_type,
-            compute_dtype=compute_dtype,
-        )
-        self.per_token = PerTokenStep(self.num_train_timesteps, self.stochastic_sampling, compute_dtype)
+    def _configure(self):
+        super()._configure()
+        self.per_token = PerTokenStep(self.num_train_timesteps, self.config.stochastic_sampling, self.compute_dtype)
         self.ascending = Parameter(self._ascending_sigmas(), name="ascending", requires_grad=False)
 
     def step_in_graph(
@@ -135,7 +96,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
 
     def trajectory_plan(self):
         """Returns the plan of the chosen timesteps."""
-        if self.stochastic_sampling:
+        if self.config.stochastic_sampling:
             return self.renoising_plan()
         sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]
         return StepPlan(

@@ -1,14 +1,14 @@
 """Heun's method along a rectified flow (Karras et al., 2022, arXiv:2206.00364, algorithm 2)."""
 
 import numpy as np
-from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import churn
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.config import configured
+from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
 
 
+@takes_arguments(num_train_timesteps=1000, shift=1.0)
 class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
     """Second order: two model calls a step, but for the last one to sigma = 0, which is an Euler step.
 
@@ -20,12 +20,6 @@ class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
     `step` has the options `s_churn`, how much noise is added and removed again, `s_tmin` and `s_tmax`, the levels
     between which it is, and `s_noise`, its factor.
 
-    Args:
-        num_train_timesteps (int): Number T of training timesteps. Default: ``1000``.
-        shift (float): Moves the schedule towards noise, above 0. Default: ``1.0``.
-        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results, float32 or float16.
-            Default: ``mindspore.float32``.
-
     Examples:
         >>> scheduler = FlowMatchHeunDiscreteScheduler(shift=3.0)
         >>> scheduler.set_timesteps(10)
@@ -34,10 +28,6 @@ class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
     """
 
     order = 2
-
-    @configured
-    def __init__(self, num_train_timesteps=1000, shift=1.0, compute_dtype=mstype.float32):
-        super().__init__(num_train_timesteps, shift, compute_dtype=compute_dtype)
 
     def set_timesteps(self, num_inference_steps):
         """Chooses the steps of the following trajectory; takes effect in compiled graphs too.

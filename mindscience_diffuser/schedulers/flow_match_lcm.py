@@ -2,27 +2,18 @@
 
 import math
 
-from mindspore import dtype as mstype
-
-from mindscience_diffuser.schedulers.config import configured
-from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
 from mindscience_diffuser.schedulers.upscaling import UPSCALE_MODES, resize
 from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_choice, check_number
 
 
+@takes_arguments(**FLOW_ARGUMENTS, scale_factors=None, upscale_mode="bicubic")
 class FlowMatchLCMScheduler(FlowMatchScheduler):
     """Consistency sampling of a flow: ``x_next = (1 - sigma_next) * x0 + sigma_next * z``, ``x0 = x - sigma * v``.
 
     Scale-wise generation (SWD, arXiv:2503.16397) upscales x0 between the steps.
-
-    Args:
-        scale_factors (Sequence[float], optional): Size after each step but the last, in units of that at the first
-            step; each above 0. Default: ``None``, one size.
-        upscale_mode (str): ``"nearest"``, ``"linear"``, ``"bilinear"``, ``"bicubic"``, ``"trilinear"``, ``"area"`` or
-            ``"nearest-exact"``. Default: ``"bicubic"``.
-
-    The other arguments are those of :class:`FlowMatchScheduler`.
 
     Examples:
         >>> scheduler = FlowMatchLCMScheduler()
@@ -31,43 +22,9 @@ class FlowMatchLCMScheduler(FlowMatchScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
-    @configured
-    def __init__(
-        self,
-        num_train_timesteps=1000,
-        shift=1.0,
-        use_dynamic_shifting=False,
-        base_shift=0.5,
-        max_shift=1.15,
-        base_image_seq_len=256,
-        max_image_seq_len=4096,
-        invert_sigmas=False,
-        shift_terminal=None,
-        use_karras_sigmas=False,
-        use_exponential_sigmas=False,
-        use_beta_sigmas=False,
-        time_shift_type="exponential",
-        scale_factors=None,
-        upscale_mode="bicubic",
-        compute_dtype=mstype.float32,
-    ):
-        super().__init__(
-            num_train_timesteps=num_train_timesteps,
-            shift=shift,
-            use_dynamic_shifting=use_dynamic_shifting,
-            base_shift=base_shift,
-            max_shift=max_shift,
-            base_image_seq_len=base_image_seq_len,
-            max_image_seq_len=max_image_seq_len,
-            invert_sigmas=invert_sigmas,
-            shift_terminal=shift_terminal,
-            use_karras_sigmas=use_karras_sigmas,
-            use_exponential_sigmas=use_exponential_sigmas,
-            use_beta_sigmas=use_beta_sigmas,
-            time_shift_type=time_shift_type,
-            compute_dtype=compute_dtype,
-        )
-        self.set_scale_factors(scale_factors, upscale_mode)
+    def _configure(self):
+        super()._configure()
+        self.set_scale_factors(self.config.scale_factors, self.config.upscale_mode)
 
     def set_scale_factors(self, scale_factors, upscale_mode="bicubic"):
         """Sets the sizes of scale-wise generation, see the arguments of the class."""

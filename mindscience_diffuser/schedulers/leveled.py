@@ -21,6 +21,15 @@ class LeveledScheduler(IndexedScheduler):
     def __len__(self):
         return self.num_train_timesteps
 
+    def _chosen_spacing(self):
+        switches = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+        switches["lu"] = "use_lu_lambdas"
+        chosen = [name for name, switch in switches.items() if self.config.get(switch)]
+        if len(chosen) > 1:
+            names = " and ".join(f"'{switches[name]}'" for name in chosen)
+            raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
+        return chosen[0] if chosen else None
+
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
         return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]

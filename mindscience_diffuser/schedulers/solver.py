@@ -5,14 +5,12 @@ import numpy as np
 from mindscience_diffuser.noise import (
     SIGMA_SCHEDULES,
     alphas_cumprod_from_betas,
-    betas_from_schedule,
     clean_sample_weights,
     flow_shift,
     noise_weights,
-    rescale_zero_terminal_snr,
     sigma_to_timestep,
 )
-from mindscience_diffuser.plan import Limit
+from mindscience_diffuser.schedulers.arguments import configured_betas, configured_limit
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
 from mindscience_diffuser.validation import check_integer
 
@@ -46,38 +44,17 @@ class SolverScheduler(LeveledScheduler):
         config = self.config
         self.num_train_timesteps = config.num_train_timesteps
         self.prediction_type = config.get("prediction_type", "epsilon")
-        betas = betas_from_schedule(
-            config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end, config.trained_betas
-        )
-        zero_snr = config.get("rescale_betas_zero_snr", False)
-        self.betas = rescale_zero_terminal_snr(betas) if zero_snr else betas
+        self.betas = configured_betas(config)
         self.alphas_cumprod = alphas_cumprod_from_betas(self.betas)
-        if zero_snr:
+        if config.get("rescale_betas_zero_snr"):
             self.alphas_cumprod[-1] = LOWEST_ALPHA_BAR
         self.training_sigmas = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
         self.flow = config.get("use_flow_sigmas", False)
         self.spacing = self._chosen_spacing()
-        self.limit = self._limit()
+        self.limit = configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_levels(self.training_sigmas[::-1], np.arange(self.num_train_timesteps)[::-1], 0.0)
         self._schedule(self.timesteps, scheduled=False)
-
-    def _chosen_spacing(self):
-        switches = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
-        switches["lu"] = "use_lu_lambdas"
-        chosen = [name for name, switch in switches.items() if self.config.get(switch)]
-        if len(chosen) > 1:
-            names = " and ".join(f"'{switches[name]}'" for name in chosen)
-            raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
-        return chosen[0] if chosen else None
-
-    def _limit(self):
-        config = self.config
-        if config.get("thresholding"):
-            return Limit("threshold", config.sample_max_value, config.dynamic_thresholding_ratio)
-        if config.get("clip_sample"):
-            return Limit("clip", config.clip_sample_range)
-        return None
 
     @property
     def init_noise_sigma(self):
