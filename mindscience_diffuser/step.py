@@ -212,7 +212,8 @@ def replace_value(parameter, value):
     assignment in place reaches it. A new shape needs new memory, and a new compilation.
     """
     if parameter.shape == value.shape:
-        ops.assign(parameter, value)
+        # ops.assign would go by the shape that the Parameter had when it was first assigned.
+        parameter.copy_(value)
     else:
         parameter.set_data(value, slice_shape=True)
 
