@@ -8,6 +8,16 @@ from mindscience_diffuser.noise.betas import (
 )
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
 from mindscience_diffuser.noise.presets import PRESETS, missing_schedule_arguments, preset_config
+from mindscience_diffuser.noise.pyramid import (
+    block_mean,
+    block_noise,
+    check_gamma,
+    check_halvable,
+    multi_scale_noise,
+    multi_scale_samples,
+    renoising_by_end,
+    renoising_by_start,
+)
 from mindscience_diffuser.noise.sigmas import (
     SIGMA_SCHEDULES,
     calculate_shift,
@@ -29,15 +39,23 @@ __all__ = [
     "TIMESTEP_SPACINGS",
     "alphas_cumprod_from_betas",
     "betas_from_schedule",
+    "block_mean",
+    "block_noise",
     "calculate_shift",
+    "check_gamma",
+    "check_halvable",
     "churn",
     "clean_sample_weights",
     "custom_timesteps",
     "draw_noise",
     "flow_shift",
     "missing_schedule_arguments",
+    "multi_scale_noise",
+    "multi_scale_samples",
     "noise_weights",
     "preset_config",
+    "renoising_by_end",
+    "renoising_by_start",
     "rescale_zero_terminal_snr",
     "resolution_shift",
     "sigma_to_timestep",
