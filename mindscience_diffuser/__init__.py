@@ -27,11 +27,14 @@ _MODULES = {
     "LCMScheduler": "mindscience_diffuser.schedulers",
     "LCMSchedulerOutput": "mindscience_diffuser.schedulers",
     "NoiseSource": "mindscience_diffuser.noise",
+    "PyramidFlowMatchEulerDiscreteScheduler": "mindscience_diffuser.schedulers",
+    "PyramidSampler": "mindscience_diffuser.sampling",
     "Sampler": "mindscience_diffuser.sampling",
     "Scheduler": "mindscience_diffuser.schedulers",
     "SchedulerOutput": "mindscience_diffuser.schedulers",
     "TCDScheduler": "mindscience_diffuser.schedulers",
     "TCDSchedulerOutput": "mindscience_diffuser.schedulers",
+    "block_noise": "mindscience_diffuser.noise",
     "calculate_shift": "mindscience_diffuser.noise",
 }
 

@@ -9,7 +9,7 @@ from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.sampling import ModelStep, Sampler
+from mindscience_diffuser.sampling import ModelStep, PyramidSampler, Sampler
 from mindscience_diffuser.schedulers import Scheduler
 from mindscience_diffuser.step import StepKernel
 
@@ -21,8 +21,8 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     """Writes a cell as one MINDIR file.
 
     Args:
-        cell (nn.Cell): A :class:`Sampler` of method ``"loop"`` or ``"unrolled"``, a scheduler (one step), or any cell
-            that calls them, such as a model with its step.
+        cell (nn.Cell): A :class:`Sampler` or :class:`PyramidSampler` of method ``"loop"`` or ``"unrolled"``, a
+            scheduler (one step), or any cell that calls them, such as a model with its step.
         path (str or Path): File to write, ending in ``.mindir``; its folder must exist.
         *example_inputs (Tensor): Inputs of ``cell.construct``, in order; only shapes and dtypes matter.
         dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input, the
@@ -45,7 +45,7 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     path = _checked_target(path, overwrite)
     if not isinstance(cell, nn.Cell):
         raise TypeError(f"'cell' must be an nn.Cell, but is {type(cell).__name__}.")
-    if isinstance(cell, Sampler) and cell.method == "step":
+    if isinstance(cell, (PyramidSampler, Sampler)) and cell.method == "step":
         raise ValueError("'cell' is a Sampler with method='step', which is no single graph: use 'loop' or 'unrolled'.")
     for i, value in enumerate(example_inputs):
         if not isinstance(value, Tensor):

@@ -2,6 +2,7 @@
 
 from mindscience_diffuser.sampling.guidance import ClassifierFreeGuidance, DistilledGuidance
 from mindscience_diffuser.sampling.model_step import ModelStep
+from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.sampler import Sampler
 
-__all__ = ["ClassifierFreeGuidance", "DistilledGuidance", "ModelStep", "Sampler"]
+__all__ = ["ClassifierFreeGuidance", "DistilledGuidance", "ModelStep", "PyramidSampler", "Sampler"]

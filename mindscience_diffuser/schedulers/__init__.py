@@ -8,6 +8,7 @@ from mindscience_diffuser.schedulers.flow_match_euler import FlowMatchEulerDiscr
 from mindscience_diffuser.schedulers.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.lcm import LCMScheduler, LCMSchedulerOutput
+from mindscience_diffuser.schedulers.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
 from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
 
@@ -21,6 +22,7 @@ __all__ = [
     "FlowMatchLCMScheduler",
     "LCMScheduler",
     "LCMSchedulerOutput",
+    "PyramidFlowMatchEulerDiscreteScheduler",
     "Scheduler",
     "SchedulerOutput",
     "TCDScheduler",

@@ -6,7 +6,7 @@ which derives from them what the class needs.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from mindscience_diffuser.noise import (
     PREDICTION_TYPES,
     TIMESTEP_SPACINGS,
     betas_from_schedule,
+    check_gamma,
     rescale_zero_terminal_snr,
 )
 from mindscience_diffuser.plan import Limit
@@ -80,6 +81,12 @@ def _numbers(name, value):
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
+def _sequence(name, value):
+    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
+        raise TypeError(f"'{name}' must be a sequence of numbers, but is {value!r} of type {type(value).__name__}.")
+    return _numbers(name, value)
+
+
 VARIANCE_TYPES = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
 
 ARGUMENTS = {
@@ -117,6 +124,17 @@ ARGUMENTS = {
     "interpolation_type": choice("How sigmas lie between training timesteps", "linear", "log_linear"),
     "timestep_type": choice(
         "Whether a v-predicting model is told the timestep or log(sigma) / 4", "discrete", "continuous"
+    ),
+    "stages": integer("Number of stages", low=1),
+    "stage_range": Argument(
+        _sequence,
+        "Sequence[float]",
+        "Ends of the stages as shares of the whole flow: one more than there are stages, increasing from 0 to 1",
+    ),
+    "gamma": Argument(
+        lambda name, value: check_gamma(value),
+        "float",
+        "How strongly renoising noise is correlated in blocks, in (0, 1/3], see `block_noise`",
     ),
     "set_alpha_to_one": flag("Whether the trajectory ends at the clean sample, or at the noise level of timestep 0"),
     "variance_type": choice("Variance of the fresh noise", *VARIANCE_TYPES),
