@@ -188,6 +188,15 @@ class IndexedScheduler(Scheduler):
         plan = self.trajectory_plan(**options)
         return plan if with_results else replace(plan, results={})
 
+    def restart(self):
+        """Forgets the trajectory so far: the next step is looked up by its timestep."""
+        self._trajectory = Trajectory()
+
+    def go_to(self, row):
+        """Continues at a row of the plan; if that is not the next one, a new trajectory begins there."""
+        if self._trajectory.position != row:
+            self._trajectory = Trajectory(row)
+
     def _remembered(self, sample):
         """Returns the remembered tensors of the trajectory, zeros at its start."""
         history = self._trajectory.history

@@ -210,6 +210,6 @@ def _descending(name, values, highest):
     outside = given[~((given >= 0) & (given <= highest) & np.isfinite(given))]
     if outside.size:
         raise ValueError(f"'{name}' must lie in [0, {highest:g}], but has {outside[0]}.")
-    if np.any(given[1:] >= given[:-1]):
-        raise ValueError(f"'{name}' must be strictly descending, but is {given.tolist()}.")
+    if np.any(given[1:] > given[:-1]):
+        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
     return given

@@ -1,0 +1,23 @@
+"""diffusers' schedulers by name, on MindSpore tensors: changing the import of a pipeline is enough.
+
+Each class has the constructor, the call conventions and the stateful step index of diffusers over the scheduler of the
+same name in :mod:`mindscience_diffuser`, which does the work: ``scheduler.native``, to be given to a `Sampler` or put
+into a graph. The classes are built when they are first asked for, from one list of what diffusers offers.
+"""
+
+from mindscience_diffuser.compat.description import described
+
+__all__ = sorted(described())
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    from mindscience_diffuser.compat.scheduler import drop_in
+
+    globals()[name] = drop_in(name)
+    return globals()[name]
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

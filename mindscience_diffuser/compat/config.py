@@ -1,0 +1,188 @@
+"""The configuration of a drop-in scheduler: diffusers' rules for what is kept, passed on and defaulted."""
+
+import json
+import logging
+import warnings
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from mindscience_diffuser.compat.description import arguments_of, peer_version
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.schedulers.config import CONFIG_NAME
+
+logger = logging.getLogger(__name__)
+
+DEFAULTED = "_use_default_values"
+"""Key of a configuration that names the arguments which its constructor was not given."""
+
+
+class FrozenConfig(OrderedDict):
+    """Constructor arguments, as a mapping and as attributes; read-only."""
+
+    def __getattr__(self, name):
+        if name in self:
+            return self[name]
+        raise AttributeError(f"The configuration has no {name!r}; it has {', '.join(self)}.")
+
+    def _refuse(self, *args, **kwargs):
+        raise TypeError("The configuration is read-only; use scheduler.register_to_config(name=value).")
+
+    __setitem__ = __delitem__ = __setattr__ = pop = popitem = setdefault = update = clear = _refuse
+
+    def __init__(self, values):
+        for name, value in values.items():
+            OrderedDict.__setitem__(self, name, value)
+
+    def __reduce__(self):
+        return type(self), (dict(self),)
+
+    def copy(self):
+        """Returns an ordinary dict of the values."""
+        return dict(self)
+
+
+class ConfigMixin:
+    """Construction, saving and loading by configuration; `arguments` holds the constructor's defaults by name."""
+
+    config_name = CONFIG_NAME
+    arguments = {}
+    _compatibles = []
+    _deprecated_kwargs = []
+    ignore_for_config = []
+    has_compatibles = True
+
+    @property
+    def config(self):
+        """The configuration, with what was loaded for other classes."""
+        return self.__dict__["_config"]
+
+    def register_to_config(self, **values):
+        """Adds values to the configuration."""
+        self.__dict__["_config"] = FrozenConfig({**self.__dict__.get("_config", {}), **values})
+
+    def __getattr__(self, name):
+        if name in self.__dict__.get("_config", {}):
+            warnings.warn(
+                f"Reading {name!r} from the {type(self).__name__} itself is deprecated: use scheduler.config.{name}.",
+                FutureWarning,
+                stacklevel=2,
+            )
+            return self.config[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    @property
+    def compatibles(self):
+        """Classes that take this scheduler's configuration."""
+        from mindscience_diffuser import compat
+
+        return [getattr(compat, name) for name in self._compatibles if name in compat.__all__]
+
+    @classmethod
+    def extract_init_dict(cls, config, **kwargs):
+        """Returns what of a configuration the constructor takes, what nobody uses, and what is kept for others."""
+        left_out = config.get(DEFAULTED, [])
+        original = {name: value for name, value in config.items() if name not in left_out and name != DEFAULTED}
+        given = dict(original)
+        source = given.pop("_class_name", cls.__name__)
+        known_to_others = set(arguments_of(source)).union(*map(arguments_of, cls._compatibles)) - set(cls.arguments)
+        given = {name: v for name, v in given.items() if name not in known_to_others and not name.startswith("_")}
+        overridden = {name: kwargs.pop(name) for name in list(kwargs) if name in cls.arguments}
+        given.update(overridden)
+        accepted = {name: given.pop(name) for name in cls.arguments if name in given}
+        if given:
+            logger.warning(
+                f"The config attributes {given} were passed to {cls.__name__}, but are not expected and will be "
+                f"ignored. Please verify your {cls.config_name} configuration file."
+            )
+        defaulted = set(cls.arguments) - set(accepted)
+        if defaulted:
+            logger.info(f"{defaulted} was not found in config. Values will be initialized to default values.")
+        hidden = {name: value for name, value in original.items() if name not in accepted}
+        return accepted, {**given, **kwargs}, hidden
+
+    @classmethod
+    def from_config(cls, config=None, return_unused_kwargs=False, **kwargs):
+        """Builds the scheduler from a configuration.
+
+        Args:
+            config (Mapping): ``other.config``, of any class, or the content of a ``scheduler_config.json``. Arguments
+                that the other class was not given take the defaults of this one.
+            return_unused_kwargs (bool): Whether to return what was not used too. Default: ``False``.
+            **kwargs: Arguments that replace those of `config`.
+
+        Raises:
+            ValueError: If there is no configuration.
+            TypeError: If it is no mapping.
+        """
+        if config is None:
+            raise ValueError("'config' must be given: a mapping such as scheduler.config.")
+        if not hasattr(config, "items"):
+            raise TypeError(
+                f"'config' must be a mapping such as scheduler.config, but is {type(config).__name__}; for a folder "
+                "use from_pretrained."
+            )
+        accepted, unused, hidden = cls.extract_init_dict(config, **kwargs)
+        scheduler = cls(**accepted)
+        if "_class_name" in hidden:
+            hidden["_class_name"] = cls.__name__
+        scheduler.register_to_config(**hidden)
+        return (scheduler, {**unused, **hidden}) if return_unused_kwargs else scheduler
+
+    @classmethod
+    def load_config(cls, pretrained_model_name_or_path, subfolder=None, return_unused_kwargs=False, **kwargs):
+        """Returns the content of ``scheduler_config.json`` in a folder, or of that file.
+
+        Raises:
+            OSError: If there is no such file, or it is not valid JSON.
+        """
+        path = Path(pretrained_model_name_or_path)
+        places = [path] if path.is_file() else [path / (subfolder or "") / cls.config_name, path / cls.config_name]
+        file = next((place for place in places if place.is_file()), None)
+        if file is None:
+            raise OSError(
+                f"There is no {cls.config_name} at '{places[0]}'; give the folder that holds it (often with "
+                "subfolder='scheduler'). Nothing is downloaded."
+            )
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise OSError(f"'{file}' is not valid JSON: {error}.") from error
+        return (content, kwargs) if return_unused_kwargs else content
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path=None, subfolder=None, return_unused_kwargs=False, **kwargs):
+        """Builds the scheduler of a checkpoint from its folder, see :meth:`load_config` and :meth:`from_config`."""
+        config, kwargs = cls.load_config(pretrained_model_name_or_path, subfolder, True, **kwargs)
+        return cls.from_config(config, return_unused_kwargs=return_unused_kwargs, **kwargs)
+
+    def to_json_string(self):
+        """Returns the text of a ``scheduler_config.json``."""
+        # As in diffusers, what was saved is part of the configuration afterwards: it then equals the loaded one.
+        self.register_to_config(_class_name=type(self).__name__, _diffusers_version=peer_version())
+        content = {name: _plain(value) for name, value in self.config.items() if name != DEFAULTED}
+        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, json_file_path):
+        """Writes :meth:`to_json_string` to a file."""
+        write_atomically(Path(json_file_path), self.to_json_string())
+
+    def save_config(self, save_directory, push_to_hub=False, **kwargs):
+        """Writes ``scheduler_config.json`` into a folder, which is made if it does not exist."""
+        if push_to_hub:
+            raise ValueError("'push_to_hub' is not supported: upload the folder with the tools of the hub.")
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.to_json_file(folder / self.config_name)
+
+    def save_pretrained(self, save_directory, push_to_hub=False, **kwargs):
+        """The same as :meth:`save_config`."""
+        self.save_config(save_directory, push_to_hub, **kwargs)
+
+
+def _plain(value):
+    """Returns the JSON form of an argument."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value

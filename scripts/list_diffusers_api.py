@@ -1,0 +1,109 @@
+"""Lists what diffusers' schedulers offer: arguments, defaults, methods, attributes and outputs of each class, as facts.
+
+    python scripts/list_diffusers_api.py    # writes mindscience_diffuser/compat/api.json; needs diffusers and torchsde
+
+:mod:`mindscience_diffuser.compat` builds its classes from this list, and a test compares them with it.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import json
+from pathlib import Path
+
+import diffusers
+import torch
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import BaseOutput
+
+import mindscience_diffuser
+
+FILE = Path(__file__).parents[1] / "mindscience_diffuser" / "compat" / "api.json"
+INHERITED = {*dir(SchedulerMixin), *dir(ConfigMixin), *dir(object)}
+
+
+def find(name):
+    """Returns the class of this name, wherever diffusers keeps it, or None."""
+    if inspect.isclass(getattr(diffusers, name, None)) and hasattr(getattr(diffusers, name), "step"):
+        return getattr(diffusers, name)
+    folder = Path(diffusers.schedulers.__path__[0])
+    for file in sorted(folder.rglob("scheduling_*.py")):
+        if f"class {name}(" in file.read_text(encoding="utf-8"):
+            relative = file.relative_to(folder.parent).with_suffix("")
+            return getattr(importlib.import_module(".".join(("diffusers", *relative.parts))), name)
+    return None
+
+
+def parameters(function):
+    """Returns the parameters of a method: pairs of name and default, the name alone where there is none."""
+    listed = []
+    for p in list(inspect.signature(function).parameters.values())[1:]:
+        if p.kind is p.VAR_KEYWORD or p.kind is p.VAR_POSITIONAL:
+            continue
+        listed.append([p.name] if p.default is p.empty else [p.name, p.default])
+    return listed
+
+
+def output_fields(cls):
+    """Returns the names in what a step returns, of the output class of the scheduler's module."""
+    module = inspect.getmodule(cls)
+    classes = [
+        c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, BaseOutput) and c is not BaseOutput
+    ]
+    own = [c for c in classes if c.__module__ == module.__name__] or classes
+    return [field.name for field in dataclasses.fields(own[0])] if own else ["prev_sample"]
+
+
+def finds_unknown_timesteps(scheduler):
+    """Whether a timestep that is not in the schedule stands for the last one."""
+    try:
+        return scheduler.index_for_timestep(-123.0) == len(scheduler.timesteps) - 1
+    except (AttributeError, IndexError, ValueError):
+        return False
+
+
+def steps_unscheduled(scheduler):
+    """Whether a step can be taken before `set_timesteps`, along the training timesteps."""
+    sample = torch.ones(1, 3, 8, 8)
+    try:
+        scheduler.step(sample, scheduler.timesteps[0], sample)
+    except Exception:
+        return False
+    return True
+
+
+def describe(cls):
+    """Returns the facts about one class."""
+    public = [name for name in dir(cls) if not name.startswith("_") and name not in INHERITED - {"from_pretrained"}]
+    methods = {n: parameters(getattr(cls, n)) for n in public if inspect.isfunction(inspect.getattr_static(cls, n))}
+    attributes = [n for n in public if n not in methods and not callable(getattr(cls, n))]
+    scheduler = cls()
+    attributes += [n for n in vars(scheduler) if not n.startswith("_") and n not in attributes]
+    return {
+        "arguments": parameters(cls.__init__),
+        "methods": methods,
+        "attributes": sorted(attributes),
+        "output": output_fields(cls),
+        "order": getattr(cls, "order", 1),
+        "finds_unknown_timesteps": finds_unknown_timesteps(scheduler),
+        "scheduled_at_first": getattr(scheduler, "num_inference_steps", None) is not None,
+        "steps_unscheduled": steps_unscheduled(scheduler),
+        "compatibles": sorted(getattr(cls, "_compatibles", [])),
+    }
+
+
+def main():
+    """Writes the list of all schedulers that both packages have."""
+    names = sorted(n for n in mindscience_diffuser.__all__ if n.endswith("Scheduler"))
+    found = {name: find(name) for name in names}
+    listed = {name: describe(cls) for name, cls in found.items() if cls is not None}
+    lines = [f"{json.dumps(name)}: {json.dumps(facts, default=str)}" for name, facts in listed.items()]
+    header = f'"diffusers": {json.dumps(diffusers.__version__)}'
+    FILE.write_text("{" + header + ',\n"schedulers": {\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
+    print(f"{len(listed)} schedulers of diffusers {diffusers.__version__} in {FILE}")
+    print("not in diffusers:", ", ".join(name for name, cls in found.items() if cls is None) or "none")
+
+
+if __name__ == "__main__":
+    main()
