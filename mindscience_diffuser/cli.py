@@ -4,6 +4,7 @@
 """
 
 import argparse
+import errno
 import sys
 
 from mindscience_diffuser.noise import PRESETS
@@ -14,6 +15,7 @@ COMMANDS = {
     "sweep": "draw and measure samples with several numbers of steps",
     "export": "write the whole trajectory of a trained model as one MINDIR file",
 }
+SPREAD = ("train", "sample")
 PLOT = "draw sigmas, timesteps and log-SNR of schedules in one picture"
 EPILOG = "Single values of the file can be replaced, for example: seed=7 sampling.per_class=5"
 
@@ -46,20 +48,31 @@ def main(arguments=None):
     except ModuleNotFoundError as error:
         return _fail(f"the module '{error.name}' is missing; install what runs need: pip install '.[runs]'", 2)
     except OSError as error:
-        return _fail(f"cannot write the results: {error}", 1)
+        advice = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "; what is there is whole: make room and run the same command again"
+        return _fail(f"cannot write the results: {error}{advice}", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    print(f"Written to {written}")
+    if written is not None:
+        print(f"Written to {written}")
     return 0
 
 
 def _run(options):
-    """Runs what a configuration file describes; returns the folder of the results."""
+    """Runs what a configuration file describes; returns the folder of the results in the rank that writes them."""
     from mindscience_diffuser.runs.config import load_config
+    from mindscience_diffuser.runs.errors import ConfigError
     from mindscience_diffuser.runs.registry import lookup
 
     config = load_config(options.config, options.overrides)
-    return lookup(options.command, config.run)(config)
+    from mindscience_diffuser.runs.ranks import join_ranks, launched, rank
+
+    if launched() and options.command not in SPREAD:
+        raise ConfigError(f"'{options.command}' runs in one process: start it without msrun")
+    join_ranks()
+    directory = lookup(options.command, config.run)(config)
+    return directory if rank() == 0 else None
 
 
 def _add_plot(commands):

@@ -1,8 +1,11 @@
 """Writing files so that a kill at any moment leaves the old file or the new one, never a part."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+
+PARTIAL = ".partial-"
 
 
 def write_atomically(path, content):
@@ -11,9 +14,12 @@ def write_atomically(path, content):
     Args:
         path (str or Path): The file.
         content (str or bytes or callable): What to write; a callable is given the temporary path and writes itself.
+
+    Raises:
+        OSError: If the file cannot be written; it names the file, which is as it was before.
     """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.stem}-", suffix=path.suffix)
     os.close(handle)
     try:
         if callable(content):
@@ -24,9 +30,47 @@ def write_atomically(path, content):
             Path(temporary).write_text(content, encoding="utf-8")
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        # A write that finds the disk full does not say which file it was.
+        error.filename, error.filename2 = str(path), None
         raise
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def remove_partial_files(directory):
+    """Removes what a process that was killed while it wrote has left in `directory`."""
+    for path in Path(directory).glob(f"{PARTIAL}*"):
+        path.unlink(missing_ok=True)
+
+
+def write_with_checksum(path, content):
+    """Writes bytes atomically, and beside them ``<name>.sha256`` as the `sha256sum` command writes and checks it."""
+    path = Path(path)
+    write_atomically(path, content)
+    write_atomically(_checksum_of(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+
+
+def read_with_checksum(path):
+    """Returns the bytes of a file of :func:`write_with_checksum`, or None if it is missing or not as it was written."""
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        written = _checksum_of(path).read_text(encoding="utf-8").split()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+    return content if written[:1] == [hashlib.sha256(content).hexdigest()] else None
+
+
+def remove_with_checksum(path):
+    """Removes a file of :func:`write_with_checksum`."""
+    path = Path(path)
+    _checksum_of(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _checksum_of(path):
+    return path.with_name(path.name + ".sha256")
 
 
 def _umask():

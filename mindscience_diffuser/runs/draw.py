@@ -1,5 +1,8 @@
 """Drawing samples by class: from a model step by step, or from an exported file whole trajectories at a time."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
@@ -8,41 +11,43 @@ from mindscience_diffuser.noise import NoiseSource, draw_noise
 from mindscience_diffuser.runs.build import build_sampler
 
 
-def draw(config, data, scheduler, model):
-    """Draws `per_class` samples of every class.
+class Trajectories(NamedTuple):
+    """How a batch is drawn.
 
-    Sample k has class k modulo the number of classes and a noise stream of its own, so it does not depend on the
-    batch size: the last batch is filled up with further samples, which are dropped.
-
-    Returns:
-        tuple of images (N, 8, 8), float32, and labels (N,).
+    Attributes:
+        steps (int): Steps of a trajectory.
+        run (Callable): Takes noise, condition, the source of fresh noise and a function to call with the number of
+            steps done; returns the final Tensor.
     """
+
+    steps: int
+    run: Callable
+
+
+def model_trajectories(config, data, scheduler, model):
+    """Returns the Trajectories of a model, compiled step by step."""
     scheduler.set_timesteps(config.sampling.num_inference_steps)
     sampler = build_sampler(config, data, scheduler, model, "step")
 
-    def trajectory(noise, condition, source, advance):
+    def run(noise, condition, source, advance):
         return sampler(noise, condition, generator=source, callback=lambda *_: advance(1))
 
-    return _draw(config, data, len(sampler.plan), trajectory)
+    return Trajectories(len(sampler.plan), run)
 
 
-def draw_exported(config, data, scheduler, graph):
-    """Draws the samples that :func:`draw` draws, from a file of the ``export`` command.
+def exported_trajectories(config, scheduler, graph):
+    """Returns the Trajectories of a file of the ``export`` command, with the results of its model.
 
     A stochastic plan takes the noise of all its steps at once, so n times the memory of a batch is held for it.
 
     Args:
         config (DiffusionRun): Its sampling section says what is drawn.
-        data (Digits): Gives shapes and conditions.
         scheduler (Scheduler): Its plan is that of the file.
         graph (ExportedGraph): The reloaded file.
-
-    Returns:
-        tuple of images (N, 8, 8), float32, and labels (N,).
     """
     plan = scheduler.plan_for(**config.sampling.step)
 
-    def trajectory(noise, condition, source, advance):
+    def run(noise, condition, source, advance):
         inputs = [noise]
         if plan.stochastic:
             fresh = np.empty((len(plan), *noise.shape), config.sampling.compute_dtype)
@@ -53,22 +58,45 @@ def draw_exported(config, data, scheduler, graph):
         advance(len(plan))
         return final
 
-    return _draw(config, data, len(plan), trajectory)
+    return Trajectories(len(plan), run)
 
 
-def _draw(config, data, steps, trajectory):
-    """Draws batch by batch with `trajectory`, a function of noise, condition, source of fresh noise and progress."""
-    count = config.sampling.per_class * data.classes
-    size = min(config.sampling.batch_size, count)
-    tokens = []
-    batches = range(0, count, size)
-    with tqdm(total=len(batches) * steps, desc="sampling", unit="step") as bar:
-        for first in batches:
-            numbers = np.arange(first, first + size)
-            source = NoiseSource(config.seed, numbers)
-            noise = Tensor(source.standard_normal((size, data.length, data.channels)))
-            condition = Tensor(data.condition(numbers % data.classes))
-            final = trajectory(noise, condition, source, bar.update)
-            tokens.append(final.asnumpy().astype(np.float32))
-    images = data.to_images(np.concatenate(tokens)[:count])
-    return np.clip(images, -1, 1), np.arange(count) % data.classes
+def sample_count(config, data):
+    """Returns how many samples a configuration asks for."""
+    return config.sampling.per_class * data.classes
+
+
+def draw(config, data, scheduler, model):
+    """Draws `per_class` samples of every class from a model.
+
+    Returns:
+        tuple of images (N, 8, 8), float32, and labels (N,).
+    """
+    everything = [(0, sample_count(config, data))]
+    return list(draw_ranges(config, data, model_trajectories(config, data, scheduler, model), everything))[0]
+
+
+def draw_ranges(config, data, trajectories, ranges, progress=True):
+    """Draws the samples [first, last) of each range, one range after the other under one progress bar.
+
+    Sample k has class k modulo the number of classes and a noise stream of its own, so it does not depend on the
+    batch size or on the range: the last batch of a range is filled up with further samples, which are dropped. All
+    batches have one size, so one graph serves them.
+
+    Yields:
+        tuple of images (N, 8, 8), float32, and labels (N,) of a range.
+    """
+    size = min(config.sampling.batch_size, sample_count(config, data))
+    batches = sum(len(range(first, last, size)) for first, last in ranges)
+    with tqdm(total=batches * trajectories.steps, desc="sampling", unit="step", disable=not progress) as bar:
+        for first, last in ranges:
+            tokens = []
+            for start in range(first, last, size):
+                numbers = np.arange(start, start + size)
+                source = NoiseSource(config.seed, numbers)
+                noise = Tensor(source.standard_normal((size, data.length, data.channels)))
+                condition = Tensor(data.condition(numbers % data.classes))
+                final = trajectories.run(noise, condition, source, bar.update)
+                tokens.append(final.asnumpy().astype(np.float32))
+            images = data.to_images(np.concatenate(tokens)[: last - first])
+            yield np.clip(images, -1, 1), np.arange(first, last) % data.classes

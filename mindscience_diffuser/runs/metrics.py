@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 from sklearn.svm import SVC
 
+from mindscience_diffuser.runs.features import FeatureStatistics, frechet_distance
+from mindscience_diffuser.runs.ranks import gather
 from mindscience_diffuser.validation import check_integer
 
 
@@ -15,6 +17,39 @@ def fit_classifier(images, labels):
 def class_accuracy(classifier, images, labels):
     """Returns the share of `images` that `classifier` gives the class in `labels`."""
     return float(classifier.score(_flat(images), labels))
+
+
+class StreamedFigures:
+    """What is measured over all samples, which come batch by batch and on any number of ranks.
+
+    That is the share of samples that a classifier gives their class, and the statistics of their pixels.
+
+    Args:
+        data (Digits): The real data.
+    """
+
+    def __init__(self, data):
+        self.classifier = fit_classifier(*data.train)
+        self.statistics = pixel_statistics()
+        self.hits = 0
+
+    def update(self, images, labels):
+        """Takes samples (N, ...) and the classes (N,) that were asked for in."""
+        self.hits += round(class_accuracy(self.classifier, images, labels) * len(images))
+        self.statistics.update(images)
+
+    def merge_ranks(self, dimension):
+        """Takes in what all ranks have measured; `dimension` is the number of pixels."""
+        self.hits = int(sum(gather(np.int64(self.hits))))
+        self.statistics.merge_ranks(dimension)
+
+
+def pixel_statistics(images=()):
+    """Returns the :class:`FeatureStatistics` of pixels."""
+    statistics = FeatureStatistics(_flat)
+    if len(images):
+        statistics.update(images)
+    return statistics
 
 
 def precision_recall(samples, real, neighbours=3):
@@ -63,19 +98,35 @@ def compare(data, images, labels, neighbours=3, reference_draws=10):
     Returns:
         dict of figures, ready for JSON.
     """
-    classifier = fit_classifier(*data.train)
+    streamed = StreamedFigures(data)
+    streamed.update(images, labels)
+    return all_figures(data, streamed, images, neighbours, reference_draws)
+
+
+def all_figures(data, streamed, images, neighbours=3, reference_draws=10):
+    """Returns the figures of :func:`compare` from the `streamed` ones of all samples and some of the samples.
+
+    Precision, recall and the distance to the nearest digit are measured on the first of `images`, as many as there
+    are training digits: the figures of sets of different sizes could not be compared.
+    """
     count = min(len(images), len(data.train.images))
-    precision, recall = precision_recall(images[:count], data.held_out.images, neighbours)
+    images = images[:count]
+    precision, recall = precision_recall(images, data.held_out.images, neighbours)
     generator = np.random.default_rng(0)
     draws = [generator.permutation(len(data.train.images))[:count] for _ in range(reference_draws)]
     real = [precision_recall(data.train.images[draw], data.held_out.images, neighbours) for draw in draws]
     real_precision, real_recall = np.mean(real, axis=0).tolist()
+    held_out = pixel_statistics(data.held_out.images)
     return {
-        "samples": len(images),
+        "samples": streamed.statistics.count,
         "held_out_digits": len(data.held_out.images),
         "class_accuracy": {
-            "samples": class_accuracy(classifier, images, labels),
-            "held_out_digits": class_accuracy(classifier, *data.held_out),
+            "samples": streamed.hits / streamed.statistics.count,
+            "held_out_digits": class_accuracy(streamed.classifier, *data.held_out),
+        },
+        "frechet_distance_of_pixels": {
+            "samples": frechet_distance(streamed.statistics, held_out),
+            "training_digits": frechet_distance(pixel_statistics(data.train.images), held_out),
         },
         "precision": _beside(precision, real_precision),
         "recall": _beside(recall, real_recall),

@@ -86,6 +86,7 @@ class Sampling(Section):
     guidance_interval: Optional[Interval] = None
     step: dict[str, Any] = Field(default_factory=dict, description="options of the scheduler's step, such as eta")
     batch_size: Count = 250
+    shard_size: Count = Field(1000, description="with more samples than this, so many go into one file")
     compute_dtype: Literal["float32", "float16"] = "float32"
     picture_per_class: Count = 10
     exported: Optional[str] = Field(None, description="MINDIR file to sample from in place of the model")
