@@ -36,6 +36,7 @@ _MODULES = {
     "TCDSchedulerOutput": "mindscience_diffuser.schedulers",
     "block_noise": "mindscience_diffuser.noise",
     "calculate_shift": "mindscience_diffuser.noise",
+    "set_noise_function": "mindscience_diffuser.noise",
 }
 
 __all__ = list(_MODULES)

@@ -10,11 +10,13 @@ from mindscience_diffuser.noise import (
     NoiseSource,
     alphas_cumprod_from_betas,
     betas_from_schedule,
+    block_noise,
     clean_sample_weights,
     custom_timesteps,
     draw_noise,
     noise_weights,
     rescale_zero_terminal_snr,
+    set_noise_function,
     spaced_timesteps,
 )
 
@@ -183,6 +185,31 @@ def test_draw_noise_takes_numpy_generators_one_for_all_or_one_for_each():
     assert draw_noise((2, 3), np.random.RandomState(0)).dtype == np.float32
 
 
+def test_a_seed_draws_the_stream_of_each_sample_and_a_list_has_one_seed_for_each():
+    np.testing.assert_array_equal(draw_noise((2, 3), 5), NoiseSource(5, 2).standard_normal((2, 3)))
+    listed = draw_noise((2, 3), [5, 6])
+    np.testing.assert_array_equal(listed[1:], draw_noise((1, 3), 6))
+
+
+def test_a_noise_function_replaces_all_noise_until_it_is_set_back():
+    previous = set_noise_function(lambda shape, generator: np.full(shape, generator or 0))
+    try:
+        assert np.all(draw_noise((2, 3), 7) == 7) and draw_noise((2, 3)).dtype == np.float32
+        assert np.all(block_noise((1, 1, 2, 2)) == 0)
+    finally:
+        set_noise_function(previous)
+    np.testing.assert_array_equal(draw_noise((2, 3), 5), NoiseSource(5, 2).standard_normal((2, 3)))
+
+
+def test_a_noise_function_that_returns_another_shape_is_told():
+    previous = set_noise_function(lambda shape, generator: np.zeros(3))
+    try:
+        with pytest.raises(ValueError, match=r"set_noise_function.*\(3,\).*\(2, 3\)"):
+            draw_noise((2, 3))
+    finally:
+        set_noise_function(previous)
+
+
 def test_draw_noise_without_generator_follows_numpys_global_seed():
     state = np.random.get_state()
     np.random.seed(3)
@@ -210,7 +237,8 @@ def test_draw_noise_without_generator_follows_numpys_global_seed():
         (lambda: NoiseSource(0, 3).standard_normal((2, 4)), ValueError, "3 streams.*2 samples"),
         (lambda: draw_noise((2, 4), [np.random.default_rng(0)]), ValueError, "'generator'.*1 streams.*2 samples"),
         (lambda: draw_noise((2, 4), "seed"), TypeError, "'generator'.*'seed'"),
-        (lambda: draw_noise((2, 4), [1, 2]), TypeError, "'generator'.*1"),
+        (lambda: draw_noise((2, 4), [1, "seed"]), TypeError, "'generator'.*'seed'"),
+        (lambda: set_noise_function(3), TypeError, "'function'.*3"),
     ],
 )
 def test_bad_noise_sources_are_named(call, error, message):

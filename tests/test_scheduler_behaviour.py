@@ -480,6 +480,15 @@ def test_a_seed_serves_batches_of_any_size():
     np.testing.assert_allclose(first[0], both[0], rtol=1e-6, atol=1e-6)
 
 
+def test_seeds_of_each_sample_go_on_from_step_to_step():
+    output, sample, _, _ = tensors(SHAPES[3])
+    together, alone = make(DDPMScheduler), make(DDPMScheduler)
+    for t in (90, 80):
+        both = together.step(output, sample, t, generator=[4, 5]).asnumpy()
+        second = alone.step(output[1:], sample[1:], t, generator=5).asnumpy()
+        np.testing.assert_allclose(second[0], both[1], rtol=1e-6, atol=1e-6)
+
+
 def test_without_noise_or_generator_every_step_draws_anew():
     output, sample, _, _ = tensors(SHAPES[3])
     scheduler = make(DDPMScheduler)

@@ -27,7 +27,7 @@ from mindscience_diffuser.noise.sigmas import (
     sigma_to_timestep,
     stretch_to_terminal,
 )
-from mindscience_diffuser.noise.source import NoiseSource, draw_noise
+from mindscience_diffuser.noise.source import NoiseSource, continuing, draw_noise, set_noise_function
 from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, spaced_timesteps
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "check_halvable",
     "churn",
     "clean_sample_weights",
+    "continuing",
     "custom_timesteps",
     "draw_noise",
     "flow_shift",
@@ -58,6 +59,7 @@ __all__ = [
     "renoising_by_start",
     "rescale_zero_terminal_snr",
     "resolution_shift",
+    "set_noise_function",
     "sigma_to_timestep",
     "spaced_timesteps",
     "stretch_to_terminal",

@@ -80,33 +80,84 @@ def _threads():
 
 
 def draw_noise(shape, generator=None):
-    """Draws standard normal noise; every draw of this package goes through here.
+    """Draws standard normal noise; every draw on the host goes through here.
 
     Args:
         shape (Sequence[int]): Shape of the noise, ``(B, ...)``.
         generator (optional): None for a :class:`NoiseSource` seeded from NumPy's global stream (which
-            `mindspore.set_seed` seeds too), an object with ``standard_normal(shape)`` such as a
-            `numpy.random.Generator` or a :class:`NoiseSource`, or a list of them, one for each sample.
+            `mindspore.set_seed` seeds too), a seed, an object with ``standard_normal(shape)`` such as a
+            `numpy.random.Generator` or a :class:`NoiseSource`, or a list of seeds or objects, one for each sample.
 
     Returns:
         numpy.ndarray, float32.
 
     Raises:
         TypeError: If `generator` is none of these.
-        ValueError: If a list has another length than the batch.
+        ValueError: If a list has another length than the batch, or a function that was given to
+            :func:`set_noise_function` returns another shape.
     """
     shape = tuple(shape)
+    noise = np.asarray(_function(shape, generator), np.float32)
+    if noise.shape != shape:
+        raise ValueError(f"The function of set_noise_function returned the shape {noise.shape} in place of {shape}.")
+    return noise
+
+
+def _drawn(shape, generator):
     if generator is None:
-        return NoiseSource(int(np.random.randint(2**31)), shape[0]).standard_normal(shape)
+        generator = int(np.random.randint(2**31))
+    if isinstance(generator, numbers.Integral):
+        return NoiseSource(generator, shape[0]).standard_normal(shape)
     if isinstance(generator, (list, tuple)):
         if len(generator) != shape[0]:
             raise ValueError(MISFIT.format(streams=len(generator), batch=shape[0]))
-        return np.stack([draw_noise(shape[1:], stream) for stream in generator])
+        return np.concatenate([_drawn((1, *shape[1:]), stream) for stream in generator])
     if isinstance(generator, np.random.Generator):
         return generator.standard_normal(shape, dtype=np.float32)
     if not hasattr(generator, "standard_normal"):
         raise TypeError(
-            "'generator' must be None, an object with standard_normal(shape), or a list of them, one for each "
+            "'generator' must be None, a seed, an object with standard_normal(shape), or a list of them, one for each "
             f"sample, but is {generator!r} of type {type(generator).__name__}."
         )
-    return np.asarray(generator.standard_normal(shape), dtype=np.float32)
+    return generator.standard_normal(shape)
+
+
+_function = _drawn
+
+
+def set_noise_function(function=None):
+    """Replaces the function that all noise on the host comes from, until it is set again.
+
+    Schedulers, samplers, pipelines and training draw through it. Only what a compiled graph of the user draws itself,
+    where a step inside it is given no noise, does not.
+
+    Args:
+        function (callable, optional): Called as ``function(shape, generator)`` with a tuple and what the caller was
+            given as `generator`; returns an array of that shape. Default: ``None``, the function of this package.
+
+    Returns:
+        The function that was used before, to be set again.
+
+    Raises:
+        TypeError: If `function` is not callable.
+    """
+    global _function
+    if function is not None and not callable(function):
+        raise TypeError(f"'function' must be callable as function(shape, generator), but is {function!r}.")
+    previous, _function = _function, _drawn if function is None else function
+    return previous
+
+
+def continuing(generator, batch):
+    """Returns what a trajectory draws its fresh noise from: each seed in `generator` becomes a stream that goes on.
+
+    Args:
+        generator (optional): What :func:`draw_noise` takes. A seed gives every sample a stream of its own, independent
+            of that of the noise which the trajectory starts from.
+        batch (int): Number of samples.
+    """
+    if isinstance(generator, numbers.Integral):
+        return NoiseSource(generator, batch, stream=1)
+    if isinstance(generator, (list, tuple)):
+        return [NoiseSource(g, 1, stream=1).streams[0] if isinstance(g, numbers.Integral) else g for g in generator]
+    return generator

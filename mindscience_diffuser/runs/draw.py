@@ -94,7 +94,7 @@ def draw_ranges(config, data, trajectories, ranges, progress=True):
             for start in range(first, last, size):
                 numbers = np.arange(start, start + size)
                 source = NoiseSource(config.seed, numbers)
-                noise = Tensor(source.standard_normal((size, data.length, data.channels)))
+                noise = Tensor(draw_noise((size, data.length, data.channels), source))
                 condition = Tensor(data.condition(numbers % data.classes))
                 final = trajectories.run(noise, condition, source, bar.update)
                 tokens.append(final.asnumpy().astype(np.float32))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mindspore import nn
 
-from mindscience_diffuser.noise import NoiseSource, check_halvable
+from mindscience_diffuser.noise import check_halvable, continuing
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.validation import check_integer
@@ -104,8 +104,7 @@ class PyramidSampler(nn.Cell):
         self.scheduler.check_tensor("noise", noise)
         check_halvable("noise", noise.shape, halvings=0)
         if renoise is None:
-            if isinstance(generator, numbers.Integral):
-                generator = NoiseSource(generator, noise.shape[0], stream=1)
+            generator = continuing(generator, noise.shape[0])
             renoise = (None,) * (self.count - 1)
         elif generator is not None or len(renoise) != self.count - 1:
             raise ValueError(

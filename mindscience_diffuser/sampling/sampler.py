@@ -1,14 +1,12 @@
 """A whole trajectory: model and scheduler along a plan, compiled."""
 
-import numbers
-
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
-from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.noise import continuing, draw_noise
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.step import replace_value
@@ -297,8 +295,7 @@ class Sampler(nn.Cell):
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
             whole = (0, len(self._plan))
             return lambda first, last, length=0: step_noise if (first, last) == whole else step_noise[first:last]
-        if isinstance(generator, numbers.Integral):
-            generator = NoiseSource(generator, noise.shape[0], stream=1)
+        generator = continuing(generator, noise.shape[0])
 
         def drawn(first, last, length=0):
             values = np.zeros((max(last - first, length), *noise.shape), np.float32)

@@ -2,7 +2,6 @@
 
 import importlib
 import math
-import numbers
 import weakref
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.noise import continuing, draw_noise
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.step import COMPUTE_DTYPES, PlanCell
 
@@ -132,12 +131,10 @@ class Scheduler(Configurable, nn.Cell):
                 raise ValueError("'noise' and 'generator' are both given: give one of them.")
             self.check_tensor("noise", noise, like=sample)
             return noise
-        if isinstance(generator, numbers.Integral):
-            if self._seeded[0] != (generator, sample.shape[0]):
-                source = NoiseSource(generator, sample.shape[0], stream=1)
-                self._seeded = ((generator, sample.shape[0]), source)
-            generator = self._seeded[1]
-        return Tensor(draw_noise(sample.shape, generator), self.compute_dtype)
+        key = (tuple(generator) if isinstance(generator, list) else generator, sample.shape[0])
+        if self._seeded[0] != key:
+            self._seeded = (key, continuing(generator, sample.shape[0]))
+        return Tensor(draw_noise(sample.shape, self._seeded[1]), self.compute_dtype)
 
     @staticmethod
     def _result(outputs, return_dict):
