@@ -57,10 +57,10 @@ class ConsistencyDistillation(nn.Cell):
         self.teacher = teacher
         self.unconditional = Parameter(unconditional, name="unconditional", requires_grad=False)
         self.scheduler = scheduler
-        scheduler.set_timesteps(scheduler.original_inference_steps)
+        scheduler.set_timesteps(scheduler.config.original_inference_steps)
         self.timesteps = scheduler.timesteps[::-1]
         """Timesteps of the distillation, ascending, shape ``(original_inference_steps,)``."""
-        self.stride = int(scheduler.num_train_timesteps // scheduler.original_inference_steps)
+        self.stride = int(scheduler.num_train_timesteps // scheduler.config.original_inference_steps)
         self.solver = _solver(scheduler, self.timesteps)
         self.consistency = PlanCell(_consistency_plan(scheduler), mstype.float32)
         # One compiled training step holds them all: no two parameters of it may share a name.
@@ -115,6 +115,6 @@ def _consistency_plan(scheduler):
     """Returns the plan of f(x, t) for every training timestep; it does not limit x0, which would end its gradient."""
     timesteps = np.arange(scheduler.num_train_timesteps)
     alpha_bar = alphas_cumprod_from_betas(scheduler.betas)
-    c_skip, c_out = boundary_scalings(timesteps, scheduler.timestep_scaling)
+    c_skip, c_out = boundary_scalings(timesteps, scheduler.config.timestep_scaling)
     x0 = clean_sample_weights(scheduler.prediction_type, np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar))
     return StepPlan(timesteps, x0, {"sample": {"sample": c_skip, "x0": c_out}})
