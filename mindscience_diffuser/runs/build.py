@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Tensor
 
 from mindscience_diffuser.models import GuidanceDiffusionTransformer
-from mindscience_diffuser.runs.config import load_config, with_values
+from mindscience_diffuser.runs.config import load_config
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.registry import lookup
 from mindscience_diffuser.runs.weights import SHIPPED, find_weights, load_weights, shipped_weights
@@ -68,9 +68,7 @@ def trained_config(name):
     Raises:
         ConfigError: If there is no such file, or it is no configuration.
     """
-    if name in shipped_weights():
-        return with_values(load_config(SHIPPED / f"{name}.yaml"), weights=name)
-    return load_config(name)
+    return load_config(SHIPPED / f"{name}.yaml" if name in shipped_weights() else name)
 
 
 def build_sampler(config, data, scheduler, model, method):
