@@ -189,6 +189,16 @@ def test_figures_of_the_shipped_weights_are_those_measured():
         assert f"| {samples:.3f} | {real:.3f} | {samples / real:.2f} |" in readme
 
 
+@pytest.mark.parametrize("name", [path.name.split(".")[0] for path in SHIPPED.glob("*.sweep.json")])
+def test_figures_over_the_number_of_steps_are_those_measured(name):
+    page = (ROOT / "docs_cn" / "few_step.md").read_text(encoding="utf-8")
+    curves = json.loads((SHIPPED / f"{name}.sweep.json").read_text(encoding="utf-8"))
+    for label, points in curves.items():
+        for point in points:
+            figures = [f"{point[key]['samples']:.3f}" for key in ("class_accuracy", "precision", "recall")]
+            assert f"| {' | '.join([label, str(point['num_inference_steps']), *figures])} |" in page
+
+
 def test_pictures_are_small():
     assert all(picture.stat().st_size < 300_000 for picture in (ROOT / "docs_cn").rglob("*.png"))
 
