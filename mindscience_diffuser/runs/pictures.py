@@ -53,19 +53,19 @@ def save_step_curves(path, curves):
         curves (dict): For each label a list of figures as :func:`~mindscience_diffuser.runs.metrics.compare` returns
             them, each with its ``num_inference_steps``.
     """
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = (("class_accuracy", "held_out_digits"), ("precision", "training_digits"), ("recall", "training_digits"))
     for axes, (quantity, real) in zip(figure.subplots(1, 3), panels):
         for label, points in curves.items():
             steps = [point["num_inference_steps"] for point in points]
             axes.plot(steps, [point[quantity]["samples"] for point in points], marker="o", label=label)
-        axes.axhline(points[0][quantity][real], color="gray", linestyle="--", label=real.replace("_", " "))
+        axes.axhline(points[0][quantity][real], color="gray", linestyle="--", label="real digits")
         axes.set_xscale("log", base=2)
         axes.set_xticks(steps, steps)
         axes.set_xlabel("steps")
         axes.set_ylabel(quantity.replace("_", " "))
         axes.set_ylim(0, 1.03)
-        axes.legend(fontsize="small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(curves) + 1)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100))
 
 
