@@ -20,6 +20,7 @@ from mindscience_diffuser.noise.pyramid import (
 )
 from mindscience_diffuser.noise.sigmas import (
     SIGMA_SCHEDULES,
+    ancestral,
     calculate_shift,
     churn,
     flow_shift,
@@ -38,6 +39,7 @@ __all__ = [
     "SIGMA_SCHEDULES",
     "TIMESTEP_SPACINGS",
     "alphas_cumprod_from_betas",
+    "ancestral",
     "betas_from_schedule",
     "block_mean",
     "block_noise",

@@ -22,6 +22,12 @@ def _squared_cosine(count, start, end, max_beta=0.999):
     return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta)
 
 
+def _exponential(count, start, end, max_beta=0.999):
+    """alpha_bar(t) = exp(-12 t), t from 0 to 1; the beta range does not enter."""
+    del start, end
+    return np.full(count, min(-np.expm1(-12 / count), max_beta))
+
+
 def _sigmoid(count, start, end):
     """Xu et al., 2022 (GeoDiff, arXiv:2203.02923): a logistic ramp over [-6, 6]."""
     return (end - start) / (1 + np.exp(-np.linspace(-6, 6, count))) + start
@@ -32,6 +38,7 @@ BETA_SCHEDULES = {
     "scaled_linear": _scaled_linear,
     "squaredcos_cap_v2": _squared_cosine,
     "sigmoid": _sigmoid,
+    "exp": _exponential,
 }
 
 

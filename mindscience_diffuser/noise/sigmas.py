@@ -99,6 +99,25 @@ def churn(sigmas, calls, s_churn, s_tmin, s_tmax, s_noise):
     return min(s_churn / calls, 2**0.5 - 1) * ((s_tmin <= sigmas) & (sigmas <= s_tmax))
 
 
+def ancestral(sigmas, sigmas_next):
+    """Splits steps into one without noise, down to sigma_down, and fresh noise of sigma_up that leads to sigma_next.
+
+    As in ancestral sampling (Song et al., 2021, arXiv:2010.02502, eq. (16) with eta = 1)::
+
+        sigma_up^2 = sigma_next^2 * (sigma^2 - sigma_next^2) / sigma^2
+        sigma_down = sqrt(sigma_next^2 - sigma_up^2) = sigma_next^2 / sigma
+
+    Args:
+        sigmas (numpy.ndarray): Ratio of noise to signal before each step, above 0.
+        sigmas_next (numpy.ndarray): The ratio after it, in [0, sigma].
+
+    Returns:
+        Tuple (sigma_down, sigma_up).
+    """
+    ratio = sigmas_next / sigmas
+    return sigmas_next * ratio, sigmas_next * np.sqrt((1 - ratio) * (1 + ratio))
+
+
 def calculate_shift(image_seq_len, base_seq_len=256, max_seq_len=4096, base_shift=0.5, max_shift=1.15):
     """Returns mu for a resolution: linear in the number of image tokens (Flux; Esser et al., 2024, section 5.3.2).
 

@@ -3,11 +3,16 @@
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.dpmsolver_sde import DPMSolverSDEScheduler
+from mindscience_diffuser.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from mindscience_diffuser.schedulers.euler_discrete import EulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_lcm import FlowMatchLCMScheduler
+from mindscience_diffuser.schedulers.heun_discrete import HeunDiscreteScheduler
+from mindscience_diffuser.schedulers.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 from mindscience_diffuser.schedulers.lcm import LCMScheduler, LCMSchedulerOutput
+from mindscience_diffuser.schedulers.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
 from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
@@ -15,13 +20,19 @@ from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
 __all__ = [
     "DDIMScheduler",
     "DDPMScheduler",
+    "DPMSolverSDEScheduler",
     "DiffusionScheduler",
+    "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
     "LCMScheduler",
     "LCMSchedulerOutput",
+    "LMSDiscreteScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "Scheduler",
     "SchedulerOutput",

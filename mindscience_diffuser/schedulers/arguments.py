@@ -122,6 +122,7 @@ ARGUMENTS = {
     "sigma_min": optional(number("Lowest sigma of spaced sigmas, in place of that of the schedule", "(0, inf)")),
     "sigma_max": optional(number("Highest sigma of spaced sigmas, in place of that of the schedule", "(0, inf)")),
     "interpolation_type": choice("How sigmas lie between training timesteps", "linear", "log_linear"),
+    "noise_sampler_seed": optional(integer("Seed of the noise of a step that is given none", low=0)),
     "timestep_type": choice(
         "Whether a v-predicting model is told the timestep or log(sigma) / 4", "discrete", "continuous"
     ),

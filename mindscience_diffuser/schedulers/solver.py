@@ -137,7 +137,7 @@ class SolverScheduler(LeveledScheduler):
             self._take_levels(self._interpolated(visited), visited, self._final(self.training_sigmas[0]))
         else:
             self._space(check_integer("num_inference_steps", num_inference_steps, 1, self.num_train_timesteps), shift)
-        self.num_inference_steps = len(self.sigmas) - 1
+        self.num_inference_steps = len(self.timesteps[:: self.order])
         self._schedule(self.timesteps)
 
     def _space(self, count, shift):

@@ -1,0 +1,48 @@
+"""Ancestral sampling by Euler's method (Karras et al., 2022, arXiv:2206.00364; Song et al., arXiv:2010.02502)."""
+
+from mindscience_diffuser.noise import ancestral
+from mindscience_diffuser.plan import StepPlan, weighted
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.solver import SolverScheduler
+
+
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    prediction_type="epsilon",
+    timestep_spacing="linspace",
+    steps_offset=0,
+    rescale_betas_zero_snr=False,
+)
+class EulerAncestralDiscreteScheduler(SolverScheduler):
+    """First order: an Euler step down to ``sigma_down = sigma_next^2 / sigma``, and fresh noise up to sigma_next.
+
+    ``x_next = x + (sigma_down - sigma) * (x - x0) / sigma + sigma_up * z``, ``sigma_up^2 = sigma_next^2 -
+    sigma_down^2``.
+
+    Examples:
+        >>> scheduler = EulerAncestralDiscreteScheduler()
+        >>> scheduler.set_timesteps(20)
+        >>> x = noise * scheduler.init_noise_sigma
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(scheduler.scale_model_input(x, t), t), x, t, generator=0)
+    """
+
+    scaled = True
+
+    def trajectory_plan(self):
+        """Returns the plan of the chosen levels."""
+        sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]
+        sigma_down, sigma_up = ancestral(sigma, sigma_next)
+        step = weighted((1.0, {"sample": 1.0}), (sigma_down - sigma, self.noise(sigma)))
+        return StepPlan(
+            self.timesteps,
+            self.clean_sample(sigma),
+            {"sample": {**step, "noise": sigma_up}},
+            amplifies=self.prediction_type == "sample",
+            next_level=self.level(sigma_next),
+            input_scale=self.input_scale(sigma),
+        )

@@ -1,0 +1,64 @@
+"""Heun's method along the probability-flow ODE (Karras et al., 2022, arXiv:2206.00364)."""
+
+import numpy as np
+
+from mindscience_diffuser.plan import StepPlan, weighted
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.two_call import TwoCallScheduler
+
+
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.00085,
+    beta_end=0.012,
+    beta_schedule="linear",
+    trained_betas=None,
+    prediction_type="epsilon",
+    use_karras_sigmas=False,
+    use_exponential_sigmas=False,
+    use_beta_sigmas=False,
+    clip_sample=False,
+    clip_sample_range=1.0,
+    timestep_spacing="linspace",
+    steps_offset=0,
+)
+class HeunDiscreteScheduler(TwoCallScheduler):
+    """Second order, algorithm 1 of the paper: 2n - 1 model calls for n steps.
+
+    With the slope ``d(x, sigma) = (x - x0) / sigma``::
+
+        x'     = x + (sigma_next - sigma) * d(x, sigma)
+        x_next = x + (sigma_next - sigma) * (d(x, sigma) + d(x', sigma_next)) / 2
+
+    Examples:
+        >>> scheduler = HeunDiscreteScheduler(use_karras_sigmas=True)
+        >>> scheduler.set_timesteps(20)
+        >>> x = noise * scheduler.init_noise_sigma
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(scheduler.scale_model_input(x, t), t), x, t)
+    """
+
+    def second_level(self, sigma, sigma_next):
+        """Returns the level of the second call: that of the end of the step."""
+        return sigma_next
+
+    def trajectory_plan(self):
+        """Returns the plan of the chosen levels."""
+        level = self.sigmas[:-1]
+        sigma, sigma_next, second = self.steps()
+        # x' = x + (sigma_next - sigma) * d holds the first slope.
+        share = np.where(second, 0.5, 1.0)
+        slope = self.noise(level) if self.limit is None else {"sample": 1 / level, "x0": -1 / level}
+        step = weighted((1.0, {"sample": share, "base": 1 - share}), ((sigma_next - sigma) * share, slope))
+        return StepPlan(
+            self.timesteps,
+            self.clean_sample(level),
+            {"sample": step, "base": {"sample": 1.0}},
+            limit=self.limit,
+            amplifies=self.limit is not None or self.prediction_type != "epsilon",
+            next_level=self.level(self.sigmas[1:]),
+            input_scale=self.input_scale(level),
+        )
+
+    def _second_timesteps(self, levels, timesteps):
+        return timesteps[1:]
