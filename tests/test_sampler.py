@@ -8,6 +8,7 @@ from mindscience_diffuser import (
     ConditionDiffusionTransformer,
     DDIMScheduler,
     DDPMScheduler,
+    LMSDiscreteScheduler,
     NoiseSource,
     Sampler,
 )
@@ -357,3 +358,14 @@ def test_bad_masks_are_named():
 def test_bad_selections_of_steps_are_named(options, error, message):
     with pytest.raises(error, match=message):
         Sampler(Denoiser(), scheduled()).select_steps(**options)
+
+
+def test_multistep_method_warms_up_where_the_trajectory_begins():
+    scheduler, noise = scheduled(LMSDiscreteScheduler, steps=8), tensor(*SHAPE)
+    sampler = Sampler(Denoiser(), scheduler)
+    sampler.select_steps(start=3)
+    x = noise
+    for t in scheduler.timesteps[3:]:
+        x = scheduler.step(Denoiser()(scheduler.scale_model_input(x, t), Tensor([t] * 3, ms.float32)), x, t)
+    np.testing.assert_allclose(sampler(noise).asnumpy(), x.asnumpy(), rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(sampler.plan.states["sample"]["slope_1"], scheduler.plan.states["sample"]["slope_1"][3:])

@@ -85,7 +85,8 @@ class Sampler(nn.Cell):
 
     def follow(self):
         """Takes over the scheduler's present plan; schedulers call this when theirs has changed."""
-        values = self._load(self.scheduler.plan_for(**self.step_options))
+        begin = {"begin": self._selection.start or 0} if self.scheduler.warms_up else {}
+        values = self._load(self.scheduler.plan_for(**self.step_options, **begin))
         for parameter, value in zip((self.rows, self.timesteps, self.count), values):
             replace_value(parameter, value)
 

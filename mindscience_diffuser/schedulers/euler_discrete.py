@@ -76,7 +76,7 @@ class EulerDiscreteScheduler(SolverScheduler):
     def _final(self, lowest):
         if self.config.interpolation_type == "log_linear" and self.spacing is None:
             return self.training_sigmas[0]
-        return super()._final(lowest)
+        return super()._final(self.training_sigmas[0])
 
     def _take_levels(self, sigmas, timesteps, final):
         if self.config.timestep_type == "continuous" and self.prediction_type == "v_prediction":

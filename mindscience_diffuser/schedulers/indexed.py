@@ -34,9 +34,6 @@ class IndexedScheduler(Scheduler):
     of the schedule, begins a new trajectory.
     """
 
-    warms_up = False
-    """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
-
     output = SchedulerOutput
     """What `step` returns with ``return_dict=True``: the sample, the results of the plan, the clean sample."""
 

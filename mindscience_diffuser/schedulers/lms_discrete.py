@@ -50,7 +50,10 @@ class LMSDiscreteScheduler(SolverScheduler):
         """Returns the plan of the chosen levels, for trajectories that begin with row `begin`."""
         check_integer("order", order, low=1, high=HIGHEST_ORDER)
         sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]
-        known = np.maximum(np.arange(len(sigma)) - begin, 0) + 1
+        row = np.arange(len(sigma))
+        # A level that is visited again tells nothing new: no polynomial goes through both slopes.
+        again = np.append(False, sigma[1:] == sigma[:-1])
+        known = np.maximum(row - np.maximum.accumulate(np.where(again, row, begin)), 0) + 1
         w = adams_bashforth(self.sigmas, np.minimum(known, order))
         slope = self.noise(sigma)
         past = {f"slope_{j}": w[:, j] for j in range(1, HIGHEST_ORDER)}

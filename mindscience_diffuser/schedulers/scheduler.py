@@ -40,6 +40,9 @@ class Scheduler(Configurable, nn.Cell):
     order = 1
     init_noise_sigma = 1.0
 
+    warms_up = False
+    """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
+
     def __init__(self, compute_dtype):
         super().__init__()
         if compute_dtype not in COMPUTE_DTYPES:

@@ -47,7 +47,9 @@ class SolverScheduler(LeveledScheduler):
         self.betas = configured_betas(config)
         self.alphas_cumprod = alphas_cumprod_from_betas(self.betas)
         if config.get("rescale_betas_zero_snr"):
-            self.alphas_cumprod[-1] = LOWEST_ALPHA_BAR
+            # Strictly falling, so that every level belongs to one timestep.
+            lowest = LOWEST_ALPHA_BAR * (1 + 1e-9 * np.arange(self.num_train_timesteps)[::-1])
+            self.alphas_cumprod = np.maximum(self.alphas_cumprod, lowest)
         self.training_sigmas = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
         self.flow = config.get("use_flow_sigmas", False)
         self.spacing = self._chosen_spacing()
@@ -124,8 +126,11 @@ class SolverScheduler(LeveledScheduler):
         )
         if sigmas is not None:
             levels = _descending("sigmas", sigmas, np.inf)
-            if len(levels) < 2:
-                raise ValueError("'sigmas' must hold at least two levels: the first one and that of the end.")
+            if len(levels) < 2 or levels[-2] == 0:
+                raise ValueError(
+                    "'sigmas' must hold the levels of the steps, one or more and all above 0, and that of the end, but "
+                    f"is {levels.tolist()}."
+                )
             self._take_levels(levels[:-1], self._timesteps_of(levels[:-1]), levels[-1])
         elif timesteps is not None:
             if self.spacing is not None or self.flow:
