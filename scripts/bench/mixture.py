@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import logsumexp
 
 TOLERANCE = 1e-13
+SIGNAL_FROM = 0.9
 LINEAR_BELOW = 1.0
 """Noise level below which the ODE is integrated in sigma, where it is regular, and above which in log(sigma)."""
 
@@ -71,8 +72,16 @@ class Mixture:
             y = y.reshape(x.shape)
             return ((y - self.clean_sample(y, 1.0, sigma)) / sigma).ravel() if sigma > 0 else np.zeros(y.size)
 
-        y, first, last = (x / start[0]).ravel(), start[1] / start[0], end[1] / end[0]
         options = {"method": "DOP853", "rtol": TOLERANCE, "atol": TOLERANCE}
+        if start[0] == 0:  # Pure noise has no finite ratio: leave it along the rectified flow, which is regular there.
+
+            def velocity(sigma, y):
+                y = y.reshape(x.shape)
+                return ((y - self.clean_sample(y, 1 - sigma, sigma)) / sigma).ravel()
+
+            left = solve_ivp(velocity, (1.0, SIGNAL_FROM), x.ravel(), **options).y[:, -1]
+            return self.flow(left.reshape(x.shape), (1 - SIGNAL_FROM, SIGNAL_FROM), end)
+        y, first, last = (x / start[0]).ravel(), start[1] / start[0], end[1] / end[0]
         turn = np.clip(LINEAR_BELOW, last, first)
         if turn < first:
             y = solve_ivp(lambda s, y: np.exp(s) * slope(np.exp(s), y), (np.log(first), np.log(turn)), y, **options).y[
