@@ -1,4 +1,4 @@
-"""The command line: ``python -m mindscience_diffuser train|sample|sweep|export --config FILE [key.sub=value ...]``.
+"""The command line: ``python -m mindscience_diffuser COMMAND --config FILE [key.sub=value ...]``.
 
 ``plot`` draws schedules and takes their names in place of a file.
 """
@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a model",
     "sample": "draw samples from a trained model",
     "sweep": "draw and measure samples with several numbers of steps",
+    "compare": "run several schedulers on one model and write a report",
     "export": "write the whole trajectory of a trained model as one MINDIR file",
 }
 SPREAD = ("train", "sample")

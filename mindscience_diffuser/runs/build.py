@@ -16,13 +16,14 @@ from mindscience_diffuser.sampling import ClassifierFreeGuidance, DistilledGuida
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.schedulers.consistency import ConsistencyScheduler
 from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
+from mindscience_diffuser.schedulers.solver import SolverScheduler
 
 KINDS = {
-    "diffusion": (DiffusionScheduler, False),
-    "flow_matching": (FlowMatchScheduler, False),
-    "consistency_distillation": (ConsistencyScheduler, True),
+    "diffusion": ((DiffusionScheduler, SolverScheduler), False),
+    "flow_matching": ((FlowMatchScheduler,), False),
+    "consistency_distillation": ((ConsistencyScheduler,), True),
 }
-"""What a kind of run needs: the scheduler's base class, and whether its model is told the guidance scale."""
+"""What a kind of run needs: base classes of its scheduler, and whether its model is told the guidance scale."""
 
 GIVEN_TO_MODELS = ("in_channels", "out_channels", "cond_channels", "compute_dtype")
 
@@ -117,7 +118,7 @@ def _check_kind(config, scheduler):
     process, distilled = KINDS[config.run]
     if not isinstance(scheduler, process):
         raise ConfigError(
-            f"a run of the kind '{config.run}' needs a {process.__name__} at 'scheduler', but "
+            f"a run of the kind '{config.run}' needs a {' or '.join(p.__name__ for p in process)} at 'scheduler', but "
             f"{config.scheduler.name} is none"
         )
     model = lookup("model", config.model.name)

@@ -30,6 +30,7 @@ def model_trajectories(config, data, scheduler, model):
     sampler = build_sampler(config, data, scheduler, model, "step")
 
     def run(noise, condition, source, advance):
+        noise = noise * scheduler.init_noise_sigma
         return sampler(noise, condition, generator=source, callback=lambda *_: advance(1))
 
     return Trajectories(len(sampler.plan), run)

@@ -21,7 +21,7 @@ def save_sample_grid(path, images, labels, data, columns=10):
     sides = figure.subplots(1, 2)
     contents = (("samples", images, labels), ("held-out real digits", *data.held_out))
     for axes, (title, pictures, classes) in zip(sides, contents):
-        axes.imshow(_tile(pictures, classes, data.classes, columns), cmap="gray_r", vmin=-1, vmax=1)
+        axes.imshow(tile(pictures, classes, data.classes, columns), cmap="gray_r", vmin=-1, vmax=1)
         side = pictures.shape[1] + 1
         axes.set_yticks(np.arange(data.classes) * side + side / 2 - 1, range(data.classes))
         axes.set_xticks([])
@@ -69,8 +69,18 @@ def save_step_curves(path, curves):
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100))
 
 
-def _tile(images, labels, classes, columns):
-    """Puts images of every class into a row, one pixel apart; places without an image stay white."""
+def tile(images, labels, classes, columns):
+    """Puts images of every class into a row, one pixel apart; places without an image stay white.
+
+    Args:
+        images (numpy.ndarray): Shape (N, 8, 8), values in [-1, 1].
+        labels (numpy.ndarray): Their classes, shape (N,).
+        classes (int): Number of classes, one line for each.
+        columns (int): Images in a line.
+
+    Returns:
+        numpy.ndarray, one picture.
+    """
     height, width = images.shape[1:]
     canvas = np.full((classes * (height + 1), columns * (width + 1)), -1.0)
     for label in range(classes):

@@ -11,6 +11,7 @@ from mindscience_diffuser.runs.errors import ConfigError, nearest
 DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation")
 SCHEDULERS = (
     "DDPMScheduler",
+    "EulerDiscreteScheduler",
     "DDIMScheduler",
     "LCMScheduler",
     "TCDScheduler",
@@ -33,6 +34,7 @@ REGISTRY = {
     "train": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.train:train"),
     "sample": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sample:sample"),
     "sweep": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sweep:sweep"),
+    "compare": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.compare:compare"),
     "export": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.export:export"),
     "scheduler": {name: f"mindscience_diffuser.schedulers:{name}" for name in SCHEDULERS},
     "model": {

@@ -105,6 +105,13 @@ class Sweeping(Section):
     beside: list[str] = Field(default_factory=list, description="shipped weights by name, or config.yaml of a training")
 
 
+class Comparing(Section):
+    """Schedulers and numbers of steps to compare on one model."""
+
+    schedulers: list[Component] = Field(default_factory=list)
+    num_inference_steps: Annotated[list[Count], Field(min_length=1)] = Field(default_factory=lambda: [4, 8, 16, 32])
+
+
 class Measuring(Section):
     """How samples are compared with real data."""
 
@@ -126,6 +133,7 @@ class DigitsRun(Section):
     sampling: Sampling = Field(default_factory=Sampling)
     export: Exporting = Field(default_factory=Exporting)
     sweep: Sweeping = Field(default_factory=Sweeping)
+    compare: Comparing = Field(default_factory=Comparing)
     metrics: Measuring = Field(default_factory=Measuring)
 
 

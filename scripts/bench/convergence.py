@@ -60,7 +60,9 @@ SOLVERS = (
     Solver("DPM-Solver++(2M, heun)", "DPMSolverMultistepScheduler", {"solver_type": "heun", **ENDS_EARLY}, 2),
     Solver("DPM-Solver++(3M)", "DPMSolverMultistepScheduler", {"solver_order": 3, **ENDS_EARLY}, 3),
     Solver("DPM-Solver++(2S)", "DPMSolverSinglestepScheduler", {"final_sigmas_type": "sigma_min"}, 2),
-    Solver("DPM-Solver++(3S)", "DPMSolverSinglestepScheduler", {"solver_order": 3, "final_sigmas_type": "sigma_min"}, 3),
+    Solver(
+        "DPM-Solver++(3S)", "DPMSolverSinglestepScheduler", {"solver_order": 3, "final_sigmas_type": "sigma_min"}, 3
+    ),
     Solver("UniPC-2", "UniPCMultistepScheduler", ENDS_EARLY, 2),
     Solver("UniPC-2 (bh1)", "UniPCMultistepScheduler", {"solver_type": "bh1", **ENDS_EARLY}, 2),
     Solver("UniPC-3", "UniPCMultistepScheduler", {"solver_order": 3, **ENDS_EARLY}, 3),
