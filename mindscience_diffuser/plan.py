@@ -16,6 +16,8 @@ from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
+HIGHEST_PIXEL = 255
+
 Weights = Mapping[str, Union[np.ndarray, float]]
 """Weight of each value, by its name: ``sample``, a history name, ``output``, ``noise`` or ``x0``.
 
@@ -28,7 +30,8 @@ class Limit(NamedTuple):
 
     ``kind="clip"`` clamps to [-maximum, maximum]. ``kind="threshold"`` is dynamic thresholding (Saharia et al., 2022,
     arXiv:2205.11487, section 2.3): the `ratio` quantile s of |x0| of each sample, held in [1, maximum], clamps x0 to
-    [-s, s] and divides it by s.
+    [-s, s] and divides it by s. ``kind="pixels"`` clamps as ``"clip"`` does, and rounds down to the nearest of the 256
+    evenly spaced levels that 8-bit pixels have in that range.
     """
 
     kind: str
@@ -222,11 +225,17 @@ def limited(x0, limit):
     """Returns a predicted clean sample in the range that `limit` describes, on the host."""
     if limit is None:
         return x0
-    if limit.kind == "clip":
-        return np.clip(x0, -limit.maximum, limit.maximum)
+    if limit.kind != "threshold":
+        clipped = np.clip(x0, -limit.maximum, limit.maximum)
+        return clipped if limit.kind == "clip" else brought_down(clipped, limit.maximum, np.floor)
     axes = tuple(range(1, x0.ndim))
     scale = np.clip(np.quantile(np.abs(x0), limit.ratio, axis=axes, keepdims=True), 1, limit.maximum)
     return np.clip(x0, -scale, scale) / scale
+
+
+def brought_down(x0, maximum, floor):
+    """Returns x0 in [-maximum, maximum] rounded down to the levels of 8-bit pixels; of arrays and Tensors alike."""
+    return floor((x0 / maximum + 1) / 2 * HIGHEST_PIXEL) / HIGHEST_PIXEL * (2 * maximum) - maximum
 
 
 def _is_one(weight):

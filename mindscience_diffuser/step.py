@@ -8,6 +8,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.plan import brought_down
+
 COMPUTE_DTYPES = (mstype.float32, mstype.float16)
 FLOAT16_MAX = 65504.0
 
@@ -95,11 +97,9 @@ class StepKernel(nn.Cell):
             return x0
         kind, maximum, ratio = self.limit
         if kind == "clip":
-            if not self.fused:
-                return self.clamped(x0, maximum)
-            # On CPU a clamp takes four times as long as this: ReLU6 is vectorised, the affine maps are fused.
-            lifted = mint.add(Tensor(3.0, mstype.float32), x0, alpha=3 / maximum)
-            return mint.add(Tensor(-maximum, mstype.float32), ops.relu6(lifted), alpha=maximum / 3)
+            return self.clipped(x0, maximum)
+        if kind == "pixels":
+            return brought_down(self.clipped(x0, maximum), maximum, ops.floor)
         # The size of a sample from the axes after the batch, which are known even where the batch is not.
         size = 1
         for length in x0.shape[1:]:
@@ -116,6 +116,14 @@ class StepKernel(nn.Cell):
         scale = ops.clamp(ops.clamp(scale, 1.0, None), None, maximum)
         scale = scale.reshape((-1,) + (1,) * (x0.ndim - 1))
         return mint.minimum(mint.maximum(x0, -scale), scale) / scale
+
+    def clipped(self, x0, maximum):
+        """Returns x0 clamped to [-maximum, maximum]."""
+        if not self.fused:
+            return self.clamped(x0, maximum)
+        # On CPU a clamp takes four times as long as this: ReLU6 is vectorised, the affine maps are fused.
+        lifted = mint.add(Tensor(3.0, mstype.float32), x0, alpha=3 / maximum)
+        return mint.add(Tensor(-maximum, mstype.float32), ops.relu6(lifted), alpha=maximum / 3)
 
     def learned_std(self, row, variance):
         """Returns the standard deviation that the model's variance output stands for."""

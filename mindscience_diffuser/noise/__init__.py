@@ -6,6 +6,7 @@ from mindscience_diffuser.noise.betas import (
     betas_from_schedule,
     rescale_zero_terminal_snr,
 )
+from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
 from mindscience_diffuser.noise.presets import PRESETS, missing_schedule_arguments, preset_config
 from mindscience_diffuser.noise.pyramid import (
@@ -33,6 +34,7 @@ from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_times
 
 __all__ = [
     "BETA_SCHEDULES",
+    "EDMPreconditioning",
     "NoiseSource",
     "PREDICTION_TYPES",
     "PRESETS",
@@ -51,7 +53,9 @@ __all__ = [
     "continuing",
     "custom_timesteps",
     "draw_noise",
+    "edm_scalings",
     "flow_shift",
+    "log_normal_sigmas",
     "missing_schedule_arguments",
     "multi_scale_noise",
     "multi_scale_samples",

@@ -1,8 +1,17 @@
 """A model driven along a plan."""
 
+from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, DiffusionSamplerConfig
 from mindscience_diffuser.sampling.guidance import ClassifierFreeGuidance, DistilledGuidance
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.sampler import Sampler
 
-__all__ = ["ClassifierFreeGuidance", "DistilledGuidance", "ModelStep", "PyramidSampler", "Sampler"]
+__all__ = [
+    "ClassifierFreeGuidance",
+    "DiffusionSampler",
+    "DiffusionSamplerConfig",
+    "DistilledGuidance",
+    "ModelStep",
+    "PyramidSampler",
+    "Sampler",
+]

@@ -4,6 +4,8 @@ from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.dpmsolver_sde import DPMSolverSDEScheduler
+from mindscience_diffuser.schedulers.edm_euler import EDMEulerScheduler
+from mindscience_diffuser.schedulers.edm_heun import EDMHeunScheduler
 from mindscience_diffuser.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from mindscience_diffuser.schedulers.euler_discrete import EulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_euler import FlowMatchEulerDiscreteScheduler
@@ -22,6 +24,8 @@ __all__ = [
     "DDPMScheduler",
     "DPMSolverSDEScheduler",
     "DiffusionScheduler",
+    "EDMEulerScheduler",
+    "EDMHeunScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",

@@ -161,6 +161,24 @@ ARGUMENTS = {
         "Size after each step but the last, in units of that at the first step, each above 0",
     ),
     "upscale_mode": choice("How the clean sample is resized", *UPSCALE_MODES),
+    "solver_order": integer("Order of the method", low=1),
+    "sigma_data": number("Standard deviation of the data", "(0, inf)"),
+    "sigma_offset_noise": number(
+        "Standard deviation of the noise, one number for each channel, that training adds besides (arXiv:2405.12399)",
+        "[0, inf)",
+    ),
+    "sigma_schedule": choice("How the levels lie between `sigma_max` and `sigma_min`", "karras", "exponential"),
+    "rho": number('Bends ``"karras"`` levels towards `sigma_min` (arXiv:2206.00364, eq. (5))', "(0, inf)"),
+    "quantize": flag(
+        "Whether the predicted clean sample is limited to [-1, 1] and brought down to the 256 levels of 8-bit pixels"
+    ),
+    "s_churn": number("How much noise is added and removed again over the trajectory", "[0, inf)"),
+    "s_tmin": number("Lowest level at which noise is added", "[0, inf)"),
+    "s_tmax": number("Highest level at which noise is added", "[0, inf]"),
+    "s_noise": number("Factor of the added noise", "[0, inf)"),
+    "call_at_sigma_hat": flag(
+        "Whether the model is told the level that churn has raised, as in the paper, or the level before it"
+    ),
     "compute_dtype": Argument(
         lambda name, value: value,  # Checked by the base of all schedulers.
         "mindspore.dtype",

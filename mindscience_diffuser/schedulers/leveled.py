@@ -76,3 +76,30 @@ def shift_by_mu(mu, shift, use_dynamic_shifting, time_shift_type):
     if time_shift_type == "linear":
         return check_number("mu", mu, "(0, inf)")
     return np.exp(check_number("mu", mu, "(-100, 100)"))
+
+
+def descending(name, values, highest):
+    """Checks levels or timesteps given by the user: finite numbers in [0, highest], descending."""
+    try:
+        given = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"'{name}' must be a non-empty sequence of numbers, but has shape {given.shape}.")
+    outside = given[~((given >= 0) & (given <= highest) & np.isfinite(given))]
+    if outside.size:
+        raise ValueError(f"'{name}' must lie in [0, {highest:g}], but has {outside[0]}.")
+    if np.any(given[1:] > given[:-1]):
+        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
+    return given
+
+
+def step_levels(sigmas):
+    """Checks the `sigmas` of `set_timesteps`: the level of each step, above 0, then that of the end."""
+    levels = descending("sigmas", sigmas, np.inf)
+    if len(levels) < 2 or levels[-2] == 0:
+        raise ValueError(
+            "'sigmas' must hold the levels of the steps, one or more and all above 0, and that of the end, but "
+            f"is {levels.tolist()}."
+        )
+    return levels

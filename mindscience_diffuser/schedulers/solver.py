@@ -11,7 +11,7 @@ from mindscience_diffuser.noise import (
     sigma_to_timestep,
 )
 from mindscience_diffuser.schedulers.arguments import configured_betas, configured_limit
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, descending, shift_by_mu, step_levels
 from mindscience_diffuser.validation import check_integer
 
 LOWEST_ALPHA_BAR = 2.0**-24
@@ -125,12 +125,7 @@ class SolverScheduler(LeveledScheduler):
             self.config.get("time_shift_type", "exponential"),
         )
         if sigmas is not None:
-            levels = _descending("sigmas", sigmas, np.inf)
-            if len(levels) < 2 or levels[-2] == 0:
-                raise ValueError(
-                    "'sigmas' must hold the levels of the steps, one or more and all above 0, and that of the end, but "
-                    f"is {levels.tolist()}."
-                )
+            levels = step_levels(sigmas)
             self._take_levels(levels[:-1], self._timesteps_of(levels[:-1]), levels[-1])
         elif timesteps is not None:
             if self.spacing is not None or self.flow:
@@ -138,7 +133,7 @@ class SolverScheduler(LeveledScheduler):
                     f"'timesteps' cannot be given because {'use_flow_sigmas' if self.flow else self.spacing!r} spaces "
                     "the sigmas: give 'num_inference_steps' or 'sigmas'."
                 )
-            visited = _descending("timesteps", timesteps, self.num_train_timesteps - 1)
+            visited = descending("timesteps", timesteps, self.num_train_timesteps - 1)
             self._take_levels(self._interpolated(visited), visited, self._final(self.training_sigmas[0]))
         else:
             self._space(check_integer("num_inference_steps", num_inference_steps, 1, self.num_train_timesteps), shift)
@@ -202,19 +197,3 @@ class SolverScheduler(LeveledScheduler):
         """Sets ``sigmas``, with the level of the end, and ``timesteps``."""
         self.sigmas = np.append(sigmas, final)
         self.timesteps = np.asarray(timesteps, np.int64 if self.integral else np.float32)
-
-
-def _descending(name, values, highest):
-    """Checks levels or timesteps given by the user: finite numbers in [0, highest], descending."""
-    try:
-        given = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"'{name}' must be a non-empty sequence of numbers, but has shape {given.shape}.")
-    outside = given[~((given >= 0) & (given <= highest) & np.isfinite(given))]
-    if outside.size:
-        raise ValueError(f"'{name}' must lie in [0, {highest:g}], but has {outside[0]}.")
-    if np.any(given[1:] > given[:-1]):
-        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
-    return given

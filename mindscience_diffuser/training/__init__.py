@@ -1,6 +1,7 @@
 """Training: the loss, its weights, the timesteps, the learning rate and the average of the weights."""
 
 from mindscience_diffuser.training.distillation import ConsistencyDistillation
+from mindscience_diffuser.training.edm import EDMTrainer
 from mindscience_diffuser.training.ema import ExponentialMovingAverage
 from mindscience_diffuser.training.flow_levels import training_sigmas
 from mindscience_diffuser.training.flow_matching import FlowMatchingTrainer, flow_weights
@@ -12,6 +13,7 @@ from mindscience_diffuser.training.weighting import min_snr_weights, p2_weights,
 __all__ = [
     "ConsistencyDistillation",
     "DiffusionTrainer",
+    "EDMTrainer",
     "ExponentialMovingAverage",
     "FlowMatchingTrainer",
     "flow_weights",

@@ -1,0 +1,103 @@
+"""EDM: scalings around a denoising network, and the noise levels that it is trained at.
+
+Karras et al., 2022 (arXiv:2206.00364), table 1 and section 5; the offset noise is that of Diamond (Alonso et al., 2024,
+arXiv:2405.12399).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mindscience_diffuser.noise.source import draw_noise
+from mindscience_diffuser.validation import check_bool, check_number
+
+
+class Scalings(NamedTuple):
+    """D(x; sigma) = c_skip * x + c_out * F(c_in * x; c_noise), eq. (7): four numbers for each noise level."""
+
+    c_in: np.ndarray
+    c_skip: np.ndarray
+    c_out: np.ndarray
+    c_noise: np.ndarray
+
+
+def edm_scalings(sigma, sigma_data, sigma_offset_noise, log):
+    """Returns c_in, c_skip, c_out and c_noise, see :class:`EDMPreconditioning`, of arrays and of Tensors alike.
+
+    Args:
+        sigma (numpy.ndarray or Tensor): Noise levels, above 0, any shape.
+        sigma_data (float): Standard deviation of the data.
+        sigma_offset_noise (float): Standard deviation of the offset noise.
+        log (callable): The logarithm of what `sigma` is: `numpy.log`, `mindspore.mint.log`.
+    """
+    variance = sigma**2 + sigma_offset_noise**2
+    total = variance + sigma_data**2
+    return total**-0.5, sigma_data**2 / total, sigma_data * (variance / total) ** 0.5, log(variance) / 8
+
+
+class EDMPreconditioning:
+    """What turns a network F with inputs and targets of unit variance into a denoiser D.
+
+    With s^2 = sigma^2 + sigma_offset_noise^2 and v = s^2 + sigma_data^2, table 1 of Karras et al., 2022::
+
+        c_in = 1 / sqrt(v),  c_skip = sigma_data^2 / v,  c_out = s * sigma_data / sqrt(v),  c_noise = ln(s) / 4
+
+    Args:
+        sigma_data (float): Standard deviation of the data, above 0. Default: ``0.5``.
+        sigma_offset_noise (float): Standard deviation of the noise, one number for each channel, that training adds
+            besides; at least 0. 0.3 in Diamond. Default: ``0.0``.
+        quantize (bool): Whether what is denoised is limited to [-1, 1] and brought down to the nearest of the 256
+            levels of 8-bit pixels, as in Diamond. Default: ``False``.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is outside its range.
+    """
+
+    def __init__(self, sigma_data=0.5, sigma_offset_noise=0.0, quantize=False):
+        self.sigma_data = check_number("sigma_data", sigma_data, "(0, inf)")
+        self.sigma_offset_noise = check_number("sigma_offset_noise", sigma_offset_noise, "[0, inf)")
+        self.quantize = check_bool("quantize", quantize)
+
+    @property
+    def arguments(self):
+        """The arguments of the constructor by name."""
+        return {name: getattr(self, name) for name in ("sigma_data", "sigma_offset_noise", "quantize")}
+
+    def scalings(self, sigma):
+        """Returns the :class:`Scalings` of noise levels, an array of any shape, above 0."""
+        return Scalings(*edm_scalings(sigma, self.sigma_data, self.sigma_offset_noise, np.log))
+
+    def training_noise(self, sigmas, shape, generator=None):
+        """Draws what is added to the samples of a training batch.
+
+        Args:
+            sigmas (numpy.ndarray): Noise level of each sample, shape ``(B,)``.
+            shape (Sequence[int]): Shape of the batch, ``(B, C, ...)``.
+            generator (optional): Source of the noise, see :func:`~mindscience_diffuser.noise.draw_noise`.
+
+        Returns:
+            numpy.ndarray, float32: sigma * z, and where there is an offset noise, one more number for each channel.
+        """
+        noise = draw_noise(shape, generator) * np.reshape(sigmas, (-1,) + (1,) * (len(shape) - 1))
+        if self.sigma_offset_noise:
+            offset = draw_noise(shape[:2], generator)
+            noise += self.sigma_offset_noise * offset.reshape(offset.shape + (1,) * (len(shape) - 2))
+        return noise.astype(np.float32)
+
+
+def log_normal_sigmas(generator, count, loc=-1.2, scale=1.2, sigma_min=0.0, sigma_max=np.inf):
+    """Draws the noise levels of one training batch: ln(sigma) is normal (Karras et al., 2022, table 1).
+
+    Args:
+        generator (numpy.random.Generator): Source of the draw.
+        count (int): Number of levels.
+        loc (float): Mean of ln(sigma); -0.4 in Diamond. Default: ``-1.2``.
+        scale (float): Standard deviation of ln(sigma). Default: ``1.2``.
+        sigma_min (float): Lower levels are raised to it; 0.002 in Diamond. Default: ``0.0``.
+        sigma_max (float): Higher levels are lowered to it; 20 in Diamond. Default: ``inf``.
+
+    Returns:
+        numpy.ndarray, float64, shape ``(count,)``.
+    """
+    return np.clip(np.exp(loc + scale * generator.standard_normal(count)), sigma_min, sigma_max)

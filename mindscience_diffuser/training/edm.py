@@ -1,0 +1,62 @@
+"""EDMTrainer: the training loss of a preconditioned denoiser."""
+
+from mindspore import dtype as mstype
+from mindspore import mint, nn, ops
+
+from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
+
+
+class EDMTrainer(nn.Cell):
+    """Training loss of the network F inside an EDM denoiser D (Karras et al., 2022, arXiv:2206.00364, eq. (8)).
+
+    The loss is lambda(sigma) * |D(x; sigma) - x0|^2 with lambda = 1 / c_out^2, so that every noise level weighs the
+    same at the start. It is computed as |F - (x0 - c_skip * x) / c_out|^2, which is the same number.
+
+    Args:
+        model (nn.Cell): F, called as ``model(c_in * x, c_noise, *conditions)`` with c_noise of shape ``(B,)``.
+        preconditioning (EDMPreconditioning): The scalings. Default: ``None``, those of ``EDMPreconditioning()``.
+
+    Raises:
+        TypeError: If `model` is no Cell or `preconditioning` is something else.
+    """
+
+    def __init__(self, model, preconditioning=None):
+        super().__init__(auto_prefix=False)
+        preconditioning = EDMPreconditioning() if preconditioning is None else preconditioning
+        if not isinstance(model, nn.Cell):
+            raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
+        if not isinstance(preconditioning, EDMPreconditioning):
+            raise TypeError(
+                f"'preconditioning' must be an EDMPreconditioning, but is {preconditioning!r} of type "
+                f"{type(preconditioning).__name__}."
+            )
+        self.model = model
+        self.sigma_data = preconditioning.sigma_data
+        self.sigma_offset_noise = preconditioning.sigma_offset_noise
+
+    def get_loss(self, original_samples, noise, sigmas, *conditions):
+        """Returns the weighted loss of one batch, averaged over all elements.
+
+        Args:
+            original_samples (Tensor): Clean samples x0, shape ``(B, ...)`` of rank 2 or more.
+            noise (Tensor): What is added to them, of the same shape: sigma times standard normal noise, and the offset
+                noise, as :meth:`EDMPreconditioning.training_noise` draws them.
+            sigmas (Tensor): Noise levels, float32, shape ``(B,)``.
+            *conditions (Tensor): Passed on to the model.
+
+        Returns:
+            Tensor, a float32 scalar.
+        """
+        c_in, c_skip, c_out, c_noise = edm_scalings(sigmas, self.sigma_data, self.sigma_offset_noise, mint.log)
+        each = (-1,) + (1,) * (original_samples.ndim - 1)
+        c_in, c_skip, c_out = c_in.reshape(each), c_skip.reshape(each), c_out.reshape(each)
+        noisy = original_samples + noise
+        prediction = ops.cast(self.model(c_in * noisy, c_noise, *conditions), mstype.float32)
+        # (x0 - c_skip * x) / c_out without the difference of two nearly equal numbers at low noise.
+        target = ((1 - c_skip) * original_samples - c_skip * noise) / c_out
+        error = prediction - target
+        return (error * error).mean()
+
+    def construct(self, original_samples, noise, sigmas, *conditions):
+        """The same as ``get_loss``."""
+        return self.get_loss(original_samples, noise, sigmas, *conditions)
