@@ -2,5 +2,11 @@
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer, DiffusionTransformer
 from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
+from mindscience_diffuser.models.patch_transformer import PatchDiffusionTransformer
 
-__all__ = ["ConditionDiffusionTransformer", "DiffusionTransformer", "GuidanceDiffusionTransformer"]
+__all__ = [
+    "ConditionDiffusionTransformer",
+    "DiffusionTransformer",
+    "GuidanceDiffusionTransformer",
+    "PatchDiffusionTransformer",
+]

@@ -60,6 +60,7 @@ class DiffusionTransformer(nn.Cell):
         check_bool("time_token_cond", time_token_cond)
         check_compute_dtype(compute_dtype)
         self.time_token_cond = time_token_cond
+        self.context_length = int(time_token_cond)
         self.compute_dtype = compute_dtype
 
         self.wave_embed = SinusoidalEmbedding(self.hidden_channels)
@@ -78,6 +79,17 @@ class DiffusionTransformer(nn.Cell):
         if self.time_token_cond:
             return self._transform(tokens, self._time(timestep).expand_dims(1), 1)
         return self._transform(tokens + self._time(timestep).expand_dims(1), None, 0)
+
+    def flops(self, length):
+        """Returns the floating-point operations of the matrix products of one call on one sample of `length` tokens.
+
+        A multiplication and its addition count as two; what is computed for each element alone is left out.
+        """
+        width, hidden = self.hidden_channels, length + self.context_length
+        ends = 2 * length * width * (self.in_channels + self.out_channels)
+        time = 2 * 8 * width**2
+        block = 2 * hidden * 12 * width**2 + 4 * hidden**2 * width
+        return ends + time + len(self.blocks) * block
 
     def _time(self, timestep):
         """Embeds the timestep: (B,) to (B, hidden_channels)."""
@@ -147,11 +159,16 @@ class ConditionDiffusionTransformer(DiffusionTransformer):
         self.cond_channels = check_integer("cond_channels", cond_channels, low=1)
         check_bool("cond_as_token", cond_as_token)
         self.cond_as_token = cond_as_token
+        self.context_length += int(cond_as_token)
         self.cond_embed = nn.Dense(self.cond_channels, self.hidden_channels).to_float(compute_dtype)
 
     def construct(self, x, timestep, condition=None):
         """Predicts from the noisy tokens `x` at `timestep` under `condition`."""
         return self.predict(x, self._time(timestep), condition)
+
+    def flops(self, length):
+        """Returns the floating-point operations of :meth:`DiffusionTransformer.flops` and of embedding a condition."""
+        return super().flops(length) + 2 * self.cond_channels * self.hidden_channels
 
     def predict(self, x, time, condition):
         """Predicts from the noisy tokens `x`, the embedded timestep (B, hidden_channels) and `condition`."""

@@ -6,6 +6,7 @@ from mindscience_diffuser.training.ema import ExponentialMovingAverage
 from mindscience_diffuser.training.flow_levels import training_sigmas
 from mindscience_diffuser.training.flow_matching import FlowMatchingTrainer, flow_weights
 from mindscience_diffuser.training.learning_rate import warmup_cosine
+from mindscience_diffuser.training.pyramid_flow import PyramidFlowTrainer
 from mindscience_diffuser.training.timesteps import training_timesteps
 from mindscience_diffuser.training.trainer import DiffusionTrainer
 from mindscience_diffuser.training.weighting import min_snr_weights, p2_weights, signal_to_noise
@@ -16,6 +17,7 @@ __all__ = [
     "EDMTrainer",
     "ExponentialMovingAverage",
     "FlowMatchingTrainer",
+    "PyramidFlowTrainer",
     "flow_weights",
     "min_snr_weights",
     "p2_weights",
