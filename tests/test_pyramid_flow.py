@@ -118,6 +118,14 @@ def test_doubling_repeats_every_value_over_a_block():
     np.testing.assert_array_equal(double(x).asnumpy(), doubled(x.asnumpy()))
 
 
+def test_levels_lead_from_the_start_to_the_end_of_a_stage(scheduler):
+    scheduler.set_timesteps(4, 1)
+    alpha, sigma = scheduler.levels
+    np.testing.assert_allclose(sigma[[0, -1]], [scheduler.start_sigmas[1], scheduler.end_sigmas[1]])
+    np.testing.assert_allclose(alpha + sigma, 1)
+    assert len(sigma) == 5 and np.all(np.diff(sigma) < 0)
+
+
 # --- training --------------------------------------------------------------------------------------------------------
 
 

@@ -128,9 +128,8 @@ def test_a_file_that_python_code_exported_serves_as_well(config_file, tmp_path):
 
     config = load_config(config_file)
     data, scheduler = build_data(config), build_scheduler(config)
-    scheduler.set_timesteps(3)
     sampler = build_sampler(config, data, scheduler, build_model(config, data), "loop")
-    inputs = [ops.zeros(shape) for shape in input_shapes(sampler.plan, data, 8)]
+    inputs = [ops.zeros(shape) for shape in input_shapes(config, scheduler, data, 8)]
     path = export_mindir(sampler, tmp_path / "own.mindir", *inputs, dynamic_batch=False)
     assert np.isfinite(drawn(config_file, tmp_path, f"sampling.exported={path}")).all()
 

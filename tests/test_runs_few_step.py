@@ -8,7 +8,9 @@ import yaml
 from safetensors.numpy import load_file
 
 from mindscience_diffuser.cli import main
+from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler
 from mindscience_diffuser.runs.config import load_config
+from mindscience_diffuser.runs.cost import sampling_flops
 from mindscience_diffuser.runs.registry import lookup
 
 COMMON = {
@@ -26,6 +28,15 @@ LCM = {
     "model": {**COMMON["model"], "name": "GuidanceDiffusionTransformer"},
     "scheduler": {"name": "LCMScheduler", "beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction"}
     | {"beta_start": 0.0001, "beta_end": 0.02},
+}
+
+PYRAMID = {
+    "run": "pyramid_flow",
+    **COMMON,
+    "data": {"name": "Digits", "patch_height": 1, "patch_width": 1},
+    "model": {**COMMON["model"], "name": "PatchDiffusionTransformer"},
+    "scheduler": {"name": "PyramidFlowMatchEulerDiscreteScheduler", "stages": 2, "stage_range": [0, 0.5, 1]},
+    "sampling": {**COMMON["sampling"], "num_inference_steps": [1, 2]},
 }
 
 
@@ -52,6 +63,8 @@ def configs(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs")
     paths = {"flow_matching": write(directory, "flow", FLOW)}
     run("train", paths["flow_matching"])
+    paths["pyramid_flow"] = write(directory, "pyramid", PYRAMID)
+    run("train", paths["pyramid_flow"])
     paths["diffusion"] = write(directory, "ddim", {**COMMON, "scheduler": DDIM})
     run("train", paths["diffusion"])
     teacher = {"teacher": str(directory / "ddim" / "train" / "config.yaml")}
@@ -60,7 +73,7 @@ def configs(tmp_path_factory):
     return paths
 
 
-KINDS = ("flow_matching", "consistency_distillation")
+KINDS = ("flow_matching", "consistency_distillation", "pyramid_flow")
 
 
 def output_of(path):
@@ -150,7 +163,7 @@ def test_sweep_measures_every_number_of_steps_and_the_models_beside(configs, tmp
     ("kind", "overrides", "message"),
     [
         ("flow_matching", ["scheduler.name=DDIMScheduler"], "needs a FlowMatchScheduler at 'scheduler', but DDIM"),
-        ("flow_matching", ["model.name=GuidanceDiffusionTransformer"], "has no model that can be told the guidance"),
+        ("flow_matching", ["model.name=GuidanceDiffusionTransformer"], "needs a ConditionDiffusionTransformer"),
         ("flow_matching", ["training.density=normal"], "'training.density' must be 'uniform', 'logit_normal'"),
         ("flow_matching", ["training.mode_scale=2"], "'mode_scale' must be in"),
         ("flow_matching", ["training.shift=0"], "'training.shift' must be greater than 0"),
@@ -158,7 +171,7 @@ def test_sweep_measures_every_number_of_steps_and_the_models_beside(configs, tmp
         ("diffusion", ["scheduler={name: FlowMatchEulerDiscreteScheduler}"], "needs a DiffusionScheduler"),
         ("consistency_distillation", ["scheduler.name=DDIMScheduler"], "needs a ConsistencyScheduler"),
         ("consistency_distillation", ["scheduler.name=TCDScheduler"], "'scheduler' must be an LCMScheduler"),
-        ("consistency_distillation", ["model.name=ConditionDiffusionTransformer"], "needs a model that is told"),
+        ("consistency_distillation", ["model.name=ConditionDiffusionTransformer"], "needs a GuidanceDiff"),
         ("consistency_distillation", ["scheduler.beta_end=0.5", "scheduler.beta_schedule=linear"], "the betas and the"),
         ("consistency_distillation", ["scheduler.prediction_type=sample"], "the prediction_type of the teacher"),
         ("consistency_distillation", ["data.patch_height=8"], "'data' must be that of the teacher"),
@@ -170,6 +183,16 @@ def test_sweep_measures_every_number_of_steps_and_the_models_beside(configs, tmp
             "'training.guidance_range' must be [low, high]",
         ),
         ("consistency_distillation", ["sampling.guidance_rescale=0.5"], "'sampling.guidance_rescale' and"),
+        ("pyramid_flow", ["scheduler={name: FlowMatchEulerDiscreteScheduler}"], "needs a PyramidFlowMatchEuler"),
+        ("pyramid_flow", ["model.name=ConditionDiffusionTransformer"], "needs a PatchDiffusionTransformer at 'model'"),
+        ("pyramid_flow", ["data.patch_width=2"], "'data.patch_height' and 'data.patch_width' must be 1"),
+        ("pyramid_flow", ["scheduler.gamma=0.5"], "'gamma' must be in (0, 1/3]"),
+        ("pyramid_flow", ["scheduler.stages=3"], "'stage_range' must have stages + 1 = 4 numbers"),
+        ("pyramid_flow", ["sampling.num_inference_steps=[1,2,3]"], "must have one number for each of 2 stages"),
+        ("pyramid_flow", ["sampling.num_inference_steps=0"], "'sampling.num_inference_steps"),
+        ("pyramid_flow", ["sampling.step={eta: 1.0}"], "unknown key 'sampling.step.eta'"),
+        ("pyramid_flow", ["training.sample_ratios=[1]"], "'sample_ratios' must have one part for each of 2 stages"),
+        ("pyramid_flow", ["training.batch_size=15"], "'training.batch_size' must be a multiple of 2"),
     ],
 )
 def test_bad_value_is_named_before_anything_is_written(configs, tmp_path, capsys, kind, overrides, message):
@@ -181,6 +204,23 @@ def test_teacher_of_another_kind_is_refused(configs, capsys):
     teacher = output_of(configs["flow_matching"]) / "train" / "config.yaml"
     line = refusal("train", configs["consistency_distillation"], capsys, f"teacher={teacher}")
     assert "'teacher' must be a model of the kind 'diffusion'" in line
+
+
+def test_cost_counts_the_tokens_of_every_stage_and_guidance_twice(configs):
+    """What the model does in one call at each resolution, times the steps there."""
+    costs = {}
+    for kind in ("pyramid_flow", "flow_matching", "consistency_distillation"):
+        config = load_config(configs[kind])
+        data, scheduler = build_data(config), build_scheduler(config)
+        model = build_model(config, data)
+        costs[kind] = sampling_flops(config, data, scheduler, model)
+        if kind == "pyramid_flow":
+            assert costs[kind] == 2 * (model.flops(4, 4) + 2 * model.flops(8, 8))
+            assert model.flops(8, 8) == model.transformer.flops(16)
+        else:
+            assert costs[kind] == (2 if kind == "flow_matching" else 1) * 2 * model.flops(4)
+    trained = json.loads((output_of(configs["pyramid_flow"]) / "train" / "metrics.json").read_text(encoding="utf-8"))
+    assert trained["samples"]["model_flops_per_sample"] == costs["pyramid_flow"]
 
 
 def test_exported_file_cannot_be_swept(configs, capsys):

@@ -10,20 +10,23 @@ from mindspore import Tensor
 from mindscience_diffuser.models import GuidanceDiffusionTransformer
 from mindscience_diffuser.runs.config import load_config
 from mindscience_diffuser.runs.errors import ConfigError, nearest
+from mindscience_diffuser.runs.pixel_pyramid import PixelPyramidSampler
 from mindscience_diffuser.runs.registry import lookup
 from mindscience_diffuser.runs.weights import SHIPPED, find_weights, load_weights, shipped_weights
 from mindscience_diffuser.sampling import ClassifierFreeGuidance, DistilledGuidance, Sampler
-from mindscience_diffuser.schedulers import DiffusionScheduler
+from mindscience_diffuser.schedulers import DiffusionScheduler, PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.consistency import ConsistencyScheduler
 from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
+from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.schedulers.solver import SolverScheduler
 
 KINDS = {
-    "diffusion": ((DiffusionScheduler, SolverScheduler), False),
-    "flow_matching": ((FlowMatchScheduler,), False),
-    "consistency_distillation": ((ConsistencyScheduler,), True),
+    "diffusion": ((DiffusionScheduler, SolverScheduler), "ConditionDiffusionTransformer"),
+    "flow_matching": ((FlowMatchScheduler,), "ConditionDiffusionTransformer"),
+    "consistency_distillation": ((ConsistencyScheduler,), "GuidanceDiffusionTransformer"),
+    "pyramid_flow": ((PyramidFlowMatchEulerDiscreteScheduler,), "PatchDiffusionTransformer"),
 }
-"""What a kind of run needs: base classes of its scheduler, and whether its model is told the guidance scale."""
+"""What a kind of run needs: base classes of its scheduler, and the model."""
 
 GIVEN_TO_MODELS = ("in_channels", "out_channels", "cond_channels", "compute_dtype")
 
@@ -87,7 +90,19 @@ def build_sampler(config, data, scheduler, model, method):
             sampling.guidance_interval,
         )
     guided.set_train(False)
+    if config.run == "pyramid_flow":
+        return PixelPyramidSampler(guided, scheduler, sampling.num_inference_steps, method)
+    scheduler.set_timesteps(sampling.num_inference_steps)
     return Sampler(guided, scheduler, method, **sampling.step)
+
+
+def plan_of(config, scheduler):
+    """Returns the plan of a whole trajectory, to which the scheduler's timesteps are set."""
+    sampling = config.sampling
+    if config.run == "pyramid_flow":
+        return scheduler.plan_of_stages(sampling.num_inference_steps)
+    scheduler.set_timesteps(sampling.num_inference_steps)
+    return scheduler.plan_for(**sampling.step)
 
 
 def build_scheduler(config, compute_dtype="float32"):
@@ -100,8 +115,7 @@ def check_sampling(config, scheduler):
     _check_kind(config, scheduler)
     _check_step_options(config, scheduler)
     try:
-        scheduler.set_timesteps(config.sampling.num_inference_steps)
-        plan = scheduler.plan_for(**config.sampling.step)
+        plan = plan_of(config, scheduler)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{config.scheduler.name} refuses what is set under 'sampling': {error}") from error
     if "variance" in plan.inputs:
@@ -115,21 +129,20 @@ def check_sampling(config, scheduler):
 
 
 def _check_kind(config, scheduler):
-    process, distilled = KINDS[config.run]
+    process, model = KINDS[config.run]
     if not isinstance(scheduler, process):
         raise ConfigError(
             f"a run of the kind '{config.run}' needs a {' or '.join(p.__name__ for p in process)} at 'scheduler', but "
             f"{config.scheduler.name} is none"
         )
-    model = lookup("model", config.model.name)
-    if issubclass(model, GuidanceDiffusionTransformer) != distilled:
-        told = "needs a model that is" if distilled else "has no model that can be"
+    if config.model.name != model:
         raise ConfigError(
-            f"a run of the kind '{config.run}' {told} told the guidance scale, such as GuidanceDiffusionTransformer, "
-            f"but 'model' is {config.model.name}"
+            f"a run of the kind '{config.run}' needs a {model} at 'model', but {config.model.name} is another"
         )
     sampling = config.sampling
-    if distilled and (sampling.guidance_rescale or sampling.guidance_interval is not None):
+    if config.run == "consistency_distillation" and (
+        sampling.guidance_rescale or sampling.guidance_interval is not None
+    ):
         raise ConfigError(
             "'sampling.guidance_rescale' and 'sampling.guidance_interval' must not be set: the model was distilled "
             "with plain guidance"
@@ -137,7 +150,8 @@ def _check_kind(config, scheduler):
 
 
 def _check_step_options(config, scheduler):
-    options = list(inspect.signature(scheduler.plan_for).parameters)
+    indexed = isinstance(scheduler, IndexedScheduler)
+    options = scheduler.step_options if indexed else list(inspect.signature(scheduler.plan_for).parameters)
     for name in config.sampling.step:
         if name not in options:
             hint = nearest(name, options) if options else f"a step of {config.scheduler.name} has no options"

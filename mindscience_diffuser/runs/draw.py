@@ -1,5 +1,6 @@
 """Drawing samples by class: from a model step by step, or from an exported file whole trajectories at a time."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,8 +8,9 @@ import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindscience_diffuser.noise import NoiseSource, draw_noise
-from mindscience_diffuser.runs.build import build_sampler
+from mindscience_diffuser.noise import NoiseSource, block_noise, draw_noise
+from mindscience_diffuser.runs.build import build_sampler, plan_of
+from mindscience_diffuser.runs.pixel_pyramid import block_noise_shapes
 
 
 class Trajectories(NamedTuple):
@@ -26,7 +28,6 @@ class Trajectories(NamedTuple):
 
 def model_trajectories(config, data, scheduler, model):
     """Returns the Trajectories of a model, compiled step by step."""
-    scheduler.set_timesteps(config.sampling.num_inference_steps)
     sampler = build_sampler(config, data, scheduler, model, "step")
 
     def run(noise, condition, source, advance):
@@ -46,20 +47,44 @@ def exported_trajectories(config, scheduler, graph):
         scheduler (Scheduler): Its plan is that of the file.
         graph (ExportedGraph): The reloaded file.
     """
-    plan = scheduler.plan_for(**config.sampling.step)
+    plan = plan_of(config, scheduler)
 
     def run(noise, condition, source, advance):
-        inputs = [noise]
-        if plan.stochastic:
-            fresh = np.empty((len(plan), *noise.shape), config.sampling.compute_dtype)
-            for step_noise in fresh:
-                step_noise[:] = draw_noise(noise.shape, source)
-            inputs.append(Tensor(fresh))
-        final = graph(*inputs, condition)
+        inputs = [Tensor(draw(source)) for _, draw in further_noise(config, scheduler, plan, noise.shape)]
+        final = graph(noise, *inputs, condition)
         advance(len(plan))
         return final
 
     return Trajectories(len(plan), run)
+
+
+def further_noise(config, scheduler, plan, shape):
+    """Returns what noise a whole trajectory takes besides its start.
+
+    Args:
+        config (DigitsRun): The configuration.
+        scheduler (Scheduler): That of the trajectory.
+        plan (StepPlan): Its steps.
+        shape (tuple[int]): Shape of the start, ``(B, L, C)``.
+
+    Returns:
+        list of pairs: shape, and a function that draws it from a source.
+    """
+    if config.run == "pyramid_flow":
+        shapes = block_noise_shapes(scheduler, shape[0])
+        return [(block, functools.partial(block_noise, block, scheduler.gamma)) for block in shapes]
+    if not plan.stochastic:
+        return []
+    whole = (len(plan), *shape)
+    return [(whole, functools.partial(draw_steps, whole, config.sampling.compute_dtype))]
+
+
+def draw_steps(shape, dtype, source):
+    """Draws the fresh noise of all steps (n, B, ...), one step after the other."""
+    fresh = np.empty(shape, dtype)
+    for step_noise in fresh:
+        step_noise[:] = draw_noise(shape[1:], source)
+    return fresh
 
 
 def sample_count(config, data):

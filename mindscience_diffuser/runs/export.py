@@ -15,8 +15,10 @@ from mindscience_diffuser.runs.build import (
     build_trained_model,
     check_sampling,
     model_arguments,
+    plan_of,
 )
 from mindscience_diffuser.runs.config import to_yaml, with_values
+from mindscience_diffuser.runs.draw import further_noise
 from mindscience_diffuser.runs.errors import ConfigError
 
 RUN_KEY = "mindscience_diffuser.run"
@@ -45,7 +47,7 @@ def export(config):
     check_sampling(config, scheduler)
     model, weights = build_trained_model(config, data)
     sampler = build_sampler(config, data, scheduler, model, "loop")
-    inputs = [ops.zeros(shape, mstype.float32) for shape in input_shapes(sampler.plan, data, batch=2)]
+    inputs = [ops.zeros(shape, mstype.float32) for shape in input_shapes(config, scheduler, data, batch=2)]
     if sampler.stochastic:
         inputs[1] = inputs[1].astype(scheduler.compute_dtype)
     directory.mkdir(parents=True, exist_ok=True)
@@ -79,15 +81,14 @@ def load_exported(config, data, scheduler):
             model or another guidance than the configuration asks for.
     """
     path = config.sampling.exported
-    plan = scheduler.plan_for(**config.sampling.step)
     try:
-        graph = load_mindir(path, plan=plan)
+        graph = load_mindir(path, plan=plan_of(config, scheduler))
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(f"'sampling.exported' cannot be used: {error}") from None
     proto = read_graph(path)
     found = [tuple(tensor.dims) for value in proto.graph.input for tensor in value.tensor]
     size = min(config.sampling.batch_size, config.sampling.per_class * data.classes)
-    asked = input_shapes(plan, data, size)
+    asked = input_shapes(config, scheduler, data, size)
     if len(found) != len(asked) or not all(_fits(shape, other) for shape, other in zip(asked, found)):
         raise ConfigError(
             f"'sampling.exported' cannot be used: '{path}' takes inputs of the shapes {_listed(found)}, but this "
@@ -103,11 +104,11 @@ def load_exported(config, data, scheduler):
     return graph
 
 
-def input_shapes(plan, data, batch):
-    """Returns the shapes of the inputs of an exported trajectory: noise, its fresh noise if any, condition."""
+def input_shapes(config, scheduler, data, batch):
+    """Returns the shapes of the inputs of an exported trajectory: noise, further noise if any, condition."""
     sample = (batch, data.length, data.channels)
-    fresh = [(len(plan), *sample)] if plan.stochastic else []
-    return [sample, *fresh, (batch, data.classes)]
+    further = further_noise(config, scheduler, plan_of(config, scheduler), sample)
+    return [sample, *(shape for shape, _ in further), (batch, data.classes)]
 
 
 def frozen_values(config):

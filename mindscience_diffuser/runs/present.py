@@ -1,6 +1,7 @@
 """What a freshly trained model of digits can do: a picture of samples and their figures."""
 
 from mindscience_diffuser.runs.build import build_data, build_scheduler, build_trained_model
+from mindscience_diffuser.runs.cost import sampling_flops
 from mindscience_diffuser.runs.draw import draw
 from mindscience_diffuser.runs.pictures import save_sample_grid
 from mindscience_diffuser.runs.sample import measure
@@ -13,4 +14,5 @@ def present_digits(config, directory):
     model, _ = build_trained_model(config, data)
     images, labels = draw(config, data, scheduler, model)
     save_sample_grid(directory / "samples.png", images, labels, data, config.sampling.picture_per_class)
-    return measure(config, data, images, labels)
+    flops = sampling_flops(config, data, scheduler, model)
+    return {"model_flops_per_sample": flops, **measure(config, data, images, labels)}

@@ -8,7 +8,7 @@ import importlib
 
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 
-DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation")
+DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation", "pyramid_flow")
 SCHEDULERS = (
     "DDPMScheduler",
     "EulerDiscreteScheduler",
@@ -18,6 +18,7 @@ SCHEDULERS = (
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "PyramidFlowMatchEulerDiscreteScheduler",
 )
 
 REGISTRY = {
@@ -25,11 +26,13 @@ REGISTRY = {
         "diffusion": "mindscience_diffuser.runs.schema:DiffusionRun",
         "flow_matching": "mindscience_diffuser.runs.schema:FlowMatchingRun",
         "consistency_distillation": "mindscience_diffuser.runs.schema:ConsistencyRun",
+        "pyramid_flow": "mindscience_diffuser.runs.schema:PyramidFlowRun",
     },
     "objective": {
         "diffusion": "mindscience_diffuser.runs.diffusion:objective",
         "flow_matching": "mindscience_diffuser.runs.flow_matching:objective",
         "consistency_distillation": "mindscience_diffuser.runs.consistency_distillation:objective",
+        "pyramid_flow": "mindscience_diffuser.runs.pyramid_flow:objective",
     },
     "train": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.train:train"),
     "sample": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sample:sample"),
@@ -39,6 +42,7 @@ REGISTRY = {
     "scheduler": {name: f"mindscience_diffuser.schedulers:{name}" for name in SCHEDULERS},
     "model": {
         "ConditionDiffusionTransformer": "mindscience_diffuser.models:ConditionDiffusionTransformer",
+        "PatchDiffusionTransformer": "mindscience_diffuser.models:PatchDiffusionTransformer",
         "GuidanceDiffusionTransformer": "mindscience_diffuser.models:GuidanceDiffusionTransformer",
     },
     "data": {"Digits": "mindscience_diffuser.runs.digits:Digits"},

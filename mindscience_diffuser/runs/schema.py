@@ -1,6 +1,6 @@
 """What the YAML file of a run may hold, with types, ranges and defaults."""
 
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,6 +76,14 @@ class DistillationTraining(Training):
     huber_c: Positive = 0.001
 
 
+class PyramidFlowTraining(Training):
+    """How a flow over growing resolutions is trained."""
+
+    condition_dropout: Share = 0.1
+    loss_type: Literal["l1", "l2"] = "l2"
+    sample_ratios: Optional[list[Count]] = Field(None, description="parts of a batch that each stage gets")
+
+
 class Sampling(Section):
     """How samples are drawn from a trained model."""
 
@@ -90,6 +98,14 @@ class Sampling(Section):
     compute_dtype: Literal["float32", "float16"] = "float32"
     picture_per_class: Count = 10
     exported: Optional[str] = Field(None, description="MINDIR file to sample from in place of the model")
+
+
+class PyramidFlowSampling(Sampling):
+    """How samples are drawn over growing resolutions."""
+
+    num_inference_steps: Union[Count, Annotated[list[Count], Field(min_length=1)]] = Field(
+        10, description="steps of every stage, or of each"
+    )
 
 
 class Exporting(Section):
@@ -157,3 +173,11 @@ class ConsistencyRun(DigitsRun):
     run: Literal["consistency_distillation"] = "consistency_distillation"
     teacher: str = Field(description="shipped weights by name, or the config.yaml of a training run")
     training: DistillationTraining = Field(default_factory=DistillationTraining)
+
+
+class PyramidFlowRun(DigitsRun):
+    """A flow over growing resolutions."""
+
+    run: Literal["pyramid_flow"] = "pyramid_flow"
+    training: PyramidFlowTraining = Field(default_factory=PyramidFlowTraining)
+    sampling: PyramidFlowSampling = Field(default_factory=PyramidFlowSampling)

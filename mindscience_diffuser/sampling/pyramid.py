@@ -2,14 +2,12 @@
 
 import functools
 import numbers
-from collections.abc import Sequence
 
 from mindspore import nn
 
 from mindscience_diffuser.noise import check_halvable, continuing
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
-from mindscience_diffuser.validation import check_integer
 
 
 class PyramidSampler(nn.Cell):
@@ -47,7 +45,7 @@ class PyramidSampler(nn.Cell):
         self.scheduler = scheduler
         self.method = method
         self.count = scheduler.num_stages
-        steps = self._steps_of_stages(num_inference_steps)
+        steps = scheduler.steps_of_stages(num_inference_steps)
         self.stages = nn.CellList(
             [
                 Sampler(model, scheduler, method, num_inference_steps=count, stage_index=stage)
@@ -67,7 +65,7 @@ class PyramidSampler(nn.Cell):
 
     def set_timesteps(self, num_inference_steps):
         """Changes the steps, of every stage or of each; takes effect in compiled graphs too."""
-        for stage, count in zip(self.stages, self._steps_of_stages(num_inference_steps)):
+        for stage, count in zip(self.stages, self.scheduler.steps_of_stages(num_inference_steps)):
             stage.step_options["num_inference_steps"] = count
             stage.follow()
 
@@ -118,15 +116,3 @@ class PyramidSampler(nn.Cell):
             of_stage = None if callback is None else functools.partial(callback, stage)
             x = sampler(x, *conditions, callback=of_stage, progress=progress)
         return x
-
-    def _steps_of_stages(self, given):
-        """Returns the number of steps of each stage."""
-        if isinstance(given, numbers.Integral):
-            given = (given,) * self.count
-        if isinstance(given, str) or not isinstance(given, Sequence):
-            raise TypeError(f"'num_inference_steps' must be an integer or one for each stage, but is {given!r}.")
-        if len(given) != self.count:
-            raise ValueError(
-                f"'num_inference_steps' must have one number for each of {self.count} stages, but is {given!r}."
-            )
-        return tuple(check_integer("num_inference_steps", count, low=1) for count in given)

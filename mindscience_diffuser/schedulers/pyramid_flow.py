@@ -1,5 +1,8 @@
 """Flow matching over stages of growing resolution (Jin et al., 2024, arXiv:2410.05954)."""
 
+import numbers
+from collections.abc import Sequence
+
 import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
@@ -66,6 +69,13 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
     def __len__(self):
         return self.num_train_timesteps
 
+    @property
+    def levels(self):
+        """Weights alpha, sigma of clean sample and noise at each step of the stage and at its end, each ``(n + 1,)``."""
+        start, end = self.start_sigmas[self.stage_index], self.end_sigmas[self.stage_index]
+        noise = self.sigmas * start + (1 - self.sigmas) * end
+        return 1 - noise, noise
+
     def set_timesteps(self, num_inference_steps, stage_index):
         """Chooses the steps through one stage; takes effect in compiled graphs too.
 
@@ -85,9 +95,28 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
         """Returns the plan of the chosen stage; its predicted clean sample is the end point of the stage."""
         return _euler_plan(self.timesteps, self.sigmas[:-1], self.sigmas[1:])
 
+    def steps_of_stages(self, num_inference_steps):
+        """Returns the number of steps of each stage, from one number for all or one for each.
+
+        Raises:
+            TypeError: If they are no integers.
+            ValueError: If they are below 1, or not one for each stage.
+        """
+        given = num_inference_steps
+        if isinstance(given, numbers.Integral):
+            given = (given,) * self.num_stages
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise TypeError(f"'num_inference_steps' must be an integer or one for each stage, but is {given!r}.")
+        if len(given) != self.num_stages:
+            raise ValueError(
+                f"'num_inference_steps' must have one number for each of {self.num_stages} stages, but is {given!r}."
+            )
+        return tuple(check_integer("num_inference_steps", count, low=1) for count in given)
+
     def plan_of_stages(self, num_inference_steps):
-        """Returns the plan of all stages, one after another; `num_inference_steps` has one number for each."""
-        schedules = [self._stage_schedule(count, stage) for stage, count in enumerate(num_inference_steps)]
+        """Returns the plan of all stages, one after another; for the argument see :meth:`steps_of_stages`."""
+        steps = self.steps_of_stages(num_inference_steps)
+        schedules = [self._stage_schedule(count, stage) for stage, count in enumerate(steps)]
         timesteps, sigmas = zip(*schedules)
         levels = np.concatenate([s[:-1] for s in sigmas]), np.concatenate([s[1:] for s in sigmas])
         return _euler_plan(np.concatenate(timesteps), *levels)
