@@ -71,7 +71,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
 
     @property
     def levels(self):
-        """Weights alpha, sigma of clean sample and noise at each step of the stage and at its end, each ``(n + 1,)``."""
+        """Weights alpha, sigma of clean sample and noise at each step of the stage and at its end, ``(n + 1,)``."""
         start, end = self.start_sigmas[self.stage_index], self.end_sigmas[self.stage_index]
         noise = self.sigmas * start + (1 - self.sigmas) * end
         return 1 - noise, noise
