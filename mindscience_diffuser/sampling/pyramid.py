@@ -1,7 +1,6 @@
 """All stages of Pyramid Flow as one sampler (Jin et al., 2024, arXiv:2410.05954)."""
 
 import functools
-import numbers
 
 from mindspore import nn
 
