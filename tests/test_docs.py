@@ -26,7 +26,7 @@ from mindscience_diffuser import cli
 from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler
 from mindscience_diffuser.runs.config import load_config
 from mindscience_diffuser.runs.sample import check_sampling
-from mindscience_diffuser.runs.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun
+from mindscience_diffuser.runs.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun, PyramidFlowRun
 from mindscience_diffuser.runs.weights import SHIPPED
 
 ROOT = Path(__file__).parents[1]
@@ -205,7 +205,11 @@ def test_pictures_are_small():
 
 def test_every_key_of_a_configuration_is_described():
     page = (API / "runs.md").read_text(encoding="utf-8")
-    fields = [field for run in (DiffusionRun, FlowMatchingRun, ConsistencyRun) for field in run.model_fields.items()]
+    fields = [
+        field
+        for run in (DiffusionRun, FlowMatchingRun, ConsistencyRun, PyramidFlowRun)
+        for field in run.model_fields.items()
+    ]
     for name, field in fields:
         keys = getattr(field.annotation, "model_fields", {}) if field.default_factory else {}
         for key in [f"{name}.{key}" for key in keys] or [name]:
