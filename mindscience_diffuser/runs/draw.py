@@ -51,7 +51,7 @@ def exported_trajectories(config, scheduler, graph):
 
     def run(noise, condition, source, advance):
         inputs = [Tensor(draw(source)) for _, draw in further_noise(config, scheduler, plan, noise.shape)]
-        final = graph(noise, *inputs, condition)
+        final = graph(noise * scheduler.init_noise_sigma, *inputs, condition)
         advance(len(plan))
         return final
 
