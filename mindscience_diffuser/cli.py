@@ -29,7 +29,7 @@ def main(arguments=None):
 
     Returns:
         int, the exit code: 0 after success, 2 for a mistake in the configuration, 1 when files cannot be
-        written, 130 when interrupted.
+        written, 130 when interrupted, 143 when a training was stopped by SIGTERM and can go on.
     """
     parser = argparse.ArgumentParser(prog="python -m mindscience_diffuser", epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -40,12 +40,14 @@ def main(arguments=None):
     _add_plot(commands)
     options = parser.parse_args(arguments)
     try:
-        from mindscience_diffuser.runs.errors import ConfigError
+        from mindscience_diffuser.runs.errors import ConfigError, StoppedError
 
         try:
             written = _plot(options) if options.command == "plot" else _run(options)
         except ConfigError as error:
             return _fail(str(error), 2)
+        except StoppedError as stop:
+            return _fail(str(stop), 143)
     except ModuleNotFoundError as error:
         return _fail(f"the module '{error.name}' is missing; install what runs need: pip install '.[runs]'", 2)
     except OSError as error:

@@ -47,8 +47,9 @@ def remove_partial_files(directory):
 def write_with_checksum(path, content):
     """Writes bytes atomically, and beside them ``<name>.sha256`` as the `sha256sum` command writes and checks it."""
     path = Path(path)
-    write_atomically(path, content)
+    # In this order: where the file is, its checksum is too.
     write_atomically(_checksum_of(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+    write_atomically(path, content)
 
 
 def read_with_checksum(path):
@@ -65,8 +66,8 @@ def read_with_checksum(path):
 def remove_with_checksum(path):
     """Removes a file of :func:`write_with_checksum`."""
     path = Path(path)
-    _checksum_of(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
+    _checksum_of(path).unlink(missing_ok=True)
 
 
 def _checksum_of(path):

@@ -37,6 +37,10 @@ class TrainingBatches:
         self.seed = seed
         self._order = {}
 
+    def __len__(self):
+        """The number of training images."""
+        return len(self.tokens)
+
     def batch(self, step):
         """Returns the batch of the training step with this number, counted from 0."""
         chosen = [self._image_at(step * self.batch_size + place) for place in range(self.batch_size)]

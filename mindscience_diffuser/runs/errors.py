@@ -1,10 +1,14 @@
-"""The error that ends a run before it starts."""
+"""What ends a run early."""
 
 import difflib
 
 
 class ConfigError(Exception):
     """A mistake of the user's in a configuration, a path or a set of weights; its message is all there is to show."""
+
+
+class StoppedError(Exception):
+    """A run was asked to stop and has left what is needed to go on; its message says how."""
 
 
 def nearest(name, choices):

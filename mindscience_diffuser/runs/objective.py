@@ -15,9 +15,10 @@ class Objective(NamedTuple):
 
     Attributes:
         model (nn.Cell): Its trainable parameters are trained, and their average is written.
-        loss (Callable): Takes the Tensors of one batch and returns a scalar; it is compiled.
+        loss (Callable): Takes the Tensors of one batch and returns a scalar, a mean over the batch; it is compiled.
         batches: Its ``batch(step)`` returns the arrays of the batch with this number, a tuple. The result depends on
-            the run's seed and `step` alone, so a run can be resumed anywhere.
+            the run's seed and `step` alone, so a run can be resumed anywhere. The first axis of every array is the
+            batch: each rank takes its rows. ``len(batches)``, if there is one, is the number of training examples.
         present (Callable): Takes the configuration, whose `weights` are the written ones, and the directory; writes
             what shows the trained model, and returns a dict of figures, ready for JSON.
         average (Sequence[Parameter], optional): Where the average of the weights is kept, one for each trainable

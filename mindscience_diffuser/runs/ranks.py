@@ -28,12 +28,17 @@ def join_ranks():
     try:
         init()
     except RuntimeError as error:
+        said = f"MindSpore says: {str(error).splitlines()[0]}"
+        if os.environ["MS_ROLE"] == "MS_SCHED":
+            raise ConfigError(
+                f"a worker of this launch ended early or never came: see the workers' logs. {said}"
+            ) from None
         known = {name: os.environ.get(f"MS_{name}", "?") for name in ("SCHED_HOST", "SCHED_PORT", "WORKER_NUM")}
         raise ConfigError(
             f"the {known['WORKER_NUM']} processes of this launch did not find each other: check that the scheduler at "
             f"{known['SCHED_HOST']}:{known['SCHED_PORT']} can be reached from here (msrun's --master_addr and "
-            "--master_port, the same on every host), that the port is free, and that every host started its workers. "
-            f"MindSpore says: {str(error).splitlines()[0]}"
+            f"--master_port, the same on every host), that the port is free, and that every host started its workers. "
+            f"{said}"
         ) from None
 
 
@@ -50,7 +55,8 @@ def rank_count():
 def gather(array):
     """Returns the arrays of all ranks in their order, a list; every rank must call it with the same shape and dtype.
 
-    Bits are exchanged as they are, so that the result does not depend on what the device can compute with.
+    Bits are exchanged as they are, so that the result does not depend on what the device can compute with. On CPU
+    MindSpore waits 30 seconds for the last rank, so ranks whose work may differ by more must meet before.
     """
     array = np.asarray(array)
     if rank_count() == 1:

@@ -17,7 +17,7 @@ from mindscience_diffuser.runs.export import load_exported
 from mindscience_diffuser.runs.identity import deciding_values, file_checksum
 from mindscience_diffuser.runs.metrics import StreamedFigures, all_figures, compare
 from mindscience_diffuser.runs.pictures import save_sample_grid
-from mindscience_diffuser.runs.ranks import gather, rank, wait_for_all
+from mindscience_diffuser.runs.ranks import gather, rank
 from mindscience_diffuser.runs.shards import MANIFEST, Shards
 
 # These keys do not change a sample; the file of the weights counts by its content.
@@ -70,7 +70,6 @@ def sample(config):
         write_atomically(directory / "config.yaml", to_yaml(config))
         save_sample_grid(directory / "samples.png", images, labels, data, config.sampling.picture_per_class)
         write_atomically(directory / "metrics.json", json.dumps(figures, indent=2) + "\n")
-    wait_for_all()
     return directory
 
 
@@ -98,7 +97,7 @@ def sample_shards(config, data, trajectories, directory, weights):
     with closing(draw_ranges(config, data, trajectories, ranges, progress=rank() == 0)) as drawn:
         for number, (images, labels) in zip(missing, drawn):
             shards.write(number, images, labels)
-    wait_for_all()
+    shards.wait_for_all()
     seconds = time.perf_counter() - started
 
     streamed = StreamedFigures(data)

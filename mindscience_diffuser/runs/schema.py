@@ -35,12 +35,18 @@ class Training(Section):
     """How any model is trained."""
 
     steps: Count = 2000
-    batch_size: Count = 128
+    batch_size: Count = Field(128, description="of all ranks together")
+    accumulate: Count = Field(1, description="pieces in which a rank takes its part of the batch, to save memory")
     learning_rate: Positive = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     weight_decay: NonNegative = 0.01
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    clip_norm: Optional[Positive] = Field(None, description="largest norm of all gradients together")
+    amp_level: Literal["O0", "auto"] = Field("O0", description="mixed precision, as MindSpore names it")
+    loss_scale: Union[Positive, Literal["dynamic"], None] = None
     weights_dtype: Literal["float32", "float16"] = "float32"
+    checkpoint_every: Count = Field(500, description="steps")
+    checkpoints_kept: Count = 2
 
 
 class DiffusionTraining(Training):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from mindscience_diffuser.files import (
     read_with_checksum,
     remove_partial_files,
+    remove_with_checksum,
     write_atomically,
     write_with_checksum,
 )
@@ -18,6 +20,7 @@ from mindscience_diffuser.runs.ranks import rank, rank_count, wait_for_all
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Shards:
@@ -64,7 +67,11 @@ class Shards:
             if not (self.directory / MANIFEST).exists():
                 write_atomically(self.directory / MANIFEST, json.dumps(self._content, indent=2) + "\n")
         wait_for_all()
-        return [number for number in self.of_this_rank() if self.read(number) is None]
+        missing = [number for number in self.of_this_rank() if self.read(number) is None]
+        for number in missing:
+            remove_with_checksum(self.path(number))
+        wait_for_all()
+        return missing
 
     def of_this_rank(self):
         """Returns the numbers of the shards that this rank draws and measures."""
@@ -83,6 +90,12 @@ class Shards:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["images"], arrays["labels"]
+
+    def wait_for_all(self):
+        """Returns once the ranks have written all shards, however long the slowest one takes."""
+        while not all(self.path(number).is_file() for number in range(len(self))):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        wait_for_all()
 
     def load(self, number):
         """Returns images and labels of a shard that has been written.

@@ -1,0 +1,203 @@
+"""A training that is interrupted goes on as if nothing had happened, and never from what does not belong to it."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load, save
+
+from mindscience_diffuser import files
+from mindscience_diffuser.cli import main
+from mindscience_diffuser.runs import train as training
+from mindscience_diffuser.runs.batches import TrainingBatches
+from mindscience_diffuser.runs.weights import FACTS
+
+CONFIG = {
+    "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},
+    "model": {"name": "ConditionDiffusionTransformer", "hidden_channels": 8, "layers": 1, "heads": 1},
+    "scheduler": {"name": "DDIMScheduler", "prediction_type": "v_prediction"},
+    "training": {
+        "steps": 12,
+        "batch_size": 8,
+        "warmup_steps": 2,
+        "accumulate": 2,
+        "loss_scale": "dynamic",
+        "checkpoint_every": 3,
+    },
+    "sampling": {"per_class": 1, "num_inference_steps": 1},
+    "metrics": {"reference_draws": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("training") / "run.yaml"
+    path.write_text(yaml.safe_dump({"output": str(path.parent / "whole"), **CONFIG}), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(config):
+    """The weights of a training that nothing interrupts."""
+    assert main(["train", "--config", str(config)]) == 0
+    return (config.parent / "whole" / "train" / "weights.safetensors").read_bytes()
+
+
+def train(config, output, *overrides):
+    return main(["train", "--config", str(config), f"output={output}", *overrides])
+
+
+def checkpoints(output):
+    return sorted(path.name for path in (output / "train" / "checkpoints").glob("*.safetensors"))
+
+
+def stop_at(monkeypatch, step, how):
+    """Lets `how` happen when the batch of this step is asked for, once."""
+    batch = TrainingBatches.batch
+    left = [1]
+
+    def batch_or_stop(self, number):
+        if number == step and left:
+            left.clear()
+            how()
+        return batch(self, number)
+
+    monkeypatch.setattr(TrainingBatches, "batch", batch_or_stop)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def crash():
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def stopped(config, tmp_path_factory):
+    """What a training leaves that SIGTERM has stopped in step 8, counted from 1."""
+    output = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stop_at(monkeypatch, 7, terminate)
+        assert train(config, output) == 143
+    return output
+
+
+def copy(stopped, tmp_path):
+    folder = tmp_path / "train" / "checkpoints"
+    folder.mkdir(parents=True)
+    for path in (stopped / "train" / "checkpoints").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_sigterm_leaves_a_checkpoint_of_the_step_it_came_in(stopped):
+    assert checkpoints(stopped) == ["step-000000006.safetensors", "step-000000008.safetensors"]
+    assert not (stopped / "train" / "weights.safetensors").exists()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(config, whole, stopped, tmp_path, capsys):
+    folder = copy(stopped, tmp_path)
+    (folder / ".partial-step-000000009.safetensors").write_bytes(b"left by a kill")
+    assert train(config, tmp_path) == 0
+    assert (tmp_path / "train" / "weights.safetensors").read_bytes() == whole
+    # All of the 12 steps are in the figures, though only four were made here.
+    figures, expected = (
+        json.loads((path / "train" / "metrics.json").read_text(encoding="utf-8"))["training"]
+        for path in (tmp_path, config.parent / "whole")
+    )
+    assert figures["mean_loss_of_last_tenth"] == expected["mean_loss_of_last_tenth"]
+    assert not folder.exists()
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(config, whole, stopped, tmp_path, capsys):
+    newest = copy(stopped, tmp_path) / "step-000000008.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-10] ^= 1
+    newest.write_bytes(bytes(content))
+    assert train(config, tmp_path) == 0
+    assert "step-000000008.safetensors' is damaged and not used" in capsys.readouterr().err
+    assert (tmp_path / "train" / "weights.safetensors").read_bytes() == whole
+
+
+def test_a_crash_loses_only_the_steps_since_the_last_checkpoint(config, whole, tmp_path, monkeypatch, capsys):
+    stop_at(monkeypatch, 10, crash)
+    assert train(config, tmp_path) == 130
+    assert checkpoints(tmp_path) == ["step-000000006.safetensors", "step-000000009.safetensors"]
+    asked = []
+    batch = TrainingBatches.batch
+    monkeypatch.setattr(TrainingBatches, "batch", lambda self, step: asked.append(step) or batch(self, step))
+    assert train(config, tmp_path) == 0
+    assert min(asked) == 9
+    assert (tmp_path / "train" / "weights.safetensors").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1", "'seed' was 0 and is 1"),
+        ("model.layers=2", "'model.layers' was 1 and is 2"),
+        ("training.learning_rate=0.5", "'training.learning_rate' was 0.001 and is 0.5"),
+        ("training.steps=13", "'training.steps' was 12 and is 13"),
+    ],
+)
+def test_a_checkpoint_of_another_configuration_is_refused_by_the_key(config, stopped, capsys, override, message):
+    assert train(config, stopped, override) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "remove" in said
+    assert len(checkpoints(stopped)) == 2
+
+
+def rewritten(path, arrays=None, **facts):
+    """Changes a checkpoint and its checksum."""
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    found = {**json.loads(header["__metadata__"][FACTS]), **facts}
+    files.write_with_checksum(path, save({**load(content), **(arrays or {})}, {FACTS: json.dumps(found)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "it has format 2, but this version knows 1"),
+        ({"next_batch": 1}, "the training data, or their order, are other than they were"),
+        (
+            {"arrays": {"state.model.output_proj.bias": np.zeros(3, np.float32)}},
+            "it is of another model: 'model.output_proj.bias' has the shape (3,) there, but (16,) here",
+        ),
+        (
+            {"arrays": {"state.model.extra": np.zeros(3, np.float32)}},
+            "it is of another model: 'model.extra' is only there",
+        ),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(config, stopped, tmp_path, capsys, change, message):
+    rewritten(copy(stopped, tmp_path) / "step-000000008.safetensors", **change)
+    assert train(config, tmp_path) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_checkpoint_holds_optimizer_average_losses_and_random_state(stopped):
+    arrays = load((stopped / "train" / "checkpoints" / "step-000000008.safetensors").read_bytes())
+    assert arrays["losses"].shape == (8,)
+    assert arrays["state.optimizer.global_step"] == 8
+    assert arrays["state.average_updates"] == 8
+    for prefix in ("state.model.", "state.optimizer.adam_m.", "state.optimizer.adam_v.", "state.average."):
+        assert f"{prefix}output_proj.weight" in arrays
+    assert {"state.loss_scale", "state.loss_scale_counter", "random.mindspore", "random.numpy_keys"} <= set(arrays)
+
+
+def test_losses_are_read_rarely_and_none_is_lost(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_BETWEEN_READINGS", 5)
+    read = []
+    original = training.read_losses
+    monkeypatch.setattr(
+        training, "read_losses", lambda unread, stop: read.append(len(unread)) or original(unread, stop)
+    )
+    assert train(config, tmp_path, "training.checkpoint_every=100") == 0
+    assert read == [5, 5, 2]
