@@ -116,6 +116,8 @@ def test_commands_of_a_page_run(page, folder):
     for block in blocks_of(page, "bash"):
         for line in block.text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z]+=\w+", words[0]):
+                words = words[1:]
             if words:
                 run_command(words)
 

@@ -3,9 +3,13 @@
 import hashlib
 from pathlib import Path
 
+# Sections and keys that decide neither a training nor samples; weights count by the content of their file.
+WITHOUT_EFFECT = ("output", "weights", "export", "sweep", "compare", "metrics")
+
 
 def deciding_values(config, *without):
-    """Returns the values of a configuration by dotted key, except those in the sections or keys `without`."""
+    """Returns the values of a configuration by dotted key, except those in the further sections or keys `without`."""
+    without += WITHOUT_EFFECT
     values = {}
     _flatten(config.model_dump(mode="json"), (), values)
     return {key: value for key, value in values.items() if not any(_within(key, place) for place in without)}

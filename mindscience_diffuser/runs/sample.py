@@ -20,17 +20,8 @@ from mindscience_diffuser.runs.pictures import save_sample_grid
 from mindscience_diffuser.runs.ranks import gather, rank
 from mindscience_diffuser.runs.shards import MANIFEST, Shards
 
-# These keys do not change a sample; the file of the weights counts by its content.
-NOT_DECIDING = (
-    "output",
-    "weights",
-    "training",
-    "export",
-    "sweep",
-    "metrics",
-    "sampling.picture_per_class",
-    "sampling.exported",
-)
+# These do not change a sample either; an exported file counts by its content.
+NOT_DECIDING = ("training", "sampling.picture_per_class", "sampling.exported")
 
 
 def sample(config):

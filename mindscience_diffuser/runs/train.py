@@ -22,18 +22,8 @@ from mindscience_diffuser.runs.weights import save_weights
 
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
 STEPS_BETWEEN_READINGS = 20
-# These keys do not change the training itself.
-NOT_DECIDING = (
-    "output",
-    "weights",
-    "sampling",
-    "export",
-    "sweep",
-    "metrics",
-    "training.checkpoint_every",
-    "training.checkpoints_kept",
-    "training.weights_dtype",
-)
+# These do not change the training either.
+NOT_DECIDING = ("sampling", "training.checkpoint_every", "training.checkpoints_kept", "training.weights_dtype")
 
 
 def train(config):
@@ -137,6 +127,8 @@ def run_steps(training_step, batches, training, checkpoints, progress):
                 if due or stop:
                     checkpoints.save(training_step, progress)
                 if stop:
+                    # Until rank 0 has written: msrun kills the others when one process has ended.
+                    wait_for_all()
                     raise StoppedError(
                         f"stopped by SIGTERM after step {done}; run the same command again to go on from there"
                     )
