@@ -213,6 +213,11 @@ def test_all_stages_in_one_graph_and_exported_equal_the_eager_call(shape, method
     assert reloaded.input_names == ("noise", "block_noise_1", "condition_0")
     assert ascend_problems(path) == []
     np.testing.assert_allclose(reloaded(noise, drawn, condition).asnumpy(), eager, atol=tolerance)
+    if method == "loop":
+        sampler.set_timesteps((3, 1))
+        changed = sampler(noise, condition, renoise=[drawn]).asnumpy()
+        assert np.abs(changed - eager).max() > 10 * tolerance
+        np.testing.assert_allclose(whole(noise, drawn, condition).asnumpy(), changed, atol=tolerance)
     one = reloaded(*(Tensor(value.asnumpy()[:1]) for value in (noise, drawn, condition))).asnumpy()
     np.testing.assert_allclose(one, eager[:1], atol=tolerance)
 

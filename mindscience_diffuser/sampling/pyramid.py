@@ -63,7 +63,7 @@ class PyramidSampler(nn.Cell):
         return ("noise", *(f"block_noise_{stage}" for stage in range(1, self.count)))
 
     def set_timesteps(self, num_inference_steps):
-        """Changes the steps, of every stage or of each; takes effect in compiled graphs too."""
+        """Changes the steps, of every stage or of each; with ``"loop"`` it takes effect in compiled graphs too."""
         for stage, count in zip(self.stages, self.scheduler.steps_of_stages(num_inference_steps)):
             stage.step_options["num_inference_steps"] = count
             stage.follow()
