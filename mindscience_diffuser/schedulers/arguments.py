@@ -76,6 +76,23 @@ def optional(argument):
     return argument._replace(check=check, kind=f"{argument.kind}, optional")
 
 
+def known_as(argument, synonyms):
+    """The same argument, whose choices have further names."""
+    return argument._replace(check=lambda name, value: argument.check(name, synonyms.get(value, value)))
+
+
+def _callable(name, value):
+    if not callable(value):
+        raise TypeError(f"'{name}' must be a function, but is {value!r}.")
+    return value
+
+
+def _rows(name, value):
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"'{name}' must be a list of integers, but is {value!r}.")
+    return [check_integer(name, row, low=0) for row in value]
+
+
 def _numbers(name, value):
     del name
     return value.tolist() if isinstance(value, np.ndarray) else value
@@ -161,7 +178,6 @@ ARGUMENTS = {
         "Size after each step but the last, in units of that at the first step, each above 0",
     ),
     "upscale_mode": choice("How the clean sample is resized", *UPSCALE_MODES),
-    "solver_order": integer("Order of the method", low=1),
     "sigma_data": number("Standard deviation of the data", "(0, inf)"),
     "sigma_offset_noise": number(
         "Standard deviation of the noise, one number for each channel, that training adds besides (arXiv:2405.12399)",
@@ -179,6 +195,26 @@ ARGUMENTS = {
     "call_at_sigma_hat": flag(
         "Whether the model is told the level that churn has raised, as in the paper, or the level before it"
     ),
+    "solver_order": integer("Number of predictions that a step uses at most", low=1),
+    "algorithm_type": choice("What the solver integrates"),
+    "solver_type": choice("How the slope of the prediction is weighted at second order"),
+    "lower_order_final": flag("Whether the last steps use fewer predictions"),
+    "euler_at_final": flag("Whether the last step is of first order"),
+    "lambda_min_clipped": number(
+        "Training timesteps whose log-SNR, ln(alpha / sigma), is lower are left out", "[-inf, inf)"
+    ),
+    "predict_x0": flag("Whether the solver integrates the prediction of the clean sample, else that of the noise"),
+    "disable_corrector": Argument(_rows, "list", "Steps, from 0, whose result is not corrected"),
+    "solver_p": Argument(
+        lambda name, value: value,  # Checked by its class.
+        "Scheduler, optional",
+        "Scheduler whose steps take the place of the predictor; its levels must be the same",
+    ),
+    "predictor_order": integer("Number of predictions that the predictor uses at most", low=1),
+    "corrector_order": integer("Number of predictions that the corrector uses at most", low=1),
+    "tau_func": optional(
+        Argument(_callable, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE")
+    ),
     "compute_dtype": Argument(
         lambda name, value: value,  # Checked by the base of all schedulers.
         "mindspore.dtype",
@@ -187,19 +223,26 @@ ARGUMENTS = {
 }
 
 
-def takes_arguments(choices=None, **defaults):
+def takes_arguments(choices=None, synonyms=None, **defaults):
     """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype` at the end.
 
     Args:
-        choices (Mapping, optional): Choices of this class for arguments that are one of several.
+        choices (Mapping, optional): Choices of this class for arguments that are one of several, or an
+            :class:`Argument` of its own.
+        synonyms (Mapping, optional): For such arguments, values of other classes that are taken over from their
+            configurations, and the choice of this class that each stands for.
         **defaults: The arguments of the class, keys of ``ARGUMENTS``, with their defaults.
 
     Returns:
         The class decorator.
     """
     defaults = {**defaults, "compute_dtype": mstype.float32}
-    specific = {name: choice(ARGUMENTS[name].text, *values) for name, values in (choices or {}).items()}
+    specific = {
+        name: values if isinstance(values, Argument) else choice(ARGUMENTS[name].text, *values)
+        for name, values in (choices or {}).items()
+    }
     arguments = {name: specific.get(name, ARGUMENTS[name]) for name in defaults}
+    arguments.update({name: known_as(arguments[name], values) for name, values in (synonyms or {}).items()})
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
     signature = inspect.Signature([inspect.Parameter("self", keyword), *parameters])

@@ -6,7 +6,6 @@ from mindscience_diffuser.noise import (
     SIGMA_SCHEDULES,
     alphas_cumprod_from_betas,
     clean_sample_weights,
-    flow_shift,
     noise_weights,
     sigma_to_timestep,
 )
@@ -104,7 +103,7 @@ class SolverScheduler(LeveledScheduler):
             num_inference_steps (int, optional): Number n of steps, in [1, T].
             timesteps (Sequence[float], optional): Training timesteps to visit, descending, in [0, T - 1].
             sigmas (Sequence[float], optional): Levels to visit, descending, with that at which the trajectory ends,
-                ``(n + 1,)``.
+                ``(n + 1,)``; those of a flow in [0, 1], before their shift and without that of the end, ``(n,)``.
             mu (float, optional): Resolution-dependent shift, needed with `use_dynamic_shifting` and there only.
 
         Raises:
@@ -125,8 +124,7 @@ class SolverScheduler(LeveledScheduler):
             self.config.get("time_shift_type", "exponential"),
         )
         if sigmas is not None:
-            levels = step_levels(sigmas)
-            self._take_levels(levels[:-1], self._timesteps_of(levels[:-1]), levels[-1])
+            self._take_given(sigmas, shift)
         elif timesteps is not None:
             if self.spacing is not None or self.flow:
                 raise ValueError(
@@ -140,23 +138,45 @@ class SolverScheduler(LeveledScheduler):
         self.num_inference_steps = len(self.timesteps[:: self.order])
         self._schedule(self.timesteps)
 
+    def _take_given(self, sigmas, shift):
+        """Takes over the levels that the user gave, with that of the end; only those of a flow are shifted."""
+        del shift
+        levels = step_levels(sigmas)
+        self._take_levels(levels[:-1], self._timesteps_of(levels[:-1]), levels[-1])
+
     def _space(self, count, shift):
         """Takes over `count` levels as the configuration spaces them."""
         if self.flow and self.spacing is None:
-            sigmas = flow_shift(np.linspace(1, 1 / self.num_train_timesteps, count + 1)[:-1], shift)
-            return self._take_levels(sigmas, sigmas * self.num_train_timesteps, self._final(sigmas[-1]))
+            sigmas = self._flow_levels(count, shift)
+            return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(sigmas[-1]))
         grid = self._grid(count)
+        if grid.max() >= self.num_train_timesteps:
+            raise ValueError(
+                f"'steps_offset' is {self.config.steps_offset}, which moves one of {count} leading timesteps to "
+                f"{grid.max():g}; it must stay below num_train_timesteps={self.num_train_timesteps}. Use fewer steps "
+                "or a smaller offset."
+            )
         sigmas = self._interpolated(grid)
         if self.spacing is None:
             return self._take_levels(sigmas, grid, self._final(self.training_sigmas[0]))
         ends = self.training_sigmas[[-1, 0]] if self.spaces_whole_range else sigmas[[0, -1]]
         highest, lowest = (self.config.get(name) or end for name, end in zip(("sigma_max", "sigma_min"), ends))
         sigmas = SIGMA_SCHEDULES[self.spacing](highest, lowest, count)
+        if self.flow:  # The flow's level of the same ratio of noise to signal.
+            sigmas = sigmas / (1 + sigmas)
         return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(sigmas[-1]))
 
+    def _flow_levels(self, count, shift):
+        """Returns `count` levels of a flow, shifted towards noise."""
+        raise NotImplementedError
+
     def _grid(self, count):
-        """Returns the training timesteps of `count` steps, descending, fractional where they need not be integers."""
-        train, spacing = self.num_train_timesteps, self.config.timestep_spacing
+        """Returns the training timesteps of `count` steps, fractional where they need not be integers."""
+        return self._points(count)[:count]
+
+    def _points(self, count):
+        """Returns the training timesteps of `count` steps, descending, and that of the end in an inner grid."""
+        train, spacing = self.num_train_timesteps, self.config.get("timestep_spacing", "linspace")
         last = train - self._clipped()
         points = count + 1 if self.inner_grid else count
         if spacing == "linspace":
@@ -167,12 +187,7 @@ class SolverScheduler(LeveledScheduler):
         else:
             grid = np.round(last - np.arange(count) * (train / count)) - 1
             grid = grid[grid >= 0]
-        if grid[0] >= train:
-            raise ValueError(
-                f"'steps_offset' is {self.config.steps_offset}, which moves the first of {count} leading timesteps to "
-                f"{grid[0]:g}; it must stay below num_train_timesteps={train}. Use fewer steps or a smaller offset."
-            )
-        return grid[:count]
+        return grid
 
     def _clipped(self):
         """Returns how many of the noisiest timesteps are left out because their log-SNR is too low."""

@@ -1,0 +1,59 @@
+"""DEIS (Zhang and Chen, 2022, arXiv:2204.13902)."""
+
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.log_snr import CHOICES, LogSNRScheduler
+
+
+@takes_arguments(
+    choices={**CHOICES, "algorithm_type": ("deis",), "solver_type": ("logrho",)},
+    synonyms={
+        "algorithm_type": {"dpmsolver": "deis", "dpmsolver++": "deis"},
+        "solver_type": {"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"},
+    },
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    solver_order=2,
+    prediction_type="epsilon",
+    thresholding=False,
+    dynamic_thresholding_ratio=0.995,
+    sample_max_value=1.0,
+    algorithm_type="deis",
+    solver_type="logrho",
+    lower_order_final=True,
+    use_karras_sigmas=False,
+    use_exponential_sigmas=False,
+    use_beta_sigmas=False,
+    use_flow_sigmas=False,
+    flow_shift=1.0,
+    timestep_spacing="linspace",
+    steps_offset=0,
+    use_dynamic_shifting=False,
+    time_shift_type="exponential",
+)
+class DEISMultistepScheduler(LogSNRScheduler):
+    """Exponential Adams-Bashforth in rho = sigma / alpha: tAB-DEIS of the paper with polynomials of log(rho).
+
+    ``x_t / alpha_t = x_s / alpha_s + integral over rho in [rho_s, rho_t] of P(log(rho))`` with the polynomial P through
+    the last `solver_order` predictions of the noise (section 4 of the paper; log(rho) is -lambda). Trajectories end at
+    the lowest training level, spaced ones at their last level: their last step changes nothing.
+
+    Examples:
+        >>> scheduler = DEISMultistepScheduler(solver_order=3)
+        >>> scheduler.set_timesteps(20)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    predicts_x0 = False
+    rounded = ("karras",)
+
+    def trajectory_plan(self, begin=0):
+        """Returns the plan of a trajectory that begins at row `begin`."""
+        step = self.exponential_step()
+        return self.multistep_plan(step, step.weights(self.past_log_snrs(self.most_predictions), self.orders(begin)))
+
+    def _final(self, lowest):
+        return lowest

@@ -1,0 +1,100 @@
+"""DPM-Solver and DPM-Solver++, multistep (Lu et al., 2022, arXiv:2206.00927 and arXiv:2211.01095)."""
+
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.log_snr import CHOICES, LogSNRScheduler
+
+SLOPES = {"midpoint": "half", "heun": "exact"}
+DPM_CHOICES = {
+    **CHOICES,
+    "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
+    "solver_type": tuple(SLOPES),
+}
+SYNONYMS = {
+    "algorithm_type": {"deis": "dpmsolver++"},
+    "solver_type": {"logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"},
+}
+
+
+class DPMSolverScheduler(LogSNRScheduler):
+    """Base of the DPM-Solvers: what `algorithm_type` and `solver_type` mean, and the multistep plan."""
+
+    def _configure(self):
+        config = self.config
+        if not self.predicts_x0 and config.get("final_sigmas_type") == "zero":
+            raise ValueError(
+                f"'final_sigmas_type' is 'zero', but {config.algorithm_type!r} cannot reach sigma = 0: use "
+                f"'sigma_min', or algorithm_type='{config.algorithm_type}++'."
+            )
+        self.rounded = () if config.beta_schedule == "squaredcos_cap_v2" else ("karras", "lu")
+        super()._configure()
+
+    @property
+    def predicts_x0(self):
+        """Whether predictions are of x0, else of the noise."""
+        return self.config.algorithm_type.endswith("++")
+
+    @property
+    def adds_noise(self):
+        """Whether steps add fresh noise: they follow the reverse SDE."""
+        return self.config.algorithm_type.startswith("sde-")
+
+    def trajectory_plan(self, begin=0):
+        """Returns the plan of a trajectory that begins at row `begin`."""
+        config = self.config
+        step = self.exponential_step(tau=float(self.adds_noise))
+        last_is_first_order = config.euler_at_final or config.get("final_sigmas_type") == "zero"
+        orders = self.orders(begin, last_is_first_order)
+        nodes = self.past_log_snrs(config.solver_order)
+        return self.multistep_plan(step, step.weights(nodes, orders, SLOPES[config.solver_type]))
+
+    def _final(self, lowest):
+        # The lowest training level, unless a flow has come below it.
+        return super()._final(min(lowest, self.training_sigmas[0]))
+
+
+@takes_arguments(
+    choices=DPM_CHOICES,
+    synonyms=SYNONYMS,
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    solver_order=2,
+    prediction_type="epsilon",
+    thresholding=False,
+    dynamic_thresholding_ratio=0.995,
+    sample_max_value=1.0,
+    algorithm_type="dpmsolver++",
+    solver_type="midpoint",
+    lower_order_final=True,
+    euler_at_final=False,
+    use_karras_sigmas=False,
+    use_exponential_sigmas=False,
+    use_beta_sigmas=False,
+    use_lu_lambdas=False,
+    use_flow_sigmas=False,
+    flow_shift=1.0,
+    final_sigmas_type="zero",
+    lambda_min_clipped=-float("inf"),
+    variance_type=None,
+    timestep_spacing="linspace",
+    steps_offset=0,
+    rescale_betas_zero_snr=False,
+    use_dynamic_shifting=False,
+    time_shift_type="exponential",
+)
+class DPMSolverMultistepScheduler(DPMSolverScheduler):
+    """One model call a step, of order 1 to 3: DPM-Solver++(2M), DPM-Solver++(3M) and their SDE forms.
+
+    With h = lambda_t - lambda_s, r = (lambda_s - lambda_r) / h and D = (1 + 1 / 2r) x0_s - x0_r / 2r, the second order
+    is ``x_t = sigma_t / sigma_s * x_s - alpha_t * (exp(-h) - 1) * D`` (arXiv:2211.01095, algorithm 2). With
+    ``solver_type="heun"``, and at third order, the polynomial through the predictions is integrated exactly. What
+    differs from diffusers is told in docs_cn/deviations.md.
+
+    Examples:
+        >>> scheduler = DPMSolverMultistepScheduler(use_karras_sigmas=True)
+        >>> scheduler.set_timesteps(20)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """

@@ -1,0 +1,70 @@
+"""DPM-Solver run towards noise: the inversion of a sample (Lu et al., 2022, arXiv:2211.01095)."""
+
+import numpy as np
+
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
+
+
+@takes_arguments(
+    choices={**DPM_CHOICES, "algorithm_type": ("dpmsolver", "dpmsolver++")},
+    synonyms=SYNONYMS,
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    solver_order=2,
+    prediction_type="epsilon",
+    thresholding=False,
+    dynamic_thresholding_ratio=0.995,
+    sample_max_value=1.0,
+    algorithm_type="dpmsolver++",
+    solver_type="midpoint",
+    lower_order_final=True,
+    euler_at_final=False,
+    use_karras_sigmas=False,
+    use_exponential_sigmas=False,
+    use_beta_sigmas=False,
+    use_flow_sigmas=False,
+    flow_shift=1.0,
+    lambda_min_clipped=-float("inf"),
+    variance_type=None,
+    timestep_spacing="linspace",
+    steps_offset=0,
+)
+class DPMSolverMultistepInverseScheduler(DPMSolverScheduler):
+    """The steps of :class:`DPMSolverMultistepScheduler` along ascending levels, from a sample to its noise.
+
+    There is no inversion of the reverse SDE, so that `algorithm_type` is one of the two that follow the ODE. A grid
+    whose rounded timesteps repeat has fewer steps than asked for. What differs from diffusers is told in
+    docs_cn/deviations.md.
+
+    Examples:
+        >>> scheduler = DPMSolverMultistepInverseScheduler()
+        >>> scheduler.set_timesteps(20)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    def set_timesteps(self, num_inference_steps):
+        """Chooses the levels of the following trajectory; takes effect in compiled graphs too.
+
+        Args:
+            num_inference_steps (int): Number n of steps, in [1, T].
+
+        Raises:
+            TypeError: If it is not an integer.
+            ValueError: If it is out of range.
+        """
+        super().set_timesteps(num_inference_steps)
+
+    def _grid(self, count):
+        return np.unique(self._points(count)[::-1][:count])
+
+    def _take_levels(self, sigmas, timesteps, final):
+        if self.flow or self.spacing is not None:
+            final = sigmas.max()
+        else:
+            final = self.training_sigmas[self.num_train_timesteps - 1 - self._clipped()]
+        super()._take_levels(np.sort(sigmas), np.sort(timesteps), final)

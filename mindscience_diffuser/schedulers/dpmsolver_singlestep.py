@@ -1,0 +1,77 @@
+"""DPM-Solver and DPM-Solver++, singlestep (Lu et al., 2022, arXiv:2206.00927 and arXiv:2211.01095)."""
+
+import numpy as np
+
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SLOPES, SYNONYMS, DPMSolverScheduler
+from mindscience_diffuser.schedulers.exponential import ExponentialStep
+
+
+@takes_arguments(
+    choices={**DPM_CHOICES, "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver++")},
+    synonyms=SYNONYMS,
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    solver_order=2,
+    prediction_type="epsilon",
+    thresholding=False,
+    dynamic_thresholding_ratio=0.995,
+    sample_max_value=1.0,
+    algorithm_type="dpmsolver++",
+    solver_type="midpoint",
+    lower_order_final=False,
+    use_karras_sigmas=False,
+    use_exponential_sigmas=False,
+    use_beta_sigmas=False,
+    use_flow_sigmas=False,
+    flow_shift=1.0,
+    final_sigmas_type="zero",
+    lambda_min_clipped=-float("inf"),
+    variance_type=None,
+    use_dynamic_shifting=False,
+    time_shift_type="exponential",
+)
+class DPMSolverSinglestepScheduler(DPMSolverScheduler):
+    """Groups of steps that start from one base point: the k-th model call of a group is a step of order k from it.
+
+    Order 2 (arXiv:2211.01095, algorithm 1) takes x_s to x_r by first order, and then x_s to x_t with the slope
+    between the predictions at s and r. At order 3, ``solver_type="midpoint"`` uses the slope between the first and
+    the last prediction of the group, ``"heun"`` the polynomial through all three. A trajectory that the groups do not
+    fill, and one to sigma = 0, ends with first order, as with `lower_order_final`.
+
+    Examples:
+        >>> scheduler = DPMSolverSinglestepScheduler(solver_order=3)
+        >>> scheduler.set_timesteps(15)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    def orders(self, begin):
+        """Returns the order of each step, which is its place in its group."""
+        count, most = len(self.timesteps), self.config.solver_order
+        orders = np.arange(count) % most + 1
+        if self.sigmas[-1] == 0 or (self.config.lower_order_final and count % most == 0):
+            orders[-1] = 1
+        return np.minimum(orders, self.rising_orders(begin))
+
+    def trajectory_plan(self, begin=0):
+        """Returns the plan of a trajectory that begins at row `begin`."""
+        alpha, sigma = self.levels
+        orders, most = self.orders(begin), self.config.solver_order
+        base = np.arange(len(orders)) - orders + 1
+        start, end = (alpha[base], sigma[base]), (alpha[1:], sigma[1:])
+        step = ExponentialStep(start, end, self.predicts_x0, tau=float(self.adds_noise))
+        nodes = self.past_log_snrs(most)
+        weights = step.weights(nodes, orders, SLOPES[self.config.solver_type])
+        if most == 1:
+            return self.multistep_plan(step, weights)
+        if most == 3 and self.config.solver_type == "midpoint":
+            third = orders == 3
+            first_and_last = step.weights(nodes[[0, 2]], np.full(len(orders), 2))
+            weights[:, third] = np.insert(first_and_last, 1, 0.0, axis=0)[:, third]
+        begins = (orders == 1).astype(np.float64)
+        base = {"sample": begins, "base": 1 - begins}
+        return self.multistep_plan(step, weights, start=base, base=base)
