@@ -2,8 +2,12 @@
 
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
+from mindscience_diffuser.schedulers.deis_multistep import DEISMultistepScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.dpmsolver_multistep import DPMSolverMultistepScheduler
+from mindscience_diffuser.schedulers.dpmsolver_multistep_inverse import DPMSolverMultistepInverseScheduler
 from mindscience_diffuser.schedulers.dpmsolver_sde import DPMSolverSDEScheduler
+from mindscience_diffuser.schedulers.dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from mindscience_diffuser.schedulers.edm_euler import EDMEulerScheduler
 from mindscience_diffuser.schedulers.edm_heun import EDMHeunScheduler
 from mindscience_diffuser.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
@@ -16,13 +20,19 @@ from mindscience_diffuser.schedulers.kdpm2_discrete import KDPM2AncestralDiscret
 from mindscience_diffuser.schedulers.lcm import LCMScheduler, LCMSchedulerOutput
 from mindscience_diffuser.schedulers.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
+from mindscience_diffuser.schedulers.sasolver import SASolverScheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
 from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
+from mindscience_diffuser.schedulers.unipc_multistep import UniPCMultistepScheduler
 
 __all__ = [
     "DDIMScheduler",
     "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
+    "DPMSolverMultistepScheduler",
     "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
@@ -38,8 +48,10 @@ __all__ = [
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
+    "SASolverScheduler",
     "Scheduler",
     "SchedulerOutput",
     "TCDScheduler",
     "TCDSchedulerOutput",
+    "UniPCMultistepScheduler",
 ]
