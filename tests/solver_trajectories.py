@@ -29,9 +29,17 @@ class ToyModel(nn.Cell):
         return ((0.2 + 0.0001 * timestep.astype(mstype.float32)).reshape((-1, 1, 1)) * x).astype(x.dtype)
 
 
+def constructor_arguments(config):
+    """Returns the arguments of the constructor of a configuration, in whose file tau is a number."""
+    init = dict(config["init"])
+    if "tau_func" in init:
+        init["tau_func"] = lambda t: config["init"]["tau_func"]
+    return init
+
+
 def scheduled(config, dtype=mstype.float32):
     """Returns the scheduler of a configuration of a golden file, with its steps chosen."""
-    scheduler = getattr(mindscience_diffuser, config["scheduler"])(**config["init"], compute_dtype=dtype)
+    scheduler = getattr(mindscience_diffuser, config["scheduler"])(**constructor_arguments(config), compute_dtype=dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scheduler.set_timesteps(**config["set"])

@@ -46,12 +46,12 @@ class ExponentialStep:
         self._rate = 1 + tau**2
         if predicts_x0:
             self.linear = sigma_t / sigma_s * np.exp(-(tau**2) * h)
-            self.noise = sigma_t * np.sqrt(-np.expm1(-2 * tau**2 * h))
+            self.noise = sigma_t * _grown(tau**2 * h)
             self._factor, self._last = alpha_t * self._rate, alpha_t * self._rate
         else:
             carried = alpha_t * sigma_s / alpha_s
             self.linear = alpha_t / alpha_s
-            self.noise = tau * carried * np.sqrt(-np.expm1(-2 * h))
+            self.noise = tau * carried * _grown(h)
             self._factor, self._last = -carried * self._rate, -sigma_t * self._rate
 
     def moment(self, k):
@@ -100,6 +100,11 @@ class ExponentialStep:
             moments = np.stack(moments, axis=1)[rows]
             weights[:order, rows] = np.linalg.solve(powers, moments[..., None])[..., 0].T
         return weights
+
+
+def _grown(length):
+    """Returns sqrt(1 - exp(-2 * length)); towards noise, where length is negative, there is no such step: 0."""
+    return np.sqrt(-np.expm1(-2 * np.maximum(length, 0)))
 
 
 def past(values, count):
