@@ -47,9 +47,9 @@ class Argument(NamedTuple):
         return self.check(name, given[name]) if given.get(self.switch, True) else given[name]
 
 
-def integer(text, low=None):
-    """An argument that is an integer of at least `low`."""
-    return Argument(lambda name, value: check_integer(name, value, low=low), "int", text)
+def integer(text, low=None, high=None):
+    """An argument that is an integer in [low, high]."""
+    return Argument(lambda name, value: check_integer(name, value, low, high), "int", text)
 
 
 def number(text, interval):

@@ -50,6 +50,12 @@ class SchedulerConfig(Mapping):
     def to_json(self, class_name):
         """Returns the text of a ``scheduler_config.json``."""
         content = {"_class_name": class_name, **{name: _plain(value) for name, value in self._values.items()}}
+        objects = [name for name, value in content.items() if callable(value)]
+        if objects:
+            raise TypeError(
+                f"'{objects[0]}' is a {type(content[objects[0]]).__name__}, which a file cannot hold: save a "
+                f"scheduler without it, and give it to from_pretrained(folder, {objects[0]}=...)."
+            )
         return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 

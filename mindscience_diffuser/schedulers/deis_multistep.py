@@ -1,11 +1,11 @@
 """DEIS (Zhang and Chen, 2022, arXiv:2204.13902)."""
 
 from mindscience_diffuser.schedulers.arguments import takes_arguments
-from mindscience_diffuser.schedulers.log_snr import CHOICES, LogSNRScheduler
+from mindscience_diffuser.schedulers.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
 
 
 @takes_arguments(
-    choices={**CHOICES, "algorithm_type": ("deis",), "solver_type": ("logrho",)},
+    choices={**CHOICES, **UP_TO_THREE, "algorithm_type": ("deis",), "solver_type": ("logrho",)},
     synonyms={
         "algorithm_type": {"dpmsolver": "deis", "dpmsolver++": "deis"},
         "solver_type": {"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"},

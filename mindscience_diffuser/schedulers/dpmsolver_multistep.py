@@ -1,11 +1,12 @@
 """DPM-Solver and DPM-Solver++, multistep (Lu et al., 2022, arXiv:2206.00927 and arXiv:2211.01095)."""
 
 from mindscience_diffuser.schedulers.arguments import takes_arguments
-from mindscience_diffuser.schedulers.log_snr import CHOICES, LogSNRScheduler
+from mindscience_diffuser.schedulers.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
 
 SLOPES = {"midpoint": "half", "heun": "exact"}
 DPM_CHOICES = {
     **CHOICES,
+    **UP_TO_THREE,
     "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
     "solver_type": tuple(SLOPES),
 }

@@ -7,7 +7,7 @@ import numpy as np
 
 from mindscience_diffuser.noise import PREDICTION_TYPES, flow_shift
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.arguments import choice, optional
+from mindscience_diffuser.schedulers.arguments import choice, integer, optional
 from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr, past
 from mindscience_diffuser.schedulers.leveled import descending
 from mindscience_diffuser.schedulers.solver import SolverScheduler
@@ -26,6 +26,8 @@ CHOICES = {
     ),
 }
 """What arguments that other classes have too may be in these."""
+
+UP_TO_THREE = {"solver_order": integer("Number of predictions that a step uses at most", low=1, high=3)}
 
 SAMPLE = MappingProxyType({"sample": 1.0})
 

@@ -68,7 +68,7 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
             raise ValueError("'shift_terminal' is given, but it stretches flow sigmas: set use_flow_sigmas=True.")
         if config.solver_p is not None:
             if not isinstance(config.solver_p, IndexedScheduler):
-                raise TypeError(f"'solver_p' must be a scheduler with sigmas, but is {config.solver_p!r}.")
+                raise TypeError(f"'solver_p' must be a scheduler with sigmas, but is {type(config.solver_p).__name__}.")
             if config.solver_p.limit is not None or config.solver_p.stochastic:
                 raise ValueError("'solver_p' must neither limit the clean sample nor add noise.")
         super()._configure()
@@ -97,7 +97,7 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
     def _plan_of_solver_p(self, begin):
         solver = self.config.solver_p
         solver.set_timesteps(len(self.timesteps))
-        if len(solver.sigmas) != len(self.sigmas) or not np.allclose(solver.levels, self.levels):
+        if self.scheduled and not np.array_equal(solver.sigmas, self.sigmas):
             raise ValueError("'solver_p' must have the same levels: build it from the same configuration.")
         return solver.trajectory_plan(begin=begin) if solver.warms_up else solver.trajectory_plan()
 
