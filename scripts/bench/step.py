@@ -13,6 +13,7 @@ mindone first, then `pip install --no-deps diffusers==0.42.1` and a huggingface_
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -63,6 +64,23 @@ CASES = {
     "FlowMatchEuler": Case("FlowMatchEulerDiscreteScheduler"),
     "FlowMatchHeun": Case("FlowMatchHeunDiscreteScheduler"),
     "FlowMatchLCM": Case("FlowMatchLCMScheduler", noise="given"),
+    "Euler": Case("EulerDiscreteScheduler"),
+    "Euler ancestral": Case("EulerAncestralDiscreteScheduler", noise="given"),
+    "Heun": Case("HeunDiscreteScheduler"),
+    "KDPM2": Case("KDPM2DiscreteScheduler"),
+    "KDPM2 ancestral": Case("KDPM2AncestralDiscreteScheduler", noise="given"),
+    "LMS": Case("LMSDiscreteScheduler"),
+    "PNDM": Case("PNDMScheduler", {"skip_prk_steps": True}),
+    "IPNDM": Case("IPNDMScheduler"),
+    "DPM++ 2M": Case("DPMSolverMultistepScheduler"),
+    "DPM++ 3M": Case("DPMSolverMultistepScheduler", {"solver_order": 3}),
+    "DPM++ 2M SDE": Case("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, noise="given"),
+    "DPM++ 2S": Case("DPMSolverSinglestepScheduler"),
+    "UniPC": Case("UniPCMultistepScheduler"),
+    "DEIS": Case("DEISMultistepScheduler"),
+    "SA-Solver": Case("SASolverScheduler", noise="given"),
+    "EDM Euler": Case("EDMEulerScheduler"),
+    "EDM DPM++": Case("EDMDPMSolverMultistepScheduler"),
 }
 
 
@@ -72,12 +90,13 @@ def arrays(shape):
 
 
 @contextmanager
-def given(noise, scheduler):
-    """Makes a peer's scheduler, whose step has no argument for it, take `noise`; None leaves it as it is."""
+def given(noises, scheduler):
+    """Makes a peer's scheduler, whose step has no argument for it, take `noises` in turn; None leaves it as it is."""
     module = sys.modules[type(scheduler).__module__]
     draw = getattr(module, "randn_tensor", None)
-    if noise is not None:
-        module.randn_tensor = lambda *_, **__: noise
+    if noises is not None:
+        turns = itertools.cycle(noises)
+        module.randn_tensor = lambda *_, **__: next(turns)
     try:
         yield
     finally:
@@ -113,7 +132,7 @@ def peer_run(kind, case, start, output, noise, to_numpy):
     def run():
         scheduler.set_timesteps(STEPS)
         timesteps = scheduler.timesteps
-        with given(noise if case.noise == "given" else None, scheduler):
+        with given([noise] if case.noise == "given" else None, scheduler):
             begin = time.perf_counter()
             x = start
             for t in timesteps:

@@ -60,6 +60,12 @@ def medians(runs, repeats):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+@functools.cache
+def fresh_noise(shape, steps):
+    """Returns standard normal noise for every step."""
+    return np.random.default_rng(1).standard_normal((steps, *shape), dtype=np.float32)
+
+
 def our_scheduler(case, steps=STEPS):
     scheduler = getattr(mindscience_diffuser, case.scheduler)(**case.options)
     scheduler.set_timesteps(steps)
@@ -69,9 +75,9 @@ def our_scheduler(case, steps=STEPS):
 def our_trajectory(case, shape, method):
     """Returns a function that runs our trajectory."""
     sampler = Sampler(HalfModel(), our_scheduler(case), method, **case.step)
-    start, _, noise = map(ms.Tensor, arrays(shape))
-    # Beyond the timing of steps: noise is given to both sides, and drawn before the clock starts.
-    options = {"step_noise": ms.ops.stack([noise] * len(sampler.plan))} if sampler.stochastic else {}
+    start = ms.Tensor(arrays(shape)[0])
+    # Noise is given to both sides, and drawn before the clock starts: for every step its own, which no cache holds.
+    options = {"step_noise": ms.Tensor(fresh_noise(shape, len(sampler.plan)))} if sampler.stochastic else {}
     return lambda: sampler(start, **options).asnumpy()
 
 
@@ -82,15 +88,18 @@ def their_trajectory(case, shape):
 
     scheduler = getattr(diffusers, case.scheduler)(**case.options)
     scheduler.set_timesteps(STEPS)
-    start, _, noise = map(torch.from_numpy, arrays(shape))
+    start = torch.from_numpy(arrays(shape)[0])
+    scaled = hasattr(scheduler, "scale_model_input")
+    noises = None if case.noise == "none" else list(torch.from_numpy(fresh_noise(shape, len(scheduler.timesteps))))
 
     @torch.no_grad()
     def run():
-        with given(noise if case.noise != "none" else None, scheduler):
+        with given(noises, scheduler):
             x = start
             scheduler._step_index = None  # Where there is one, it stands at the end of the last trajectory.
             for t in scheduler.timesteps:
-                x = scheduler.step(0.5 * x, t, x, **case.step, return_dict=False)[0]
+                given_to_model = scheduler.scale_model_input(x, t) if scaled else x
+                x = scheduler.step(0.5 * given_to_model, t, x, **case.step, return_dict=False)[0]
             return x.numpy()
 
     return run
