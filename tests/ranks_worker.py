@@ -1,0 +1,33 @@
+"""What tests/test_ranks.py runs, alone and on two ranks: a training and a sampling, their results in a folder."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mindscience_diffuser.cli import main
+from mindscience_diffuser.runs import ranks, train
+
+CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
+
+
+def keep_losses(config, objective, training_step, progress, directory):
+    """Takes the place of pictures and figures."""
+    np.savez(directory / "trained.npz", losses=progress.losses, **training_step.average.state())
+
+
+def run(output):
+    """Trains for 50 steps, samples 60 digits in shards of 16 and exchanges an array of odd size between the ranks."""
+    train.write_results = keep_losses
+    small = ["model.hidden_channels=16", "model.layers=1", "model.heads=2"]
+    training = ["training.steps=50", "training.batch_size=16", "training.warmup_steps=5", "training.clip_norm=1.0"]
+    assert main(["train", "--config", str(CONFIG), f"output={output}", *small, *training]) == 0
+    sampling = ["weights=digits_ddim", "sampling.per_class=6", "sampling.num_inference_steps=2"]
+    sizes = ["sampling.shard_size=16", "sampling.batch_size=8", "metrics.reference_draws=1"]
+    assert main(["sample", "--config", str(CONFIG), f"output={output}", *sampling, *sizes]) == 0
+    gathered = ranks.gather(np.arange(3, dtype=np.uint8) + ranks.rank())
+    np.save(output / f"gathered-{ranks.rank()}.npy", np.stack(gathered))
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))
