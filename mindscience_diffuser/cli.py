@@ -66,9 +66,14 @@ def _run(options):
     """Runs what a configuration file describes; returns the folder of the results in the rank that writes them."""
     from mindscience_diffuser.runs.config import load_config
     from mindscience_diffuser.runs.errors import ConfigError
-    from mindscience_diffuser.runs.registry import lookup
+    from mindscience_diffuser.runs.registry import REGISTRY, lookup
 
     config = load_config(options.config, options.overrides)
+    if config.run not in REGISTRY[options.command]:
+        raise ConfigError(
+            f"'{options.command}' is not there for runs of the kind '{config.run}', only for "
+            + ", ".join(f"'{kind}'" for kind in REGISTRY[options.command])
+        )
     from mindscience_diffuser.runs.ranks import join_ranks, launched, rank
 
     if launched() and options.command not in SPREAD:

@@ -1,12 +1,14 @@
 """Transformer models that predict what a diffusion scheduler asks for."""
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer, DiffusionTransformer
+from mindscience_diffuser.models.frame_transformer import FrameTransformer
 from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
 from mindscience_diffuser.models.patch_transformer import PatchDiffusionTransformer
 
 __all__ = [
     "ConditionDiffusionTransformer",
     "DiffusionTransformer",
+    "FrameTransformer",
     "GuidanceDiffusionTransformer",
     "PatchDiffusionTransformer",
 ]

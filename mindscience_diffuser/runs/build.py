@@ -33,13 +33,13 @@ GIVEN_TO_MODELS = ("in_channels", "out_channels", "cond_channels", "compute_dtyp
 
 def build_data(config):
     """Returns the data set that `config` names."""
-    return _build("data", config.data)
+    return build("data", config.data)
 
 
 def build_model(config, data, compute_dtype="float32"):
     """Returns the model that `config` names, sized for `data`; its first weights depend on the run's seed alone."""
     ms.set_seed(config.seed)
-    return _build(
+    return build(
         "model",
         config.model,
         in_channels=data.channels,
@@ -107,7 +107,7 @@ def plan_of(config, scheduler):
 
 def build_scheduler(config, compute_dtype="float32"):
     """Returns the scheduler that `config` names."""
-    return _build("scheduler", config.scheduler, compute_dtype=getattr(ms, compute_dtype))
+    return build("scheduler", config.scheduler, compute_dtype=getattr(ms, compute_dtype))
 
 
 def check_sampling(config, scheduler):
@@ -158,7 +158,7 @@ def _check_step_options(config, scheduler):
             raise ConfigError(f"unknown key 'sampling.step.{name}'; {hint}")
 
 
-def _build(kind, component, **given):
+def build(kind, component, **given):
     """Calls the registered class with the file's arguments and those that the run gives."""
     constructor, _ = _checked(kind, component, given)
     try:

@@ -27,15 +27,20 @@ REGISTRY = {
         "flow_matching": "mindscience_diffuser.runs.schema:FlowMatchingRun",
         "consistency_distillation": "mindscience_diffuser.runs.schema:ConsistencyRun",
         "pyramid_flow": "mindscience_diffuser.runs.schema:PyramidFlowRun",
+        "world_model": "mindscience_diffuser.runs.world_model_schema:WorldModelRun",
     },
     "objective": {
         "diffusion": "mindscience_diffuser.runs.diffusion:objective",
         "flow_matching": "mindscience_diffuser.runs.flow_matching:objective",
         "consistency_distillation": "mindscience_diffuser.runs.consistency_distillation:objective",
         "pyramid_flow": "mindscience_diffuser.runs.pyramid_flow:objective",
+        "world_model": "mindscience_diffuser.runs.world_model:objective",
     },
-    "train": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.train:train"),
-    "sample": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sample:sample"),
+    "train": dict.fromkeys((*DIGITS_RUNS, "world_model"), "mindscience_diffuser.runs.train:train"),
+    "sample": {
+        **dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sample:sample"),
+        "world_model": "mindscience_diffuser.runs.world_model:sample",
+    },
     "sweep": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sweep:sweep"),
     "compare": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.compare:compare"),
     "export": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.export:export"),
@@ -43,9 +48,13 @@ REGISTRY = {
     "model": {
         "ConditionDiffusionTransformer": "mindscience_diffuser.models:ConditionDiffusionTransformer",
         "PatchDiffusionTransformer": "mindscience_diffuser.models:PatchDiffusionTransformer",
+        "FrameTransformer": "mindscience_diffuser.models:FrameTransformer",
         "GuidanceDiffusionTransformer": "mindscience_diffuser.models:GuidanceDiffusionTransformer",
     },
-    "data": {"Digits": "mindscience_diffuser.runs.digits:Digits"},
+    "data": {
+        "Digits": "mindscience_diffuser.runs.digits:Digits",
+        "StirredFlow": "mindscience_diffuser.runs.stirred_flow:StirredFlow",
+    },
 }
 # What the user calls an entry of these kinds.
 WHAT = {"schema": "kind of run", "data": "data set"}

@@ -23,7 +23,13 @@ from mindscience_diffuser.runs.weights import save_weights
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
 STEPS_BETWEEN_READINGS = 20
 # These do not change the training either.
-NOT_DECIDING = ("sampling", "training.checkpoint_every", "training.checkpoints_kept", "training.weights_dtype")
+NOT_DECIDING = (
+    "sampling",
+    "rollout",
+    "training.checkpoint_every",
+    "training.checkpoints_kept",
+    "training.weights_dtype",
+)
 
 
 def train(config):

@@ -1,0 +1,65 @@
+"""How far a film of a flow is from another one: correlation and energy spectra, with confidence intervals."""
+
+import numpy as np
+from scipy import fft, stats
+
+
+def correlation(frames, truth):
+    """Pattern correlation of two films of vorticity.
+
+    Args:
+        frames (numpy.ndarray): Shape ``(..., side, side)``.
+        truth (numpy.ndarray): The same.
+
+    Returns:
+        numpy.ndarray of shape ``(...)``, in [-1, 1].
+    """
+    a, b = (x - x.mean((-2, -1), keepdims=True) for x in (np.asarray(x, np.float64) for x in (frames, truth)))
+    return (a * b).mean((-2, -1)) / np.sqrt((a * a).mean((-2, -1)) * (b * b).mean((-2, -1)))
+
+
+def energy_spectrum(frames):
+    """Kinetic energy of each shell of wave numbers, from the vorticity w: half the sum of |w_k|^2 / k^2.
+
+    Args:
+        frames (numpy.ndarray): Vorticity on a periodic square of side 2 pi, shape ``(..., side, side)``.
+
+    Returns:
+        numpy.ndarray of shape ``(..., side // 3)``: the shells |k| = 1, 2, ... that the solver resolves.
+    """
+    side = frames.shape[-1]
+    amplitude = fft.fft2(np.asarray(frames, np.float64), norm="forward")
+    k = fft.fftfreq(side, 1 / side)
+    squared = k[:, None] ** 2 + k[None, :] ** 2
+    shell = np.rint(np.sqrt(squared))
+    energy = 0.5 * np.abs(amplitude) ** 2 / np.where(squared > 0, squared, np.inf)
+    return np.stack([energy[..., shell == n].sum(-1) for n in range(1, side // 3 + 1)], axis=-1)
+
+
+def spectrum_error(frames, truth):
+    """Root mean square over the shells of log10(E / E_true): 1 means wrong by a factor of ten, up or down.
+
+    Args:
+        frames (numpy.ndarray): Shape ``(..., side, side)``.
+        truth (numpy.ndarray): The same.
+
+    Returns:
+        numpy.ndarray of shape ``(...)``.
+    """
+    ratio = np.log10(energy_spectrum(frames) / energy_spectrum(truth))
+    return np.sqrt((ratio**2).mean(-1))
+
+
+def mean_and_interval(values, level=0.95):
+    """Mean over films and the half width of its confidence interval by Student's t.
+
+    Args:
+        values (numpy.ndarray): Shape ``(N, ...)``, one entry for each of N >= 2 independent films.
+        level (float): Level of confidence. Default: ``0.95``.
+
+    Returns:
+        tuple of two numpy.ndarray of shape ``(...)``.
+    """
+    count = len(values)
+    width = stats.t.ppf(0.5 + level / 2, count - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(count)
+    return np.mean(values, axis=0), width

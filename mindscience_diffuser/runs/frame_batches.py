@@ -1,0 +1,44 @@
+"""Training batches of a world model as a function of the seed and the number of the step."""
+
+import numpy as np
+
+from mindscience_diffuser.noise import log_normal_sigmas
+
+
+class FrameBatches:
+    """Training batches: a frame to denoise, and the frames and actions before it.
+
+    Args:
+        data (StirredFlow): Source of the films.
+        context (int): Number of frames before the one to denoise.
+        preconditioning (EDMPreconditioning): Says how noise is drawn.
+        training (WorldModelTraining): Batch size and distribution of the noise levels.
+        seed (int): Seed of the run.
+    """
+
+    def __init__(self, data, context, preconditioning, training, seed):
+        self.films = data.train
+        self.context = context
+        self.preconditioning = preconditioning
+        self.training = training
+        self.seed = seed
+
+    def __len__(self):
+        """The number of training frames with enough frames before them."""
+        films, frames = self.films.actions.shape
+        return films * (frames - self.context)
+
+    def batch(self, step):
+        """Returns (frames, noise, sigmas, observations, actions) of the training step with this number."""
+        frames, actions = self.films
+        size, training = self.training.batch_size, self.training
+        generator = np.random.default_rng((self.seed, step, 1))
+        film = generator.integers(0, len(frames), size)
+        first = generator.integers(0, frames.shape[1] - self.context, size)
+        window = film[:, None], first[:, None] + np.arange(self.context)
+        clean = frames[film, first + self.context][:, None]
+        sigmas = log_normal_sigmas(
+            generator, size, training.sigma_loc, training.sigma_scale, training.sigma_min, training.sigma_max
+        )
+        noise = self.preconditioning.training_noise(sigmas, clean.shape, generator)
+        return clean, noise, sigmas.astype(np.float32), frames[window], actions[window]
