@@ -195,9 +195,10 @@ def test_figures_of_the_shipped_weights_are_those_measured():
 def test_figures_over_the_number_of_steps_are_those_measured(name):
     page = (ROOT / "docs_cn" / "few_step.md").read_text(encoding="utf-8")
     curves = json.loads((SHIPPED / f"{name}.sweep.json").read_text(encoding="utf-8"))
+    quantities = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
     for label, points in curves.items():
         for point in points:
-            figures = [f"{point[key]['samples']:.3f}" for key in ("class_accuracy", "precision", "recall")]
+            figures = [f"{point[key]['samples']:.3f}" for key in quantities]
             assert f"| {' | '.join([label, str(point['num_inference_steps']), *figures])} |" in page
 
 
