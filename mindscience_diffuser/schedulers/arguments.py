@@ -294,11 +294,15 @@ def _text(value):
     return "mindspore.float32" if value is mstype.float32 else repr(value)
 
 
+def trained_betas(config):
+    """Returns the betas of the schedule that a configuration names, float64, shape ``(T,)``."""
+    ends = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
+    return betas_from_schedule(config.beta_schedule, config.num_train_timesteps, *ends, config.get("trained_betas"))
+
+
 def configured_betas(config):
-    """Returns the betas that a configuration describes, float64, shape ``(T,)``."""
-    betas = betas_from_schedule(
-        config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end, config.trained_betas
-    )
+    """Returns the betas that a configuration describes, rescaled where it asks for pure noise at the end."""
+    betas = trained_betas(config)
     return rescale_zero_terminal_snr(betas) if config.get("rescale_betas_zero_snr") else betas
 
 
@@ -307,5 +311,5 @@ def configured_limit(config):
     if config.get("thresholding"):
         return Limit("threshold", config.sample_max_value, config.dynamic_thresholding_ratio)
     if config.get("clip_sample"):
-        return Limit("clip", config.clip_sample_range)
+        return Limit("clip", config.get("clip_sample_range", 1.0))
     return None

@@ -1,6 +1,5 @@
 """A scheduler's configuration: what its constructor was given, and its file form ``scheduler_config.json``."""
 
-import functools
 import inspect
 import json
 import warnings
@@ -57,20 +56,6 @@ class SchedulerConfig(Mapping):
                 f"scheduler without it, and give it to from_pretrained(folder, {objects[0]}=...)."
             )
         return json.dumps(content, indent=2, sort_keys=True) + "\n"
-
-
-def configured(init):
-    """Records the arguments of a constructor, defaults included, as ``self.config``."""
-    signature = inspect.signature(init)
-
-    @functools.wraps(init)
-    def recording(self, *args, **kwargs):
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        init(self, *args, **kwargs)
-        self.config = SchedulerConfig(list(bound.arguments.items())[1:])
-
-    return recording
 
 
 class Configurable:

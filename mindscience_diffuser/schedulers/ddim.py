@@ -7,7 +7,8 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
 from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.arguments import takes_arguments
-from mindscience_diffuser.schedulers.diffusion import DIFFUSION_ARGUMENTS, DiffusionScheduler
+from mindscience_diffuser.schedulers.dense import DenseScheduler
+from mindscience_diffuser.schedulers.diffusion import DIFFUSION_ARGUMENTS
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
 from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 from mindscience_diffuser.validation import check_bool, check_number
@@ -22,8 +23,43 @@ def direction_scale(direction, spread, eta):
     return (direction**2 + (1 - eta**2) * spread**2) ** 0.5
 
 
+class ImplicitScheduler(DenseScheduler):
+    """Base of schedulers with the steps of eqs. (12) and (16), from every training timestep."""
+
+    def step_levels(self):
+        """Returns alpha, sigma before and after a step from each training timestep."""
+        return (self._alphas, self._sigmas, *self.level_at(self.strided(self.training_timesteps)))
+
+    def spreads(self):
+        """Returns, at eta = 1, the weight of eps and the standard deviation of the fresh noise, and sigma_next."""
+        alpha, sigma, alpha_next, sigma_next = self.step_levels()
+        spread = sigma_next / sigma * np.sqrt(np.maximum(1 - (alpha / alpha_next) ** 2, 0))
+        return np.sqrt(np.maximum(sigma_next**2 - spread**2, 0)), spread, sigma_next
+
+    def dense_plan(self, eta=0.0, use_clipped_model_output=False, with_epsilon=False):
+        """Returns the plan of a step from every training timestep."""
+        alpha, sigma, alpha_next, sigma_next = self.step_levels()
+        x0 = clean_sample_weights(self.prediction_type, alpha, sigma)
+        epsilon = noise_weights(self.prediction_type, alpha, sigma)
+        if use_clipped_model_output and self.limit is not None:
+            epsilon = {"sample": 1 / sigma, "x0": -alpha / sigma}
+        direction, noise = sigma_next, {}
+        if eta > 0:
+            at_one, spread, _ = self.spreads()
+            direction, noise = direction_scale(at_one, spread, eta), {"noise": eta * spread}
+        return StepPlan(
+            self.training_timesteps,
+            x0,
+            {"sample": weighted((alpha_next, {"x0": 1.0}), (direction, epsilon), (1.0, noise))},
+            results={"epsilon": epsilon} if with_epsilon else {},
+            limit=self.limit,
+            amplifies=self.prediction_type == "epsilon",
+            next_level=(alpha_next, sigma_next),
+        )
+
+
 @takes_arguments(**DIFFUSION_ARGUMENTS, set_alpha_to_one=True)
-class DDIMScheduler(DiffusionScheduler):
+class DDIMScheduler(ImplicitScheduler):
     """DDIM, from deterministic (eta = 0) to DDPM's ancestral sampling (eta = 1).
 
     With x0 and eps derived from the model output,
@@ -40,11 +76,9 @@ class DDIMScheduler(DiffusionScheduler):
 
     def _configure(self):
         super()._configure()
-        self._stride = 1
-        free, clipped = (self._dense_plan(0.0, use_clipped, with_epsilon=True) for use_clipped in (False, True))
-        self.eta_free = PlanCell(free, self.compute_dtype, returns_x0=True)
-        self.eta_free_clipped = PlanCell(clipped, self.compute_dtype, returns_x0=True)
-        self.spreads = Parameter(Tensor(self._spread_table(), mstype.float32), name="spreads", requires_grad=False)
+        clipped = self.dense_plan(use_clipped_model_output=True, with_epsilon=True)
+        self.clipped_table = PlanCell(clipped, self.compute_dtype, returns_x0=True)
+        self.spread_table = Parameter(self._spread_rows(), name="spread_table", requires_grad=False)
 
     def construct(self, model_output, sample, timestep, noise=None, eta=0.0):
         """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""
@@ -66,13 +100,13 @@ class DDIMScheduler(DiffusionScheduler):
         if isinstance(eta, (int, float)) and (eta < 0 or eta > 1):
             raise ValueError(f"'eta' must be in [0, 1], but is {eta}.")
         if use_clipped_model_output:
-            prev_sample, epsilon, x0 = self.eta_free_clipped(timestep, sample, model_output)
+            prev_sample, epsilon, x0 = self.clipped_table(timestep, sample, model_output)
         else:
-            prev_sample, epsilon, x0 = self.eta_free(timestep, sample, model_output)
+            prev_sample, epsilon, x0 = self.table(timestep, sample, model_output)
         if eta != 0:
             if noise is None:
                 noise = self._device_noise(sample)
-            spreads = self.spreads[timestep.reshape(-1)].T.reshape((3, -1) + (1,) * (sample.ndim - 1))
+            spreads = self.spread_table[timestep.reshape(-1)].T.reshape((3, -1) + (1,) * (sample.ndim - 1))
             change = direction_scale(spreads[0], spreads[1], eta) - spreads[2]
             prev_sample = prev_sample + (change * epsilon + eta * spreads[1] * noise).astype(self.compute_dtype)
         if return_dict:
@@ -119,7 +153,7 @@ class DDIMScheduler(DiffusionScheduler):
         index = self._check_step_at(model_output, sample, timestep)
         eta = check_number("eta", eta, "[0, 1]")
         clipped = check_bool("use_clipped_model_output", use_clipped_model_output)
-        cell = self._eager_cell((eta, clipped, return_dict), lambda: self._dense_plan(eta, clipped))
+        cell = self._eager_cell((eta, clipped, return_dict), lambda: self.dense_plan(eta, clipped))
         values = (sample, model_output)
         if eta > 0:
             values += (self._step_noise(sample, noise, generator),)
@@ -127,57 +161,18 @@ class DDIMScheduler(DiffusionScheduler):
 
     def plan_for(self, eta=0.0, use_clipped_model_output=False):
         """Returns the :class:`StepPlan` of the chosen timesteps for these options of `step`."""
-        self.check_scheduled()
         eta = check_number("eta", eta, "[0, 1]")
         clipped = check_bool("use_clipped_model_output", use_clipped_model_output)
-        return self._dense_plan(eta, clipped).take(self.timesteps)
+        return super().plan_for(eta=eta, use_clipped_model_output=clipped)
 
-    def _load_plan(self):
-        self.plan = self.plan_for()
-        self.eta_free.load(self._dense_plan(0.0, False, with_epsilon=True))
-        self.eta_free_clipped.load(self._dense_plan(0.0, True, with_epsilon=True))
-        replace_value(self.spreads, Tensor(self._spread_table(), mstype.float32))
+    def table_plan(self):
+        """Returns the dense plan that graphs use, at eta = 0; they need eps to add what eta changes."""
+        return self.dense_plan(with_epsilon=True)
 
-    def _previous(self, timesteps):
-        if self._stride is None:
-            return super()._previous(timesteps)
-        return timesteps - self._stride
+    def _schedule(self, timesteps):
+        super()._schedule(timesteps)
+        self.clipped_table.load(self.dense_plan(use_clipped_model_output=True, with_epsilon=True))
+        replace_value(self.spread_table, self._spread_rows())
 
-    def _levels(self):
-        """Returns alpha, sigma and their next values for every training timestep."""
-        alpha, sigma = self._alphas, self._sigmas
-        previous = self._previous(np.arange(self.num_train_timesteps))
-        final_alpha, final_sigma = (1.0, 0.0) if self.config.set_alpha_to_one else (alpha[0], sigma[0])
-        alpha_next = np.where(previous >= 0, alpha[previous], final_alpha)
-        sigma_next = np.where(previous >= 0, sigma[previous], final_sigma)
-        return alpha, sigma, alpha_next, sigma_next
-
-    def _spreads(self):
-        """Returns, at eta = 1, the weight of eps and the standard deviation of the fresh noise, and sigma_next."""
-        alpha, sigma, alpha_next, sigma_next = self._levels()
-        spread = sigma_next / sigma * np.sqrt(np.maximum(1 - (alpha / alpha_next) ** 2, 0))
-        return np.sqrt(np.maximum(sigma_next**2 - spread**2, 0)), spread, sigma_next
-
-    def _spread_table(self):
-        return np.stack(self._spreads(), axis=1)
-
-    def _dense_plan(self, eta, use_clipped_model_output, with_epsilon=False):
-        """Returns the plan of a step from every training timestep."""
-        alpha, sigma, alpha_next, sigma_next = self._levels()
-        direction, spread, _ = self._spreads()
-        x0 = clean_sample_weights(self.prediction_type, alpha, sigma)
-        epsilon = noise_weights(self.prediction_type, alpha, sigma)
-        if use_clipped_model_output and self.limit is not None:
-            epsilon = {"sample": 1 / sigma, "x0": -alpha / sigma}
-        following = weighted((alpha_next, {"x0": 1.0}), (direction_scale(direction, spread, eta), epsilon))
-        if eta > 0:
-            following["noise"] = eta * spread
-        return StepPlan(
-            np.arange(self.num_train_timesteps),
-            x0,
-            {"sample": following},
-            results={"epsilon": epsilon} if with_epsilon else {},
-            limit=self.limit,
-            amplifies=self.prediction_type == "epsilon",
-            next_level=(alpha_next, sigma_next),
-        )
+    def _spread_rows(self):
+        return Tensor(np.stack(self.spreads(), axis=1), mstype.float32)

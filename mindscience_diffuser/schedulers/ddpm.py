@@ -6,11 +6,22 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.noise import clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
-from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.dense import DenseScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
-from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.step import compiles_as
 
 LEARNED_VARIANCE_TYPES = ("learned", "learned_range")
+
+
+def posterior(alpha, sigma, alpha_prev, sigma_prev):
+    """Returns the mean of q(x_prev | x, x0), eqs. (6) and (7), as weights, and beta and the variance of that step.
+
+    ``mean = alpha_prev * beta / sigma^2 * x0 + alpha / alpha_prev * sigma_prev^2 / sigma^2 * x``,
+    ``beta = 1 - (alpha / alpha_prev)^2``, ``variance = sigma_prev^2 / sigma^2 * beta``.
+    """
+    beta = 1 - (alpha / alpha_prev) ** 2
+    shrink = (sigma_prev / sigma) ** 2
+    return {"x0": alpha_prev * beta / sigma**2, "sample": alpha / alpha_prev * shrink}, beta, shrink * beta
 
 
 @takes_arguments(
@@ -31,7 +42,7 @@ LEARNED_VARIANCE_TYPES = ("learned", "learned_range")
     trained_betas=None,
     steps_offset=0,
 )
-class DDPMScheduler(DiffusionScheduler):
+class DDPMScheduler(DenseScheduler):
     """Ancestral sampling of DDPM, also over fewer steps than were trained.
 
     ``x_prev = sqrt(ab_prev) * beta / (1 - ab) * x0 + sqrt(1 - beta) * (1 - ab_prev) / (1 - ab) * x_t + s * z``,
@@ -51,10 +62,9 @@ class DDPMScheduler(DiffusionScheduler):
     """
 
     def _configure(self):
-        super()._configure()
         self.variance_type = self.config.variance_type
         self.learned = self.variance_type in LEARNED_VARIANCE_TYPES
-        self.ancestral = PlanCell(self._dense_plan(), self.compute_dtype, returns_x0=True)
+        super()._configure()
 
     def construct(self, model_output, sample, timestep, noise, predicted_variance=None):
         """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""
@@ -77,9 +87,9 @@ class DDPMScheduler(DiffusionScheduler):
         if noise is None:
             noise = self._device_noise(sample)
         if self.learned:
-            prev_sample, x0 = self.ancestral(timestep, sample, model_output, noise, predicted_variance)
+            prev_sample, x0 = self.table(timestep, sample, model_output, noise, predicted_variance)
         else:
-            prev_sample, x0 = self.ancestral(timestep, sample, model_output, noise)
+            prev_sample, x0 = self.table(timestep, sample, model_output, noise)
         if return_dict:
             return SchedulerOutput(prev_sample, x0)
         return prev_sample
@@ -116,6 +126,10 @@ class DDPMScheduler(DiffusionScheduler):
                 missing.
             ValueError: If the shapes differ, the timestep is out of range, or `set_timesteps` was not called.
         """
+        return self._advance(model_output, sample, timestep, predicted_variance, noise, generator, return_dict)
+
+    def _advance(self, model_output, sample, timestep, predicted_variance, noise, generator, return_dict, **options):
+        """The eager step, for options that change the plan."""
         index = self._check_step_at(model_output, sample, timestep)
         values = (sample, model_output, self._step_noise(sample, noise, generator))
         if self.learned:
@@ -126,29 +140,20 @@ class DDPMScheduler(DiffusionScheduler):
                 )
             self.check_tensor("predicted_variance", predicted_variance, like=sample)
             values += (predicted_variance,)
-        cell = self._eager_cell((return_dict,), self._dense_plan)
+        cell = self._eager_cell((*options.items(), return_dict), lambda: self.dense_plan(**options))
         return self._result(cell.run(index, values), return_dict)
 
-    def plan_for(self):
-        """Returns the :class:`StepPlan` of the chosen timesteps."""
-        self.check_scheduled()
-        return self._dense_plan().take(self.timesteps)
+    def dense_plan(self):
+        """Returns the plan of a step from every training timestep to the one that follows it in the trajectory."""
+        return self.plan_towards(self.following(self.training_timesteps))
 
-    def _load_plan(self):
-        self.plan = self.plan_for()
-        self.ancestral.load(self._dense_plan())
-
-    def _dense_plan(self):
-        """Returns the plan of a step from every training timestep."""
-        timesteps = np.arange(self.num_train_timesteps)
+    def plan_towards(self, following):
+        """Returns the plan of a step from every training timestep to the one of `following`, below it."""
+        timesteps = self.training_timesteps
         alpha, sigma = self._alphas, self._sigmas
-        previous = self._previous(timesteps)
-        alpha_prev = np.where(previous >= 0, alpha[previous], 1.0)
-        sigma_prev = np.where(previous >= 0, sigma[previous], 0.0)
-        beta = 1 - (alpha / alpha_prev) ** 2
-        shrink = (sigma_prev / sigma) ** 2
-        mean = {"x0": alpha_prev * beta / sigma**2, "sample": alpha / alpha_prev * shrink}
-        small = np.maximum(shrink * beta, 1e-20)
+        alpha_prev, sigma_prev = self.level_at(following)
+        mean, beta, variance = posterior(alpha, sigma, alpha_prev, sigma_prev)
+        small = np.maximum(variance, 1e-20)
         noisy = (timesteps > 0).astype(np.float64)
         learned_std = None
         if self.variance_type == "learned":

@@ -37,18 +37,23 @@ class DiffusionScheduler(Scheduler):
         config = self.config
         self.num_train_timesteps = config.num_train_timesteps
         self.prediction_type = config.prediction_type
-        self.timestep_spacing = config.timestep_spacing
-        self.steps_offset = config.steps_offset
+        self.timestep_spacing = config.get("timestep_spacing", "leading")
+        self.steps_offset = config.get("steps_offset", 0)
         self.limit = configured_limit(config)
-        self.betas = configured_betas(config)
-        alpha_bar = alphas_cumprod_from_betas(self.betas)
+        self.betas, alpha_bar = self._noise_process()
         self.alphas_cumprod = Tensor(alpha_bar, mstype.float32)
         self._alphas = np.sqrt(alpha_bar)
         self._sigmas = np.sqrt(1 - alpha_bar)
         self.timesteps = np.arange(self.num_train_timesteps)[::-1]
         self.num_timesteps = self.num_train_timesteps
+        self._stride = 1
         self.forward_process = PlanCell(self._forward_plan(self._alphas, self._sigmas), self.compute_dtype)
         self.velocity = PlanCell(self._forward_plan(-self._sigmas, self._alphas), self.compute_dtype)
+
+    def _noise_process(self):
+        """Returns betas and alpha_bar of the training timesteps."""
+        betas = configured_betas(self.config)
+        return betas, alphas_cumprod_from_betas(betas)
 
     def __len__(self):
         return self.num_train_timesteps
@@ -83,11 +88,14 @@ class DiffusionScheduler(Scheduler):
         else:
             chosen = custom_timesteps(timesteps, self.num_train_timesteps)
         self._check_prediction_defined(chosen)
-        self.timesteps = self.num_timesteps = chosen
         self.num_inference_steps = len(chosen)
-        self.scheduled = True
         self._stride = None if timesteps is not None else self.num_train_timesteps // len(chosen)
-        self._load_plan()
+        self._schedule(chosen)
+
+    def _schedule(self, timesteps):
+        """Takes over new timesteps; schedulers that can step build the plan that belongs to them."""
+        self.timesteps = self.num_timesteps = timesteps
+        self.scheduled = True
         self._plan_changed()
 
     def add_noise_in_graph(self, original_samples, noise, timesteps):
@@ -136,14 +144,22 @@ class DiffusionScheduler(Scheduler):
         states = {"sample": {"sample": sample_weight, "output": noise_weight}}
         return StepPlan(np.arange(self.num_train_timesteps), {}, states)
 
-    def _load_plan(self):
-        """Builds the plan of the chosen timesteps; schedulers that can step extend it."""
-
-    def _previous(self, timesteps):
-        """Returns the timestep that follows each of `timesteps` in the trajectory, -1 for the clean sample."""
+    def following(self, timesteps):
+        """Returns the timestep that comes after each of `timesteps` in the trajectory, -1 for the clean sample."""
         scheduled = self.timesteps[::-1]
         position = np.searchsorted(scheduled, timesteps, side="left") - 1
         return np.where(position >= 0, scheduled[position], -1)
+
+    def strided(self, timesteps):
+        """Returns the timestep one even stride T // n after each of `timesteps`, negative beyond the last one."""
+        return self.following(timesteps) if self._stride is None else timesteps - self._stride
+
+    def level_at(self, timesteps):
+        """Returns alpha and sigma of training timesteps; negative ones stand for the end of the trajectory."""
+        ends = (1.0, 0.0) if self.config.get("set_alpha_to_one", True) else (self._alphas[0], self._sigmas[0])
+        return tuple(
+            np.where(timesteps >= 0, level[timesteps], end) for level, end in zip((self._alphas, self._sigmas), ends)
+        )
 
     def _check_step_at(self, model_output, sample, timestep):
         """Checks the arguments of a step and returns the timestep as an index of the training timesteps."""
