@@ -81,6 +81,7 @@ class StepPlan:
             Default: ``None``, the sample itself.
         learned_std (str or tuple, optional): How `noise` is scaled by the model's variance output: ``"variance"``
             (its square root) or a pair of weights (intercept, slope) of the log standard deviation.
+        given (tuple): Names of further tensors that a step takes and that the sums may use.
     """
 
     timesteps: np.ndarray
@@ -92,6 +93,7 @@ class StepPlan:
     next_level: Optional[tuple[np.ndarray, np.ndarray]] = None
     input_scale: Optional[np.ndarray] = None
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
+    given: tuple[str, ...] = ()
 
     def __len__(self):
         return len(self.timesteps)
@@ -114,11 +116,11 @@ class StepPlan:
 
     @property
     def inputs(self):
-        """Names of the tensors that a step takes: the states, ``output``, and ``noise``, ``variance`` where needed."""
+        """Names of the tensors that a step takes: the states, ``output``, ``noise``, ``variance`` or what is given."""
         names = (*self.states, "output")
         if self.stochastic:
             names += ("noise",)
-        return names if self.learned_std is None else (*names, "variance")
+        return (*names, *self.given) if self.learned_std is None else (*names, "variance")
 
     @property
     def fingerprint(self):

@@ -203,9 +203,15 @@ class PlanCell(nn.Cell):
         """Runs one step eagerly, compiled in both modes; `index` is an int, or a Tensor that stays on the device."""
         if isinstance(index, Tensor):
             return table_kernel(self.layout, self.compute_dtype)(self.rows, index, *values)
+        return self.kernel(self.row(index), *values)
+
+    def row(self, index):
+        """Returns the weights of a row, an int, or of one row for each sample, a Tensor."""
+        if isinstance(index, Tensor):
+            return self.rows[index]
         if index not in self._row_tensors:
             self._row_tensors[index] = Tensor(self._host_rows[index])
-        return self.kernel(self._row_tensors[index], *values)
+        return self._row_tensors[index]
 
     def _pack(self, plan):
         self.needs_noise = plan.needs_noise

@@ -3,6 +3,8 @@
 import math
 import numbers
 
+import numpy as np
+
 
 def check_choice(name, value, choices):
     """Returns `value` if it is one of `choices`, else raises ValueError that lists them."""
@@ -30,12 +32,31 @@ def check_number(name, value, interval):
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"'{name}' must be a number in {interval}, but is {value!r} of type {type(value).__name__}.")
-    low, high = (float(end) for end in interval[1:-1].split(","))
-    above = value >= low if interval[0] == "[" else value > low
-    below = value <= high if interval[-1] == "]" else value < high
-    if not (above and below) or math.isnan(value):
+    if not _inside(value, interval) or math.isnan(value):
         raise ValueError(f"'{name}' must be in {interval}, but is {value}.")
     return float(value)
+
+
+def check_descending(name, values, interval, least=1):
+    """Returns `values`, at least `least` numbers in `interval` that descend, as a float64 array of shape ``(n,)``.
+
+    Raises:
+        TypeError: If they are no numbers.
+        ValueError: If they are no sequence, too few, outside the interval or not descending.
+    """
+    try:
+        given = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    if given.ndim != 1 or given.size < least:
+        amount = "a non-empty sequence of" if least == 1 else f"a sequence of at least {least}"
+        raise ValueError(f"'{name}' must be {amount} numbers, but has shape {given.shape}.")
+    outside = given[~(_inside(given, interval) & np.isfinite(given))]
+    if outside.size:
+        raise ValueError(f"'{name}' must lie in {interval}, but has {outside[0]}.")
+    if np.any(given[1:] > given[:-1]):
+        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
+    return given
 
 
 def check_bool(name, value):
@@ -43,6 +64,13 @@ def check_bool(name, value):
     if not isinstance(value, bool):
         raise TypeError(f"'{name}' must be True or False, but is {value!r} of type {type(value).__name__}.")
     return value
+
+
+def _inside(value, interval):
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    return (value >= low if interval[0] == "[" else value > low) & (
+        value <= high if interval[-1] == "]" else value < high
+    )
 
 
 def _range_text(low, high):

@@ -5,6 +5,8 @@ from mindscience_diffuser.noise.betas import (
     alphas_cumprod_from_betas,
     betas_from_schedule,
     rescale_zero_terminal_snr,
+    shift_snr,
+    zero_terminal_snr,
 )
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
@@ -66,7 +68,9 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "resolution_shift",
     "set_noise_function",
+    "shift_snr",
     "sigma_to_timestep",
     "spaced_timesteps",
     "stretch_to_terminal",
+    "zero_terminal_snr",
 ]

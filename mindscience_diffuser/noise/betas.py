@@ -83,8 +83,7 @@ def betas_from_schedule(name, num_train_timesteps, beta_start=0.0001, beta_end=0
 def rescale_zero_terminal_snr(betas):
     """Rescales betas so that the last step is pure noise.
 
-    Algorithm 1 of Lin et al., 2023 (arXiv:2305.08891): sqrt(alpha_bar) is shifted to end at 0 and stretched so
-    that its first value stays.
+    Algorithm 1 of Lin et al., 2023 (arXiv:2305.08891), see :func:`zero_terminal_snr`.
 
     Args:
         betas (numpy.ndarray): float64, shape ``(T,)``.
@@ -92,11 +91,24 @@ def rescale_zero_terminal_snr(betas):
     Returns:
         numpy.ndarray, float64, shape ``(T,)``; the last beta is exactly 1.
     """
-    root = np.sqrt(alphas_cumprod_from_betas(betas))
+    alpha_bar = zero_terminal_snr(alphas_cumprod_from_betas(betas))
+    return 1 - np.concatenate([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+
+
+def zero_terminal_snr(alphas_cumprod):
+    """Returns alpha_bar with sqrt(alpha_bar) shifted to end at 0 and stretched so that its first value stays."""
+    root = np.sqrt(alphas_cumprod)
     if root[0] == root[-1]:
         raise ValueError("'rescale_betas_zero_snr' needs at least 2 training timesteps; num_train_timesteps is 1.")
-    alpha_bar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
-    return 1 - np.concatenate([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+
+
+def shift_snr(alphas_cumprod, scale):
+    """Returns alpha_bar with its SNR, alpha_bar / (1 - alpha_bar), divided by `scale` (Yang et al., 2024).
+
+    CogVideoX, arXiv:2408.06072; the resolution-dependent shift of Esser et al., 2024, section 5.3.2, for diffusion.
+    """
+    return alphas_cumprod / (scale + (1 - scale) * alphas_cumprod)
 
 
 def alphas_cumprod_from_betas(betas):

@@ -317,12 +317,7 @@ class Sampler(nn.Cell):
         for name, value in given.items():
             if not isinstance(value, Tensor):
                 raise TypeError(f"'{name}' must be a Tensor because inpaint=True, but is {type(value).__name__}.")
-        try:
-            np.broadcast_to(np.empty(mask.shape, np.bool_), noise.shape)
-        except ValueError:
-            raise ValueError(
-                f"'mask' has shape {mask.shape}, which does not broadcast to the sample's {noise.shape}."
-            ) from None
+        self.scheduler.check_mask(mask, noise)
         dtype = self.scheduler.compute_dtype
         known_noise = noise if known_noise is None else known_noise
         self.scheduler.check_tensor("known", known, like=noise)

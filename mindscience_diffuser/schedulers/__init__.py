@@ -1,8 +1,11 @@
 """Schedulers: each turns its configuration into a StepPlan."""
 
+from mindscience_diffuser.schedulers.cogvideox import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
+from mindscience_diffuser.schedulers.ddim_inverse import DDIMInverseScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.deis_multistep import DEISMultistepScheduler
+from mindscience_diffuser.schedulers.ddpm_wuerstchen import DDPMWuerstchenScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.dpmsolver_multistep import DPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.dpmsolver_multistep_inverse import DPMSolverMultistepInverseScheduler
@@ -16,21 +19,33 @@ from mindscience_diffuser.schedulers.flow_match_euler import FlowMatchEulerDiscr
 from mindscience_diffuser.schedulers.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.heun_discrete import HeunDiscreteScheduler
+from mindscience_diffuser.schedulers.ipndm import IPNDMScheduler
 from mindscience_diffuser.schedulers.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 from mindscience_diffuser.schedulers.lcm import LCMScheduler, LCMSchedulerOutput
 from mindscience_diffuser.schedulers.lms_discrete import LMSDiscreteScheduler
+from mindscience_diffuser.schedulers.parallel import DDIMParallelScheduler, DDPMParallelScheduler
+from mindscience_diffuser.schedulers.pndm import PNDMScheduler
 from mindscience_diffuser.schedulers.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.sasolver import SASolverScheduler
+from mindscience_diffuser.schedulers.repaint import RePaintScheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
+from mindscience_diffuser.schedulers.scm import SCMScheduler
 from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
 from mindscience_diffuser.schedulers.unipc_multistep import UniPCMultistepScheduler
+from mindscience_diffuser.schedulers.unclip import UnCLIPScheduler
 
 __all__ = [
+    "CogVideoXDDIMScheduler",
+    "CogVideoXDPMScheduler",
+    "DDIMInverseScheduler",
+    "DDIMParallelScheduler",
     "DDIMScheduler",
+    "DDPMParallelScheduler",
     "DDPMScheduler",
     "DEISMultistepScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverMultistepScheduler",
+    "DDPMWuerstchenScheduler",
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
@@ -42,16 +57,21 @@ __all__ = [
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
     "HeunDiscreteScheduler",
+    "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
     "KDPM2DiscreteScheduler",
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "SASolverScheduler",
+    "RePaintScheduler",
+    "SCMScheduler",
     "Scheduler",
     "SchedulerOutput",
     "TCDScheduler",
     "TCDSchedulerOutput",
     "UniPCMultistepScheduler",
+    "UnCLIPScheduler",
 ]

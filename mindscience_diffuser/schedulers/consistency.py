@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from mindscience_diffuser.noise import custom_timesteps
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import configured_limit, takes_arguments
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.validation import check_integer, check_number
@@ -37,12 +37,9 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
     `steps_offset` and `set_alpha_to_one` are kept in the configuration only.
     """
 
-    limits = True
-    """Whether a step limits the predicted clean sample."""
-
     def _configure(self):
         super()._configure()
-        if self.limit is not None and not self.limits:
+        if configured_limit(self.config) is not None and not self.limits:
             warnings.warn(
                 f"{type(self).__name__} does not limit the clean sample: 'clip_sample' and 'thresholding' do nothing.",
                 stacklevel=4,

@@ -81,6 +81,10 @@ class DDPMScheduler(DenseScheduler):
         return_dict=False,
     ):
         """What the graph compiler reads in place of :meth:`step`."""
+        return self.ancestral_in_graph(model_output, sample, timestep, predicted_variance, noise, return_dict)
+
+    def ancestral_in_graph(self, model_output, sample, timestep, predicted_variance, noise, return_dict):
+        """The step inside a graph."""
         timestep = self.index_in_graph(model_output, sample, timestep)
         if self.learned and predicted_variance is None:
             raise TypeError(f"variance_type={self.variance_type!r} needs 'predicted_variance', but got None.")

@@ -33,13 +33,16 @@ DIFFUSION_ARGUMENTS = {
 class DiffusionScheduler(Scheduler):
     """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4))."""
 
+    limits = True
+    """Whether a step limits the predicted clean sample as the configuration says."""
+
     def _configure(self):
         config = self.config
         self.num_train_timesteps = config.num_train_timesteps
-        self.prediction_type = config.prediction_type
+        self.prediction_type = config.get("prediction_type", "epsilon")
         self.timestep_spacing = config.get("timestep_spacing", "leading")
         self.steps_offset = config.get("steps_offset", 0)
-        self.limit = configured_limit(config)
+        self.limit = configured_limit(config) if self.limits else None
         self.betas, alpha_bar = self._noise_process()
         self.alphas_cumprod = Tensor(alpha_bar, mstype.float32)
         self._alphas = np.sqrt(alpha_bar)

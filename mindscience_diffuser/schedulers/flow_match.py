@@ -6,7 +6,7 @@ from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_t
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
 from mindscience_diffuser.step import compiles_as
-from mindscience_diffuser.validation import check_integer, check_number
+from mindscience_diffuser.validation import check_descending, check_integer, check_number
 
 FLOW_ARGUMENTS = {
     "num_train_timesteps": 1000,
@@ -81,10 +81,10 @@ class FlowMatchScheduler(LeveledScheduler):
         if num_inference_steps is not None:
             lengths["num_inference_steps"] = check_integer("num_inference_steps", num_inference_steps, low=1)
         if sigmas is not None:
-            sigmas = _levels("sigmas", sigmas, 1)
+            sigmas = check_descending("sigmas", sigmas, "(0, 1]")
             lengths["sigmas"] = len(sigmas)
         if timesteps is not None:
-            timesteps = _levels("timesteps", timesteps, self.num_train_timesteps)
+            timesteps = check_descending("timesteps", timesteps, f"(0, {self.num_train_timesteps}]")
             lengths["timesteps"] = len(timesteps)
         if len(set(lengths.values())) > 1:
             text = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
@@ -140,19 +140,3 @@ class FlowMatchScheduler(LeveledScheduler):
             timesteps = sigmas * self.num_train_timesteps
         self.sigmas = np.append(sigmas, 1.0 if self.invert_sigmas else 0.0)
         self.timesteps = np.asarray(timesteps, np.float32)
-
-
-def _levels(name, values, highest):
-    """Checks levels or timesteps given by the user: finite numbers in (0, highest], descending."""
-    try:
-        given = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"'{name}' must be a non-empty sequence of numbers, but has shape {given.shape}.")
-    outside = given[~((given > 0) & (given <= highest))]
-    if outside.size:
-        raise ValueError(f"'{name}' must lie in (0, {highest}], but has {outside[0]}.")
-    if np.any(given[1:] > given[:-1]):
-        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
-    return given

@@ -7,7 +7,7 @@ import numpy as np
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.step import PlanCell, compiles_as
-from mindscience_diffuser.validation import check_number
+from mindscience_diffuser.validation import check_descending, check_number
 
 
 class LeveledScheduler(IndexedScheduler):
@@ -78,25 +78,9 @@ def shift_by_mu(mu, shift, use_dynamic_shifting, time_shift_type):
     return np.exp(check_number("mu", mu, "(-100, 100)"))
 
 
-def descending(name, values, highest):
-    """Checks levels or timesteps given by the user: finite numbers in [0, highest], descending."""
-    try:
-        given = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
-    if given.ndim != 1 or given.size == 0:
-        raise ValueError(f"'{name}' must be a non-empty sequence of numbers, but has shape {given.shape}.")
-    outside = given[~((given >= 0) & (given <= highest) & np.isfinite(given))]
-    if outside.size:
-        raise ValueError(f"'{name}' must lie in [0, {highest:g}], but has {outside[0]}.")
-    if np.any(given[1:] > given[:-1]):
-        raise ValueError(f"'{name}' must be descending, but is {given.tolist()}.")
-    return given
-
-
 def step_levels(sigmas):
     """Checks the `sigmas` of `set_timesteps`: the level of each step, above 0, then that of the end."""
-    levels = descending("sigmas", sigmas, np.inf)
+    levels = check_descending("sigmas", sigmas, "[0, inf)")
     if len(levels) < 2 or levels[-2] == 0:
         raise ValueError(
             "'sigmas' must hold the levels of the steps, one or more and all above 0, and that of the end, but "

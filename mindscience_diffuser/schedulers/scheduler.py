@@ -127,6 +127,18 @@ class Scheduler(Configurable, nn.Cell):
         if like is not None and value.shape != like.shape:
             raise ValueError(f"'{name}' has shape {value.shape}, but must have that of the sample, {like.shape}.")
 
+    @staticmethod
+    def check_mask(mask, sample):
+        """Checks that a mask is a Tensor that broadcasts to the sample."""
+        if not isinstance(mask, Tensor):
+            raise TypeError(f"'mask' must be a Tensor, but is {type(mask).__name__}.")
+        try:
+            np.broadcast_to(np.empty(mask.shape, np.bool_), sample.shape)
+        except ValueError:
+            raise ValueError(
+                f"'mask' has shape {mask.shape}, which does not broadcast to the sample's {sample.shape}."
+            ) from None
+
     def _step_noise(self, sample, noise, generator):
         """Returns the noise of a step: the given one, or a draw from `generator`."""
         if noise is not None:

@@ -10,8 +10,8 @@ from mindscience_diffuser.noise import (
     sigma_to_timestep,
 )
 from mindscience_diffuser.schedulers.arguments import configured_betas, configured_limit
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler, descending, shift_by_mu, step_levels
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu, step_levels
+from mindscience_diffuser.validation import check_descending, check_integer
 
 LOWEST_ALPHA_BAR = 2.0**-24
 """alpha_bar of the last timestep under zero terminal SNR, so that its sigma exists."""
@@ -131,7 +131,7 @@ class SolverScheduler(LeveledScheduler):
                     f"'timesteps' cannot be given because {'use_flow_sigmas' if self.flow else self.spacing!r} spaces "
                     "the sigmas: give 'num_inference_steps' or 'sigmas'."
                 )
-            visited = descending("timesteps", timesteps, self.num_train_timesteps - 1)
+            visited = check_descending("timesteps", timesteps, f"[0, {self.num_train_timesteps - 1}]")
             self._take_levels(self._interpolated(visited), visited, self._final(self.training_sigmas[0]))
         else:
             self._space(check_integer("num_inference_steps", num_inference_steps, 1, self.num_train_timesteps), shift)

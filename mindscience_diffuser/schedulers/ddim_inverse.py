@@ -1,0 +1,70 @@
+"""DDIM inversion: from a clean sample to the noise that DDIM draws it from (Song et al., 2021, section 4.3)."""
+
+import numpy as np
+
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
+
+
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    clip_sample=True,
+    set_alpha_to_one=True,
+    steps_offset=0,
+    prediction_type="epsilon",
+    clip_sample_range=1.0,
+    timestep_spacing="leading",
+    rescale_betas_zero_snr=False,
+)
+class DDIMInverseScheduler(ImplicitScheduler):
+    """The deterministic steps of DDIM backwards in time: ``timesteps`` ascend.
+
+    A step leads from the level of t - T // n, or with `set_alpha_to_one` from the clean sample, to that of t, the
+    timestep that the model is told: ``x_next = alpha_t * x0 + sigma_t * eps``, arXiv:2010.02502, eq. (13) reversed.
+
+    Examples:
+        >>> scheduler = DDIMInverseScheduler(clip_sample=False)
+        >>> scheduler.set_timesteps(50)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    def _configure(self):
+        if self.config.prediction_type == "sample" and self.config.set_alpha_to_one:
+            raise ValueError(
+                "prediction_type='sample' says nothing about the noise of a clean sample, from which the first step "
+                "starts with set_alpha_to_one=True: use set_alpha_to_one=False."
+            )
+        super()._configure()
+
+    def set_timesteps(self, num_inference_steps):
+        """Chooses the timesteps of the following trajectory; takes effect in compiled graphs too.
+
+        Args:
+            num_inference_steps (int): Number n of steps, in [1, num_train_timesteps].
+
+        Raises:
+            TypeError: If it is no integer.
+            ValueError: If it is out of range.
+        """
+        super().set_timesteps(num_inference_steps)
+
+    def step_levels(self):
+        """Returns alpha, sigma before and after a step to each training timestep."""
+        return (*self.level_at(self.training_timesteps - self._stride), self._alphas, self._sigmas)
+
+    @property
+    def levels(self):
+        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
+        alpha, sigma, alpha_next, sigma_next = (level[self.timesteps] for level in self.step_levels())
+        return np.append(alpha, alpha_next[-1]), np.append(sigma, sigma_next[-1])
+
+    def _schedule(self, timesteps):
+        super()._schedule(timesteps[::-1])
+
+    def _check_prediction_defined(self, timesteps):
+        """Every prediction is defined: no step starts from pure noise."""

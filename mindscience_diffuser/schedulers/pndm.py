@@ -1,0 +1,159 @@
+"""PNDM: Pseudo Numerical Methods for Diffusion Models on Manifolds (Liu et al., 2022, arXiv:2202.09778)."""
+
+import numpy as np
+
+from mindscience_diffuser.noise import clean_sample_weights, noise_weights
+from mindscience_diffuser.plan import StepPlan, substituted, weighted
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.indexed import IndexedScheduler
+
+ORDER = 4
+COEFFICIENTS = np.array([[0, 0, 0, 0], [24, 0, 0, 0], [36, -12, 0, 0], [46, -32, 10, 0], [55, -59, 37, -9]]) / 24
+"""Weights of the method of Adams and Bashforth, by order and from the latest value to the earliest."""
+
+
+def adams_bashforth(usable):
+    """Returns the weight of each value of the past in the method of the highest order, 4 at most, that they allow.
+
+    Args:
+        usable (numpy.ndarray): bool, ``(n, k)``: which values, from the latest to the earliest, a step may use.
+
+    Returns:
+        numpy.ndarray, float64, ``(n, k)``, eq. (12) of the paper where all four are usable.
+    """
+    ages = np.cumsum(usable, axis=1) - 1
+    orders = np.minimum(usable.sum(axis=1), ORDER)
+    weights = COEFFICIENTS[orders[:, None], np.minimum(ages, ORDER - 1)]
+    return np.where(usable & (ages < ORDER), weights, 0.0)
+
+
+@takes_arguments(
+    num_train_timesteps=1000,
+    beta_start=0.0001,
+    beta_end=0.02,
+    beta_schedule="linear",
+    trained_betas=None,
+    skip_prk_steps=False,
+    set_alpha_to_one=False,
+    prediction_type="epsilon",
+    timestep_spacing="leading",
+    steps_offset=0,
+)
+class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
+    """Fourth order in the noise eps, with the transfer of DDIM, eq. (11), in place of the straight line.
+
+    ``transfer(x, eps; s, t) = alpha_t / alpha_s * x + (sigma_t - sigma_s * alpha_t / alpha_s) * eps``. The first three
+    steps are those of Runge and Kutta, eq. (13), with four model calls each; from then on one call a step and the eps
+    of Adams and Bashforth, eq. (12). With `skip_prk_steps` the first step is one of Heun, with two calls, and the next
+    ones have lower orders. Where there are fewer steps than that, the first ones only are taken.
+
+    ``timesteps`` has one entry for each model call: ``prk_timesteps``, then ``plms_timesteps``. A trajectory that
+    begins in the middle starts with Euler's method there. As in the implementations in use, the past of a model that
+    predicts v is combined as v, and becomes eps with the present sample.
+
+    Examples:
+        >>> scheduler = PNDMScheduler(skip_prk_steps=True)
+        >>> scheduler.set_timesteps(50)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    warms_up = True
+
+    def _configure(self):
+        super()._configure()
+        self._schedule(self.timesteps, scheduled=False)
+
+    def set_timesteps(self, num_inference_steps):
+        """Chooses the timesteps of the following trajectory; takes effect in compiled graphs too.
+
+        Args:
+            num_inference_steps (int): Number of steps, in [1, num_train_timesteps]; there are more model calls.
+
+        Raises:
+            TypeError: If it is no integer.
+            ValueError: If it is out of range.
+        """
+        super().set_timesteps(num_inference_steps)
+
+    def _schedule(self, timesteps, scheduled=True):
+        if self.config.skip_prk_steps:
+            self.prk_timesteps = timesteps[:0]
+            self.plms_timesteps = np.concatenate([timesteps[:2], timesteps[1:2], timesteps[2:]])
+        else:
+            steps = timesteps[:ORDER]
+            ends, middles = steps[1:], steps[1:] + self._stride // 2
+            self.prk_timesteps = np.stack([steps[:-1], middles, middles, ends], axis=1).reshape(-1)
+            self.plms_timesteps = timesteps[len(ends) :]
+        super()._schedule(np.concatenate([self.prk_timesteps, self.plms_timesteps]), scheduled)
+
+    def trajectory_plan(self, begin=0):
+        """Returns the plan of all model calls; the trajectory starts at row `begin`."""
+        timesteps = self.timesteps
+        alpha, sigma = self._alphas[timesteps], self._sigmas[timesteps]
+        start, end, from_base, eps, states = (
+            self._heun_start(begin) if self.config.skip_prk_steps else self._runge_kutta_start(begin)
+        )
+        # What is remembered: the output itself, but for predictions of x0, which mean different eps at each level.
+        value = noise_weights("sample", alpha, sigma) if self.prediction_type == "sample" else {"output": 1.0}
+        states = {name: substituted(weights, "value", value) for name, weights in states.items()}
+        eps = substituted(eps, "value", value)
+        base = {"sample": np.where(from_base, 0.0, 1.0), "base": np.where(from_base, 1.0, 0.0)}
+        (alpha, sigma), (alpha_end, sigma_end) = self.level_at(start), self.level_at(end)
+        if self.prediction_type == "v_prediction":
+            eps = weighted((alpha, eps), (sigma, base))
+        return StepPlan(
+            timesteps,
+            clean_sample_weights(self.prediction_type, *self.level_at(timesteps)),
+            {"sample": weighted((alpha_end / alpha, base), (sigma_end - sigma * alpha_end / alpha, eps)), **states},
+            amplifies=True,
+            next_level=(alpha_end, sigma_end),
+        )
+
+    def _heun_start(self, begin):
+        """Returns for each call where its transfer starts and ends, whether it starts from the base, eps and states.
+
+        The second call repeats the first step with the mean of both eps; its own is not used again.
+        """
+        calls, timesteps = np.arange(len(self.timesteps)), self.timesteps
+        repeats = calls == 1
+        start = np.where(repeats, timesteps + self._stride, timesteps).clip(None, self.num_train_timesteps - 1)
+        end = np.where(repeats, timesteps, timesteps - self._stride)
+        past = calls[:, None] - np.arange(ORDER + 1)
+        weights = adams_bashforth((past >= begin) & (past != 1))
+        if begin == 0:
+            weights[repeats, :2] = 0.5
+        elif begin == 1:  # There is no first step to repeat.
+            start, end = (np.where(repeats, timesteps, place) for place in (start, end))
+        names = ("value", "value_1", "value_2", "value_3", "value_4")
+        shifted = {name: {before: 1.0} for before, name in zip(names, names[1:])}
+        states = {"base": {"sample": 1.0}, **shifted}
+        return start, end, repeats & (begin == 0), dict(zip(names, weights.T)), states
+
+    def _runge_kutta_start(self, begin):
+        """The same as :meth:`_heun_start` where the first steps are those of Runge and Kutta, of four stages each."""
+        calls, timesteps, staged = np.arange(len(self.timesteps)), self.timesteps, len(self.prk_timesteps)
+        stage = np.where(calls < staged, calls % 4, 0)
+        step = np.where(calls < staged, calls // 4, calls - staged + staged // 4)
+        first = stage == 0
+        start = timesteps[calls - stage]
+        end = np.where(stage % 2 == 1, timesteps, timesteps - np.where(calls < staged, self._stride // 2, self._stride))
+        # The multistep method uses the first stage of every step that the trajectory has taken.
+        known = step[:, None] - np.arange(ORDER) >= step[begin] + (stage[begin] > 0)
+        weights = np.pad(adams_bashforth(known), ((0, 0), (0, 2)))
+        weights[calls < staged] = (1, 0, 0, 0, 0, 0)
+        weights[stage == 3] = np.array((1, 1, 0, 0, 2, 2)) / 6
+        if stage[begin] > 0:  # In the middle of a step: Euler's method to its end, where its other stages stay.
+            rest = step == step[begin]
+            start = np.where(rest, timesteps, start)
+            end = np.where(rest, np.where(calls == begin, timesteps[begin - stage[begin] + 3], timesteps), end)
+            weights[rest] = (1, 0, 0, 0, 0, 0)
+        else:
+            rest = np.zeros_like(first)
+        names = ("value", "step_1", "step_2", "step_3")
+        states = {"base": {"sample": np.where(first, 1.0, 0.0), "base": np.where(first, 0.0, 1.0)}}
+        for before, name in zip(names, names[1:]):
+            states[name] = {before: np.where(first, 1.0, 0.0), name: np.where(first, 0.0, 1.0)}
+        states.update(call_1={"value": 1.0}, call_2={"call_1": 1.0})
+        return start, end, ~(first | rest), dict(zip((*names, "call_1", "call_2"), weights.T)), states
