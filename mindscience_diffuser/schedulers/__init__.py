@@ -4,8 +4,8 @@ from mindscience_diffuser.schedulers.cogvideox import CogVideoXDDIMScheduler, Co
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddim_inverse import DDIMInverseScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
-from mindscience_diffuser.schedulers.deis_multistep import DEISMultistepScheduler
 from mindscience_diffuser.schedulers.ddpm_wuerstchen import DDPMWuerstchenScheduler
+from mindscience_diffuser.schedulers.deis_multistep import DEISMultistepScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.dpmsolver_multistep import DPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.dpmsolver_multistep_inverse import DPMSolverMultistepInverseScheduler
@@ -26,13 +26,13 @@ from mindscience_diffuser.schedulers.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.parallel import DDIMParallelScheduler, DDPMParallelScheduler
 from mindscience_diffuser.schedulers.pndm import PNDMScheduler
 from mindscience_diffuser.schedulers.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
-from mindscience_diffuser.schedulers.sasolver import SASolverScheduler
 from mindscience_diffuser.schedulers.repaint import RePaintScheduler
+from mindscience_diffuser.schedulers.sasolver import SASolverScheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
 from mindscience_diffuser.schedulers.scm import SCMScheduler
 from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
-from mindscience_diffuser.schedulers.unipc_multistep import UniPCMultistepScheduler
 from mindscience_diffuser.schedulers.unclip import UnCLIPScheduler
+from mindscience_diffuser.schedulers.unipc_multistep import UniPCMultistepScheduler
 
 __all__ = [
     "CogVideoXDDIMScheduler",

@@ -16,11 +16,8 @@ from mindscience_diffuser.noise import (
     BETA_SCHEDULES,
     PREDICTION_TYPES,
     TIMESTEP_SPACINGS,
-    betas_from_schedule,
     check_gamma,
-    rescale_zero_terminal_snr,
 )
-from mindscience_diffuser.plan import Limit
 from mindscience_diffuser.schedulers.config import SchedulerConfig
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.schedulers.upscaling import UPSCALE_MODES
@@ -297,24 +294,3 @@ def _bind(signature, self, args, kwargs):
 
 def _text(value):
     return "mindspore.float32" if value is mstype.float32 else repr(value)
-
-
-def trained_betas(config):
-    """Returns the betas of the schedule that a configuration names, float64, shape ``(T,)``."""
-    ends = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
-    return betas_from_schedule(config.beta_schedule, config.num_train_timesteps, *ends, config.get("trained_betas"))
-
-
-def configured_betas(config):
-    """Returns the betas that a configuration describes, rescaled where it asks for pure noise at the end."""
-    betas = trained_betas(config)
-    return rescale_zero_terminal_snr(betas) if config.get("rescale_betas_zero_snr") else betas
-
-
-def configured_limit(config):
-    """Returns what keeps the predicted clean sample in range; thresholding comes before clipping."""
-    if config.get("thresholding"):
-        return Limit("threshold", config.sample_max_value, config.dynamic_thresholding_ratio)
-    if config.get("clip_sample"):
-        return Limit("clip", config.get("clip_sample_range", 1.0))
-    return None

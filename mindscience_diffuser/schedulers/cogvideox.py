@@ -4,7 +4,8 @@ import numpy as np
 
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_weights, shift_snr, zero_terminal_snr
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.arguments import takes_arguments, trained_betas
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.config import trained_betas
 from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler

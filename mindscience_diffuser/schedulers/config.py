@@ -10,7 +10,13 @@ import numpy as np
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.noise import missing_schedule_arguments, preset_config
+from mindscience_diffuser.noise import (
+    betas_from_schedule,
+    missing_schedule_arguments,
+    preset_config,
+    rescale_zero_terminal_snr,
+)
+from mindscience_diffuser.plan import Limit
 
 CONFIG_NAME = "scheduler_config.json"
 
@@ -178,6 +184,27 @@ class Configurable:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / CONFIG_NAME, self.config.to_json(type(self).__name__))
+
+
+def trained_betas(config):
+    """Returns the betas of the schedule that a configuration names, float64, shape ``(T,)``."""
+    ends = config.get("beta_start", 0.0001), config.get("beta_end", 0.02)
+    return betas_from_schedule(config.beta_schedule, config.num_train_timesteps, *ends, config.get("trained_betas"))
+
+
+def configured_betas(config):
+    """Returns the betas that a configuration describes, rescaled where it asks for pure noise at the end."""
+    betas = trained_betas(config)
+    return rescale_zero_terminal_snr(betas) if config.get("rescale_betas_zero_snr") else betas
+
+
+def configured_limit(config):
+    """Returns what keeps the predicted clean sample in range; thresholding comes before clipping."""
+    if config.get("thresholding"):
+        return Limit("threshold", config.sample_max_value, config.dynamic_thresholding_ratio)
+    if config.get("clip_sample"):
+        return Limit("clip", config.get("clip_sample_range", 1.0))
+    return None
 
 
 def _plain(value):

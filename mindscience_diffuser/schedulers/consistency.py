@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 
 from mindscience_diffuser.noise import custom_timesteps
-from mindscience_diffuser.schedulers.arguments import configured_limit, takes_arguments
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.config import configured_limit
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.validation import check_integer, check_number

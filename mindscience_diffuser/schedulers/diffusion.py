@@ -6,7 +6,8 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, custom_timesteps, spaced_timesteps
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.arguments import configured_betas, configured_limit, takes_arguments
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.config import configured_betas, configured_limit
 from mindscience_diffuser.schedulers.scheduler import Scheduler, timestep_index, timestep_index_in_graph
 from mindscience_diffuser.step import PlanCell, compiles_as
 

@@ -9,8 +9,8 @@ from mindscience_diffuser.noise import PREDICTION_TYPES, flow_shift
 from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.arguments import choice, integer, optional
 from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr, past
-from mindscience_diffuser.schedulers.leveled import descending
 from mindscience_diffuser.schedulers.solver import SolverScheduler
+from mindscience_diffuser.validation import check_descending
 
 HIGHEST_FLOW = 1 - 1e-6
 """Highest sigma of a flow: at pure noise, sigma = 1, lambda would be infinite."""
@@ -139,7 +139,7 @@ class LogSNRScheduler(SolverScheduler):
             return super()._take_given(sigmas, shift)
         if self.spacing is not None:
             raise ValueError(f"'sigmas' cannot be given because {self.spacing!r} spaces the sigmas.")
-        given = descending("sigmas", sigmas, 1.0)
+        given = check_descending("sigmas", sigmas, "[0, 1]")
         if given[-1] == 0:
             raise ValueError(f"'sigmas' of a flow must be above 0, without the level of the end, but is {sigmas}.")
         levels = self._shifted(given, shift)

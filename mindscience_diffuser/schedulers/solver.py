@@ -9,7 +9,7 @@ from mindscience_diffuser.noise import (
     noise_weights,
     sigma_to_timestep,
 )
-from mindscience_diffuser.schedulers.arguments import configured_betas, configured_limit
+from mindscience_diffuser.schedulers.config import configured_betas, configured_limit
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu, step_levels
 from mindscience_diffuser.validation import check_descending, check_integer
 
