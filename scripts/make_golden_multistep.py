@@ -104,6 +104,16 @@ CASES = {
         ({**FLOW, "flow_shift": 2.0}, 5),
         ({**COSINE, "lambda_min_clipped": -5.1, "thresholding": True, "prediction_type": "sample"}, 4),
     ],
+    "EDMDPMSolverMultistepScheduler": [
+        ({}, 10),
+        ({"algorithm_type": "sde-dpmsolver++", "sigma_schedule": "exponential", "thresholding": True}, 5),
+        ({"prediction_type": "v_prediction", "solver_type": "heun", **TO_NOISE_LEVEL}, 16),
+        ({"solver_order": 1, "sigma_data": 1.0, "sigma_max": 10.0, "rho": 5.0}, 1),
+    ],
+    "CosineDPMSolverMultistepScheduler": [
+        ({}, 10),
+        ({"sigma_schedule": "karras", "solver_type": "heun", "prediction_type": "epsilon", **TO_NOISE_LEVEL}, 5),
+    ],
 }
 
 
@@ -121,6 +131,8 @@ def diffusers_trajectory(config, seed, dtype):
     x = noise[0] * scheduler.init_noise_sigma
     for i, t in enumerate(scheduler.timesteps):
         module.randn_tensor = lambda *_, i=i, **__: noise[i + 1]
+        # Its increments over disjoint intervals are independent.
+        scheduler.noise_sampler = module.randn_tensor
         output = toy_output(scheduler.scale_model_input(x, t), t.to(dtype))
         x = scheduler.step(output, t, x, return_dict=False)[0]
     assert x.dtype == dtype

@@ -1,6 +1,7 @@
 """Schedulers: each turns its configuration into a StepPlan."""
 
 from mindscience_diffuser.schedulers.cogvideox import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
+from mindscience_diffuser.schedulers.cosine_dpmsolver_multistep import CosineDPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddim_inverse import DDIMInverseScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
@@ -11,6 +12,7 @@ from mindscience_diffuser.schedulers.dpmsolver_multistep import DPMSolverMultist
 from mindscience_diffuser.schedulers.dpmsolver_multistep_inverse import DPMSolverMultistepInverseScheduler
 from mindscience_diffuser.schedulers.dpmsolver_sde import DPMSolverSDEScheduler
 from mindscience_diffuser.schedulers.dpmsolver_singlestep import DPMSolverSinglestepScheduler
+from mindscience_diffuser.schedulers.edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.edm_euler import EDMEulerScheduler
 from mindscience_diffuser.schedulers.edm_heun import EDMHeunScheduler
 from mindscience_diffuser.schedulers.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
@@ -37,18 +39,20 @@ from mindscience_diffuser.schedulers.unipc_multistep import UniPCMultistepSchedu
 __all__ = [
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
+    "CosineDPMSolverMultistepScheduler",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
     "DDIMScheduler",
     "DDPMParallelScheduler",
     "DDPMScheduler",
+    "DDPMWuerstchenScheduler",
     "DEISMultistepScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverMultistepScheduler",
-    "DDPMWuerstchenScheduler",
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
+    "EDMDPMSolverMultistepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
     "EulerAncestralDiscreteScheduler",
@@ -65,13 +69,13 @@ __all__ = [
     "LMSDiscreteScheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
-    "SASolverScheduler",
     "RePaintScheduler",
+    "SASolverScheduler",
     "SCMScheduler",
     "Scheduler",
     "SchedulerOutput",
     "TCDScheduler",
     "TCDSchedulerOutput",
-    "UniPCMultistepScheduler",
     "UnCLIPScheduler",
+    "UniPCMultistepScheduler",
 ]

@@ -75,6 +75,8 @@ def optional(argument):
 
 def known_as(argument, synonyms):
     """The same argument, whose choices have further names."""
+    if not synonyms:
+        return argument
     return argument._replace(check=lambda name, value: argument.check(name, synonyms.get(value, value)))
 
 
@@ -197,7 +199,7 @@ ARGUMENTS = {
     "call_at_sigma_hat": flag(
         "Whether the model is told the level that churn has raised, as in the paper, or the level before it"
     ),
-    "solver_order": integer("Number of predictions that a step uses at most", low=1),
+    "solver_order": integer("Order of the method", low=1),
     "algorithm_type": choice("What the solver integrates"),
     "solver_type": choice("How the slope of the prediction is weighted at second order"),
     "lower_order_final": flag("Whether the last steps use fewer predictions"),
@@ -243,8 +245,9 @@ def takes_arguments(choices=None, synonyms=None, **defaults):
         name: values if isinstance(values, Argument) else choice(ARGUMENTS[name].text, *values)
         for name, values in (choices or {}).items()
     }
-    arguments = {name: specific.get(name, ARGUMENTS[name]) for name in defaults}
-    arguments.update({name: known_as(arguments[name], values) for name, values in (synonyms or {}).items()})
+    arguments = {
+        name: known_as(specific.get(name, ARGUMENTS[name]), (synonyms or {}).get(name, {})) for name in defaults
+    }
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
     signature = inspect.Signature([inspect.Parameter("self", keyword), *parameters])

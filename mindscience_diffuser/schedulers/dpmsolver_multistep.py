@@ -2,6 +2,7 @@
 
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
+from mindscience_diffuser.schedulers.multistep import MultistepMethod
 
 SLOPES = {"midpoint": "half", "heun": "exact"}
 DPM_CHOICES = {
@@ -16,18 +17,8 @@ SYNONYMS = {
 }
 
 
-class DPMSolverScheduler(LogSNRScheduler):
-    """Base of the DPM-Solvers: what `algorithm_type` and `solver_type` mean, and the multistep plan."""
-
-    def _configure(self):
-        config = self.config
-        if not self.predicts_x0 and config.get("final_sigmas_type") == "zero":
-            raise ValueError(
-                f"'final_sigmas_type' is 'zero', but {config.algorithm_type!r} cannot reach sigma = 0: use "
-                f"'sigma_min', or algorithm_type='{config.algorithm_type}++'."
-            )
-        self.rounded = () if config.beta_schedule == "squaredcos_cap_v2" else ("karras", "lu")
-        super()._configure()
+class DPMSolverMethod(MultistepMethod):
+    """The multistep DPM-Solvers: what `algorithm_type` and `solver_type` mean."""
 
     @property
     def predicts_x0(self):
@@ -47,6 +38,20 @@ class DPMSolverScheduler(LogSNRScheduler):
         orders = self.orders(begin, last_is_first_order)
         nodes = self.past_log_snrs(config.solver_order)
         return self.multistep_plan(step, step.weights(nodes, orders, SLOPES[config.solver_type]))
+
+
+class DPMSolverScheduler(DPMSolverMethod, LogSNRScheduler):
+    """Base of the DPM-Solvers whose levels come from betas or from a rectified flow."""
+
+    def _configure(self):
+        config = self.config
+        if not self.predicts_x0 and config.get("final_sigmas_type") == "zero":
+            raise ValueError(
+                f"'final_sigmas_type' is 'zero', but {config.algorithm_type!r} cannot reach sigma = 0: use "
+                f"'sigma_min', or algorithm_type='{config.algorithm_type}++'."
+            )
+        self.rounded = () if config.beta_schedule == "squaredcos_cap_v2" else ("karras", "lu")
+        super()._configure()
 
     def _final(self, lowest):
         # The lowest training level, unless a flow has come below it.

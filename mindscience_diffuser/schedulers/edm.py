@@ -4,6 +4,7 @@ import numpy as np
 
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, EDMPreconditioning
 from mindscience_diffuser.plan import Limit
+from mindscience_diffuser.schedulers.config import configured_limit
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler, step_levels
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -30,14 +31,19 @@ class EDMScheduler(LeveledScheduler):
         self.preconditioning = EDMPreconditioning(
             config.sigma_data, config.get("sigma_offset_noise", 0.0), self.quantize
         )
-        self.limit = Limit("pixels", 1.0) if self.quantize else None
+        self.limit = Limit("pixels", 1.0) if self.quantize else configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_levels(self._spaced(self.num_train_timesteps), scheduled=False)
 
     @property
+    def levels(self):
+        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each row and at the end, each ``(n + 1,)``."""
+        return np.ones_like(self.sigmas), self.sigmas
+
+    @property
     def init_noise_sigma(self):
-        """Standard deviation of the noise that a trajectory starts from."""
-        return float(self.levels[1][0])
+        """Standard deviation of the noise that a trajectory starts from: sqrt(sigma_max^2 + 1), as in diffusers."""
+        return float(np.hypot(self.config.sigma_max, 1))
 
     def set_timesteps(self, num_inference_steps=None, sigmas=None):
         """Chooses the levels of the following trajectory; takes effect in compiled graphs too.
@@ -86,7 +92,7 @@ class EDMScheduler(LeveledScheduler):
         config = self.config
         bend = {"rho": config.rho} if config.sigma_schedule == "karras" else {}
         sigmas = SIGMA_SCHEDULES[config.sigma_schedule](config.sigma_max, config.sigma_min, count, **bend)
-        return np.append(sigmas, sigmas[-1] if config.get("final_sigmas_type") == "sigma_min" else 0.0)
+        return np.append(sigmas, config.sigma_min if config.get("final_sigmas_type") == "sigma_min" else 0.0)
 
     def _take_levels(self, sigmas, scheduled=True):
         """Sets ``sigmas``, the levels of the steps and of the end, and the schedule that follows from them."""

@@ -38,16 +38,6 @@ class EDMEulerScheduler(EDMScheduler):
         ...     x = scheduler.step(model(scheduler.scale_model_input(x, t), t), x, t)
     """
 
-    @property
-    def levels(self):
-        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each row and at the end, each ``(n + 1,)``."""
-        return np.ones_like(self.sigmas), self.sigmas
-
-    @property
-    def init_noise_sigma(self):
-        """Standard deviation of the noise that a trajectory starts from: sqrt(sigma_max^2 + 1), as in diffusers."""
-        return float(np.hypot(self.config.sigma_max, 1))
-
     def trajectory_plan(self, s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0):
         """Returns the plan of the chosen levels."""
         sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]

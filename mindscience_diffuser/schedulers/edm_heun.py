@@ -78,6 +78,11 @@ class EDMHeunScheduler(EDMScheduler):
         sigmas = np.append(self._by_call(churned, self.sigmas), churned[-1])
         return np.ones_like(sigmas), sigmas
 
+    @property
+    def init_noise_sigma(self):
+        """Standard deviation of the noise that a trajectory starts from: x_hat of the first step."""
+        return float(self.levels[1][0])
+
     def call_levels(self):
         """Returns the level that the model is told in each row of the plan."""
         return self._by_call(self.churned_sigmas if self.config.call_at_sigma_hat else self.sigmas, self.sigmas)

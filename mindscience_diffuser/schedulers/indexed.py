@@ -248,7 +248,7 @@ class IndexedScheduler(Scheduler):
 
     def _near(self, row, value):
         """Whether `value` is a row's timestep up to rounding in single precision."""
-        return abs(float(value) - self.timesteps[row]) <= 1e-6 * self.num_train_timesteps
+        return abs(float(value) - self.timesteps[row]) <= 1e-6 * np.abs(self.timesteps).max()
 
     def _all_near(self, row, values):
         """Whether the host knows that all of `values` are a row's timestep."""

@@ -1,22 +1,15 @@
-"""Multistep solvers in the log-SNR: what DPM-Solver, UniPC, DEIS and SA-Solver share besides their formula."""
-
-import warnings
-from types import MappingProxyType
+"""The levels of multistep methods in the log-SNR: what DPM-Solver, UniPC, DEIS and SA-Solver share."""
 
 import numpy as np
 
 from mindscience_diffuser.noise import PREDICTION_TYPES, flow_shift
-from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.arguments import choice, integer, optional
-from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr, past
+from mindscience_diffuser.schedulers.multistep import MultistepMethod
 from mindscience_diffuser.schedulers.solver import SolverScheduler
 from mindscience_diffuser.validation import check_descending
 
 HIGHEST_FLOW = 1 - 1e-6
 """Highest sigma of a flow: at pure noise, sigma = 1, lambda would be infinite."""
-
-FEW_STEPS = 15
-"""Number of steps from which on `lower_order_final` of DPM-Solver and DEIS changes nothing."""
 
 CHOICES = {
     "prediction_type": (*PREDICTION_TYPES, "flow_prediction"),
@@ -27,27 +20,15 @@ CHOICES = {
 }
 """What arguments that other classes have too may be in these."""
 
-UP_TO_THREE = {"solver_order": integer("Number of predictions that a step uses at most", low=1, high=3)}
-
-SAMPLE = MappingProxyType({"sample": 1.0})
+UP_TO_THREE = {"solver_order": integer("Order of the method", low=1, high=3)}
 
 
-class LogSNRScheduler(SolverScheduler):
-    """Base of the solvers that put a polynomial of lambda = ln(alpha / sigma) through their last predictions.
-
-    What is predicted, and so remembered, is x0, or the noise where ``predicts_x0`` is False.
-    """
+class LogSNRScheduler(MultistepMethod, SolverScheduler):
+    """Base of the multistep methods whose levels come from betas or from a rectified flow."""
 
     inner_grid = True
     spaces_whole_range = True
     integral = True
-    warms_up = True
-
-    predicts_x0 = True
-    """Whether predictions are of x0, else of the noise."""
-
-    adds_noise = False
-    """Whether steps add fresh noise."""
 
     def _configure(self):
         config = self.config
@@ -56,75 +37,6 @@ class LogSNRScheduler(SolverScheduler):
                 "'prediction_type' is 'flow_prediction', which belongs to a rectified flow: set use_flow_sigmas=True."
             )
         super()._configure()
-
-    @property
-    def most_predictions(self):
-        """Number of predictions that a step uses at most."""
-        return self.config.solver_order
-
-    def exponential_step(self, tau=0.0):
-        """Returns the :class:`ExponentialStep` of every row."""
-        alpha, sigma = self.levels
-        return ExponentialStep((alpha[:-1], sigma[:-1]), (alpha[1:], sigma[1:]), self.predicts_x0, tau)
-
-    def log_snrs(self):
-        """Returns lambda at each row and at the end, shape ``(n + 1,)``."""
-        return log_snr(*self.levels)
-
-    def rising_orders(self, begin):
-        """Returns the orders of a trajectory that began at row `begin`: as many as there are predictions."""
-        return np.clip(np.arange(len(self.timesteps)) - begin + 1, 1, self.most_predictions)
-
-    def orders(self, begin, last_is_first_order=False):
-        """Returns the order of each step: rising at the start, falling at the end of a short trajectory."""
-        orders, count = self.rising_orders(begin), len(self.timesteps)
-        if self.config.lower_order_final and count < FEW_STEPS:
-            orders[-2:] = np.minimum(orders[-2:], [2, 1][-count:])
-        if last_is_first_order:
-            orders[-1] = 1
-        return orders
-
-    def prediction(self):
-        """Returns what a step predicts, as weights of the sample and the output, or x0 where that is limited."""
-        if self.predicts_x0:
-            return {"x0": 1.0}
-        if self.limit is None:
-            return self.noise(self.sigmas[:-1])
-        alpha, sigma = self.level(self.sigmas[:-1])
-        return {"sample": 1 / sigma, "x0": -alpha / sigma}
-
-    def predictions(self, count):
-        """Returns the present prediction and the `count` remembered ones before it, each as weights."""
-        return [self.prediction(), *({f"prediction_{k + 1}": 1.0} for k in range(count))]
-
-    def multistep_plan(self, step, weights, remembers=None, start=SAMPLE, **states):
-        """Returns the plan whose rows are ``x_t = linear * start + sum(weights * predictions) + noise * z``.
-
-        Args:
-            step (ExponentialStep): Gives the weights of what a step starts from and of the noise.
-            weights (numpy.ndarray): Weight of the present prediction and of those before, shape ``(m, n)``.
-            remembers (int, optional): How many earlier predictions are remembered. Default: ``None``, m - 1.
-            start (Weights): What a step starts from. Default: the sample.
-            **states (Weights): What is remembered besides predictions.
-        """
-        predictions = self.predictions(len(weights) - 1 if remembers is None else remembers)
-        terms = [(step.linear, start), *zip(weights, predictions)]
-        if self.adds_noise:
-            terms.append((step.noise, {"noise": 1.0}))
-        history = {name: before for now, before in zip(predictions[1:], predictions) for name in now}
-        return StepPlan(
-            self.timesteps,
-            self.clean_sample(self.sigmas[:-1]),
-            {"sample": weighted(*terms), **states, **history},
-            limit=self.limit,
-            amplifies=True,
-            next_level=self.level(self.sigmas[1:]),
-            input_scale=self.input_scale(self.sigmas[:-1]),
-        )
-
-    def past_log_snrs(self, count):
-        """Returns lambda of each row and of the rows before it, shape ``(count, n)``."""
-        return past(self.log_snrs()[:-1], count)
 
     def _flow_levels(self, count, shift):
         """Returns `count` levels of a flow; the grid leaves sigma = 0 to the end of the trajectory."""
@@ -150,11 +62,3 @@ class LogSNRScheduler(SolverScheduler):
             sigmas, final = np.minimum(sigmas, HIGHEST_FLOW), min(final, HIGHEST_FLOW)
             timesteps = np.minimum(timesteps, HIGHEST_FLOW * self.num_train_timesteps)
         super()._take_levels(sigmas, timesteps, final)
-
-    def _schedule(self, timesteps, scheduled=True):
-        super()._schedule(timesteps, scheduled)
-        if scheduled and self.most_predictions > len(timesteps):
-            warnings.warn(
-                f"{len(timesteps)} steps are too few for order {self.most_predictions}: the order is lowered.",
-                stacklevel=3,
-            )

@@ -6,7 +6,8 @@ import numpy as np
 
 from mindscience_diffuser.plan import substituted, weighted
 from mindscience_diffuser.schedulers.exponential import past
-from mindscience_diffuser.schedulers.log_snr import SAMPLE, LogSNRScheduler
+from mindscience_diffuser.schedulers.log_snr import LogSNRScheduler
+from mindscience_diffuser.schedulers.multistep import SAMPLE
 
 
 class PredictorCorrectorScheduler(LogSNRScheduler):
