@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 # Where each public name is defined. It is imported when it is first asked for (PEP 562), so that what does not compute,
 # such as the check of a configuration, does not wait for MindSpore.
 _MODULES = {
+    "CMStochasticIterativeScheduler": "mindscience_diffuser.schedulers",
     "ClassifierFreeGuidance": "mindscience_diffuser.sampling",
     "CogVideoXDDIMScheduler": "mindscience_diffuser.schedulers",
     "CogVideoXDPMScheduler": "mindscience_diffuser.schedulers",
@@ -48,6 +49,7 @@ _MODULES = {
     "IPNDMScheduler": "mindscience_diffuser.schedulers",
     "KDPM2AncestralDiscreteScheduler": "mindscience_diffuser.schedulers",
     "KDPM2DiscreteScheduler": "mindscience_diffuser.schedulers",
+    "KarrasVeScheduler": "mindscience_diffuser.schedulers",
     "LCMScheduler": "mindscience_diffuser.schedulers",
     "LCMSchedulerOutput": "mindscience_diffuser.schedulers",
     "LMSDiscreteScheduler": "mindscience_diffuser.schedulers",
@@ -63,6 +65,9 @@ _MODULES = {
     "Sampler": "mindscience_diffuser.sampling",
     "Scheduler": "mindscience_diffuser.schedulers",
     "SchedulerOutput": "mindscience_diffuser.schedulers",
+    "ScoreSdeOutput": "mindscience_diffuser.schedulers",
+    "ScoreSdeVeScheduler": "mindscience_diffuser.schedulers",
+    "ScoreSdeVpScheduler": "mindscience_diffuser.schedulers",
     "TCDScheduler": "mindscience_diffuser.schedulers",
     "TCDSchedulerOutput": "mindscience_diffuser.schedulers",
     "UnCLIPScheduler": "mindscience_diffuser.schedulers",

@@ -61,6 +61,8 @@ class Layout(NamedTuple):
     """Columns of intercept and slope of the learned log standard deviation; empty where it is not learned."""
     input_scale: int
     """Column of the factor of the sample in what the model is given; -1 where that is the sample itself."""
+    langevin: int
+    """Column of the ratio r of :func:`langevin_factor`; -1 where no step is a Langevin corrector."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,9 @@ class StepPlan:
         learned_std (str or tuple, optional): How `noise` is scaled by the model's variance output: ``"variance"``
             (its square root) or a pair of weights (intercept, slope) of the log standard deviation.
         given (tuple): Names of further tensors that a step takes and that the sums may use.
+        langevin (numpy.ndarray, optional): Ratio r of each step that is a Langevin corrector, 0 at the others, shape
+            ``(n,)``: the sample moves on by ``2 k * (k * output + noise)`` with k of :func:`langevin_factor`, which
+            needs norms and so is no weighted sum. Default: ``None``, no step is.
     """
 
     timesteps: np.ndarray
@@ -94,6 +99,7 @@ class StepPlan:
     input_scale: Optional[np.ndarray] = None
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
     given: tuple[str, ...] = ()
+    langevin: Optional[np.ndarray] = None
 
     def __len__(self):
         return len(self.timesteps)
@@ -107,6 +113,7 @@ class StepPlan:
     def needs_noise(self):
         """Whether each step gives its noise any weight, shape ``(n,)``."""
         weights = [weights.get("noise", 0.0) for weights in (self.x0, *self.sums.values())]
+        weights += [] if self.langevin is None else [self.langevin]
         return np.any([np.broadcast_to(weight, len(self)) != 0 for weight in weights], axis=0)
 
     @property
@@ -132,6 +139,8 @@ class StepPlan:
                 digest.update(np.asarray(weight, np.float32).tobytes())
         if self.input_scale is not None:
             digest.update(self.input_scale.astype(np.float32).tobytes())
+        if self.langevin is not None:
+            digest.update(self.langevin.astype(np.float32).tobytes())
         digest.update(repr((tuple(self.sums), self.limit)).encode())
         return digest.hexdigest()[:16]
 
@@ -151,6 +160,7 @@ class StepPlan:
             next_level=None if level is None else tuple(w[steps] for w in level),
             input_scale=None if self.input_scale is None else self.input_scale[steps],
             learned_std=tuple(w[steps] for w in learned) if isinstance(learned, tuple) else learned,
+            langevin=None if self.langevin is None else self.langevin[steps],
         )
 
     def folded(self):
@@ -182,6 +192,9 @@ class StepPlan:
         if self.x0:
             values["x0"] = limited(total(self.x0), self.limit)
         results = {name: total(weights) for name, weights in self.sums.items()}
+        if self.langevin is not None:
+            k = langevin_factor(self.langevin[step], values["output"], values["noise"])
+            results["sample"] = results["sample"] + 2 * k * (k * values["output"] + values["noise"])
         return {**results, "x0": values["x0"]} if self.x0 else results
 
     def pack(self, returns_x0=False, half=False):
@@ -219,6 +232,7 @@ class StepPlan:
             returns_x0=returns_x0,
             log_std=tuple(column(w) for w in plan.learned_std) if isinstance(plan.learned_std, tuple) else (),
             input_scale=-1 if plan.input_scale is None else column(plan.input_scale),
+            langevin=-1 if plan.langevin is None else column(plan.langevin),
         )
         return layout, np.stack(columns, axis=1).astype(np.float32)
 
@@ -238,6 +252,15 @@ def limited(x0, limit):
 def brought_down(x0, maximum, floor):
     """Returns x0 in [-maximum, maximum] rounded down to the levels of 8-bit pixels; of arrays and Tensors alike."""
     return floor((x0 / maximum + 1) / 2 * HIGHEST_PIXEL) / HIGHEST_PIXEL * (2 * maximum) - maximum
+
+
+def langevin_factor(ratio, score, noise):
+    """Returns k = r * |z| / |score| of the corrector step x + epsilon * score + sqrt(2 epsilon) * z, epsilon = 2 k^2.
+
+    Song et al., 2021 (arXiv:2011.13456), algorithms 4 and 5: the norms are means over the batch. 0 for a score of 0.
+    """
+    norms = [np.sqrt((values.reshape(len(values), -1) ** 2).sum(axis=1)).mean() for values in (noise, score)]
+    return ratio * norms[0] / norms[1] if norms[1] > 0 else 0.0
 
 
 def _is_one(weight):

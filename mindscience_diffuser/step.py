@@ -37,12 +37,17 @@ class StepKernel(nn.Cell):
         self.sum_forms = tuple(tuple(form) for form in layout.sums)
         self.limit = tuple(layout.limit) if layout.limit is not None else None
         self.returns_x0 = layout.returns_x0
-        self.noise = layout.inputs.index("noise") if "variance" in layout.inputs else -1
+        self.output = layout.inputs.index("output")
+        self.noise = layout.inputs.index("noise") if "noise" in layout.inputs else -1
+        self.learned = "variance" in layout.inputs
         self.count = len(layout.inputs)
         self.log_std = layout.log_std
+        self.langevin = layout.langevin
+        # The norms of a Langevin corrector, and the squares of the levels that it belongs to, leave float16.
+        self.arithmetic = compute_dtype if layout.langevin < 0 else mstype.float32
         # The fused add takes its factor as a host scalar. On CPU that is free; on Ascend it would wait for the device.
         # In float16 it would round less often than the portable form, and an exported graph would differ.
-        self.fused = ms.get_context("device_target") == "CPU" and compute_dtype == mstype.float32
+        self.fused = ms.get_context("device_target") == "CPU" and self.arithmetic == mstype.float32
 
     @ms.jit
     def construct(self, row, *values):
@@ -53,8 +58,8 @@ class StepKernel(nn.Cell):
         """The step as a plain function, for use inside another compiled cell."""
         cast = ()
         for i in range(self.count):
-            cast += (values[i].astype(self.compute_dtype),)
-        if self.noise >= 0:
+            cast += (values[i].astype(self.arithmetic),)
+        if self.learned:
             noise = cast[self.noise] * self.learned_std(row, cast[self.noise + 1])
             cast = cast[: self.noise] + (noise, cast[self.noise + 1])
         if self.x0_form is not None:
@@ -62,7 +67,33 @@ class StepKernel(nn.Cell):
         results = ()
         for form in self.sum_forms:
             results += (self.weighted_sum(row, form, cast),)
-        return results + cast[-1:] if self.returns_x0 else results
+        if self.returns_x0:
+            results += cast[-1:]
+        return results if self.langevin < 0 else self.corrected(row, results, cast[self.output], cast[self.noise])
+
+    def corrected(self, row, results, score, noise):
+        """Adds the Langevin corrector of a plan to the sample, and rounds to the dtype of the results."""
+        lengths = self.mean_norm(noise), self.mean_norm(score)
+        factor = self.weight(row, self.langevin, noise) * ops.DivNoNan()(lengths[0], lengths[1])
+        rounded = ()
+        for result in (results[0] + 2 * factor * (factor * score + noise),) + results[1:]:
+            if self.compute_dtype == mstype.float16:
+                result = self.clamped(result, FLOAT16_MAX)
+            rounded += (result.astype(self.compute_dtype),)
+        return rounded
+
+    def mean_norm(self, values):
+        """Returns the Euclidean norm of the samples, the mean over the batch."""
+        flat = self.flattened(values)
+        return ops.sqrt((flat * flat).sum(axis=1)).mean()
+
+    def flattened(self, values):
+        """Returns samples as rows, ``(B, size)``."""
+        # The size of a sample from the axes after the batch, which are known even where the batch is not.
+        size = 1
+        for length in values.shape[1:]:
+            size = size * length
+        return values.reshape((-1, size))
 
     def weighted_sum(self, row, form, values):
         """Returns sum(weight * value); a common factor comes last, so that no infinities can meet."""
@@ -88,8 +119,8 @@ class StepKernel(nn.Cell):
     def weight(self, row, column, value):
         """Returns one weight of the row, shaped to multiply `value`."""
         if isinstance(row, tuple) or row.ndim == 1:
-            return row[column].astype(self.compute_dtype)
-        return row[:, column].astype(self.compute_dtype).reshape((-1,) + (1,) * (value.ndim - 1))
+            return row[column].astype(self.arithmetic)
+        return row[:, column].astype(self.arithmetic).reshape((-1,) + (1,) * (value.ndim - 1))
 
     def limited(self, x0):
         """Clips or dynamically thresholds the predicted clean sample."""
@@ -100,11 +131,8 @@ class StepKernel(nn.Cell):
             return self.clipped(x0, maximum)
         if kind == "pixels":
             return brought_down(self.clipped(x0, maximum), maximum, ops.floor)
-        # The size of a sample from the axes after the batch, which are known even where the batch is not.
-        size = 1
-        for length in x0.shape[1:]:
-            size = size * length
-        flat = x0.reshape((-1, size)).abs()
+        flat = self.flattened(x0).abs()
+        size = flat.shape[1]
         position = ratio * (size - 1)
         lower = int(position)
         fraction = position - lower

@@ -37,6 +37,10 @@ MODULES = {
     "KDPM2AncestralDiscreteScheduler": "scheduling_k_dpm_2_ancestral_discrete",
     "LMSDiscreteScheduler": "scheduling_lms_discrete",
     "DPMSolverSDEScheduler": "scheduling_dpmsolver_sde",
+    "CMStochasticIterativeScheduler": "scheduling_consistency_models",
+    "ScoreSdeVeScheduler": "scheduling_sde_ve",
+    "ScoreSdeVpScheduler": "deprecated.scheduling_sde_vp",
+    "KarrasVeScheduler": "deprecated.scheduling_karras_ve",
 }
 SPACED = [
     ({}, 10),
@@ -70,6 +74,18 @@ CASES = {
     "KDPM2AncestralDiscreteScheduler": SPACED,
     "LMSDiscreteScheduler": [*SPACED, ({"prediction_type": "sample"}, 5), ({}, 6, {"order": 2})],
     "DPMSolverSDEScheduler": [*SPACED, ({}, 4, {"s_noise": 0.7})],
+    "CMStochasticIterativeScheduler": [
+        ({}, 2),
+        ({}, 1),
+        ({"sigma_max": 20.0, "rho": 5.0, "sigma_data": 0.8, "clip_denoised": False, "s_noise": 1.01}, 7),
+    ],
+    "ScoreSdeVeScheduler": [
+        ({}, 6),
+        ({"correct_steps": 2, "snr": 0.3, "sigma_max": 50.0}, 3),
+        ({"correct_steps": 0}, 4),
+    ],
+    "ScoreSdeVpScheduler": [({}, 6), ({"num_train_timesteps": 1000, "beta_max": 12.0, "sampling_eps": 0.01}, 4)],
+    "KarrasVeScheduler": [({}, 6), ({"sigma_max": 40.0, "s_churn": 2.0, "s_max": 30.0, "s_noise": 1.1}, 4)],
 }
 
 
@@ -100,21 +116,91 @@ class BrownianPath:
         return (so_far + normal * (sigma_mid - sigma_next).sqrt()) / (sigma - sigma_next).sqrt()
 
 
+def trajectory(scheduler, noise, step):
+    """Returns the last sample of a scheduler that has a `step`."""
+    scheduler.noise_sampler = BrownianPath(noise[1:])
+    x = noise[0] * scheduler.init_noise_sigma
+    for i, t in enumerate(scheduler.timesteps):
+        draw_from(scheduler, noise[i + 1])
+        output = toy_output(scheduler.scale_model_input(x, t), t.to(x.dtype))
+        x = scheduler.step(output, t, x, **step).prev_sample
+    return x
+
+
+def trajectory_sde_ve(scheduler, noise, step):
+    """Returns the last mean of the predictor-corrector sampler, as the pipeline does."""
+    del step
+    scheduler.set_sigmas(len(scheduler.timesteps))
+    normals = iter(noise)
+    x = next(normals) * scheduler.init_noise_sigma
+    for t, sigma in zip(scheduler.timesteps, scheduler.sigmas.to(x.dtype)):
+        for _ in range(scheduler.config.correct_steps):
+            draw_from(scheduler, next(normals))
+            x = scheduler.step_correct(toy_output(x, sigma, "ScoreSdeVeScheduler"), x).prev_sample
+        draw_from(scheduler, next(normals))
+        predicted = scheduler.step_pred(toy_output(x, sigma, "ScoreSdeVeScheduler"), t, x)
+        x = predicted.prev_sample
+    return predicted.prev_sample_mean
+
+
+def trajectory_sde_vp(scheduler, noise, step):
+    """Returns the last mean, as the pipeline does."""
+    del step
+    x = noise[0]
+    for t, normal in zip(scheduler.timesteps.to(x.dtype), noise[1:]):
+        draw_from(scheduler, normal)
+        output = toy_output(x, t * (scheduler.config.num_train_timesteps - 1))
+        x, mean = scheduler.step_pred(output, x, t * torch.ones(len(x), dtype=x.dtype))
+    return mean
+
+
+def trajectory_karras_ve(scheduler, noise, step):
+    """Returns the last sample along the levels of the paper: those of diffusers are squared."""
+    del step
+    config, count = scheduler.config, scheduler.num_inference_steps
+    levels = [*np.geomspace(config.sigma_max, config.sigma_min, count), 0.0]
+    x = noise[0] * scheduler.init_noise_sigma
+    for i, (sigma, sigma_next) in enumerate(zip(levels, levels[1:])):
+        # The noise of the row before, which ends a step; the first level is above s_max.
+        draw_from(scheduler, noise[2 * i])
+        base, raised = scheduler.add_noise_to_input(x, sigma)
+        predicted = scheduler.step(toy_output(base, raised, "KarrasVeScheduler"), raised, sigma_next, base)
+        x = predicted.prev_sample
+        if sigma_next > 0:
+            output = toy_output(x, sigma_next, "KarrasVeScheduler")
+            x = scheduler.step_correct(output, raised, sigma_next, base, x, predicted.derivative).prev_sample
+    return x
+
+
+TRAJECTORIES = {
+    "ScoreSdeVeScheduler": trajectory_sde_ve,
+    "ScoreSdeVpScheduler": trajectory_sde_vp,
+    "KarrasVeScheduler": trajectory_karras_ve,
+}
+
+
+def draw_from(scheduler, normal):
+    """Lets a scheduler of diffusers draw this noise."""
+    sys.modules[type(scheduler).__module__].randn_tensor = lambda *_, **__: normal
+
+
+def model_calls(scheduler, name):
+    """Returns the number of model calls of a trajectory."""
+    count = len(scheduler.timesteps)
+    return 2 * count - 1 if name == "KarrasVeScheduler" else count * (1 + scheduler.config.get("correct_steps", 0))
+
+
 def diffusers_trajectory(config, seed, dtype):
     """Returns the last sample of a trajectory of diffusers in a dtype, and the number of model calls."""
     name = config["scheduler"]
     module = import_module(f"diffusers.schedulers.{MODULES[name]}")
     module.torch, module.np = (torch, np) if dtype == torch.float32 else (Double(torch), Double(np))
+    torch.set_default_dtype(dtype)
     scheduler = getattr(module, name)(**config["init"])
     scheduler.set_timesteps(**config["set"])
-    calls = len(scheduler.timesteps)
+    calls = model_calls(scheduler, name)
     noise = torch.from_numpy(draws(seed, calls)).to(dtype)
-    scheduler.noise_sampler = BrownianPath(noise[1:])
-    x = noise[0] * scheduler.init_noise_sigma
-    for i, t in enumerate(scheduler.timesteps):
-        module.randn_tensor = lambda *_, i=i, **__: noise[i + 1]
-        output = toy_output(scheduler.scale_model_input(x, t), t.to(dtype))
-        x = scheduler.step(output, t, x, **config["step"]).prev_sample
+    x = TRAJECTORIES.get(name, trajectory)(scheduler, noise, config["step"])
     assert x.dtype == dtype
     return x.double().numpy(), calls
 

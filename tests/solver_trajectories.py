@@ -17,16 +17,28 @@ def draws(seed, count):
     return np.random.default_rng(seed).standard_normal((count + 1, *SHAPE)).astype(np.float32)
 
 
-def toy_output(x, t):
-    """What the toy model says of its scaled input; depends on the timestep, so that this is compared too."""
+def toy_output(x, t, name=""):
+    """What the toy model says of its scaled input; depends on the timestep, so that this is compared too.
+
+    Models of the variance-exploding schedulers of these names are told sigma, and know the score of normal data.
+    """
+    if name == "ScoreSdeVeScheduler":
+        return -x / (1 + t * t)
+    if name == "KarrasVeScheduler":
+        return -x * t / (1 + t * t)
     return (0.2 + 0.0001 * t) * x
 
 
 class ToyModel(nn.Cell):
     """:func:`toy_output` in a graph."""
 
+    def __init__(self, name=""):
+        super().__init__()
+        self.name = name
+
     def construct(self, x, timestep):
-        return ((0.2 + 0.0001 * timestep.astype(mstype.float32)).reshape((-1, 1, 1)) * x).astype(x.dtype)
+        t = timestep.astype(mstype.float32).reshape((-1, 1, 1))
+        return toy_output(x.astype(mstype.float32), t, self.name).astype(x.dtype)
 
 
 def constructor_arguments(config):
@@ -55,7 +67,7 @@ def host_trajectory(config, seed):
     states["sample"] = noise[0] * float(scheduler.init_noise_sigma)
     scale = np.ones(len(plan)) if plan.input_scale is None else plan.input_scale
     for i, t in enumerate(plan.timesteps.astype(np.float64)):
-        output = toy_output(scale[i] * states["sample"], t)
+        output = toy_output(scale[i] * states["sample"], t, config["scheduler"])
         results = plan.run(i, **states, output=output, noise=noise[i + 1])
         states = {name: results[name] for name in states}
     return states["sample"]
@@ -64,7 +76,7 @@ def host_trajectory(config, seed):
 def device_trajectory(config, seed, dtype=mstype.float32):
     """Returns the last sample of the trajectory that a Sampler runs as one graph."""
     scheduler = scheduled(config, dtype)
-    sampler = Sampler(ToyModel(), scheduler, **config["step"])
+    sampler = Sampler(ToyModel(config["scheduler"]), scheduler, **config["step"])
     noise = draws(seed, len(sampler.plan))
     start = Tensor(noise[0] * float(scheduler.init_noise_sigma), dtype)
     fresh = Tensor(noise[1:], dtype) if sampler.stochastic else None

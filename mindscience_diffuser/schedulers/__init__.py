@@ -1,6 +1,7 @@
 """Schedulers: each turns its configuration into a StepPlan."""
 
 from mindscience_diffuser.schedulers.cogvideox import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
+from mindscience_diffuser.schedulers.consistency_models import CMStochasticIterativeScheduler
 from mindscience_diffuser.schedulers.cosine_dpmsolver_multistep import CosineDPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddim_inverse import DDIMInverseScheduler
@@ -22,6 +23,7 @@ from mindscience_diffuser.schedulers.flow_match_heun import FlowMatchHeunDiscret
 from mindscience_diffuser.schedulers.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.heun_discrete import HeunDiscreteScheduler
 from mindscience_diffuser.schedulers.ipndm import IPNDMScheduler
+from mindscience_diffuser.schedulers.karras_ve import KarrasVeScheduler
 from mindscience_diffuser.schedulers.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 from mindscience_diffuser.schedulers.lcm import LCMScheduler, LCMSchedulerOutput
 from mindscience_diffuser.schedulers.lms_discrete import LMSDiscreteScheduler
@@ -32,11 +34,13 @@ from mindscience_diffuser.schedulers.repaint import RePaintScheduler
 from mindscience_diffuser.schedulers.sasolver import SASolverScheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler, SchedulerOutput
 from mindscience_diffuser.schedulers.scm import SCMScheduler
+from mindscience_diffuser.schedulers.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
 from mindscience_diffuser.schedulers.tcd import TCDScheduler, TCDSchedulerOutput
 from mindscience_diffuser.schedulers.unclip import UnCLIPScheduler
 from mindscience_diffuser.schedulers.unipc_multistep import UniPCMultistepScheduler
 
 __all__ = [
+    "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
     "CosineDPMSolverMultistepScheduler",
@@ -64,6 +68,7 @@ __all__ = [
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
     "KDPM2DiscreteScheduler",
+    "KarrasVeScheduler",
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
@@ -74,6 +79,9 @@ __all__ = [
     "SCMScheduler",
     "Scheduler",
     "SchedulerOutput",
+    "ScoreSdeOutput",
+    "ScoreSdeVeScheduler",
+    "ScoreSdeVpScheduler",
     "TCDScheduler",
     "TCDSchedulerOutput",
     "UnCLIPScheduler",

@@ -182,6 +182,12 @@ ARGUMENTS = {
         "Size after each step but the last, in units of that at the first step, each above 0",
     ),
     "upscale_mode": choice("How the clean sample is resized", *UPSCALE_MODES),
+    "snr": number("Signal-to-noise ratio of a corrector step", "[0, inf)"),
+    "correct_steps": integer("Number of corrector steps before each predictor step", low=0),
+    "sampling_eps": number("Time at which a trajectory ends, where training begins", "(0, 1)"),
+    "beta_min": number("beta at time 0", "(0, inf)"),
+    "beta_max": number("beta at time 1", "(0, inf)"),
+    "clip_denoised": flag("Whether to clip the predicted clean sample to [-1, 1]"),
     "sigma_data": number("Standard deviation of the data", "(0, inf)"),
     "sigma_offset_noise": number(
         "Standard deviation of the noise, one number for each channel, that training adds besides (arXiv:2405.12399)",
@@ -193,6 +199,8 @@ ARGUMENTS = {
         "Whether the predicted clean sample is limited to [-1, 1] and brought down to the 256 levels of 8-bit pixels"
     ),
     "s_churn": number("How much noise is added and removed again over the trajectory", "[0, inf)"),
+    "s_min": number("Lowest level at which noise is added", "[0, inf)"),
+    "s_max": number("Highest level at which noise is added", "[0, inf]"),
     "s_tmin": number("Lowest level at which noise is added", "[0, inf)"),
     "s_tmax": number("Highest level at which noise is added", "[0, inf]"),
     "s_noise": number("Factor of the added noise", "[0, inf)"),

@@ -5,8 +5,8 @@ import numpy as np
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, EDMPreconditioning
 from mindscience_diffuser.plan import Limit
 from mindscience_diffuser.schedulers.config import configured_limit
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler, step_levels
-from mindscience_diffuser.validation import check_integer, check_number
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, check_sigma_range, step_levels
+from mindscience_diffuser.validation import check_integer
 
 
 class EDMScheduler(LeveledScheduler):
@@ -21,12 +21,7 @@ class EDMScheduler(LeveledScheduler):
         config = self.config
         self.num_train_timesteps = config.num_train_timesteps
         self.prediction_type = config.prediction_type
-        check_number("sigma_min", config.sigma_min, "(0, inf)")
-        check_number("sigma_max", config.sigma_max, "(0, inf)")
-        if config.sigma_min >= config.sigma_max:
-            raise ValueError(
-                f"'sigma_min' must be below 'sigma_max', but is {config.sigma_min} and sigma_max is {config.sigma_max}."
-            )
+        check_sigma_range(config)
         self.quantize = config.get("quantize", False)
         self.preconditioning = EDMPreconditioning(
             config.sigma_data, config.get("sigma_offset_noise", 0.0), self.quantize

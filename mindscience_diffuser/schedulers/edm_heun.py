@@ -52,18 +52,24 @@ class EDMHeunScheduler(EDMScheduler):
 
     def _configure(self):
         self.order = check_integer("solver_order", self.config.solver_order, low=1, high=2)
-        if self.config.s_tmin > self.config.s_tmax:
-            raise ValueError(
-                f"'s_tmin' must be at most 's_tmax', but is {self.config.s_tmin} and s_tmax is {self.config.s_tmax}."
-            )
+        self._churn_between("s_tmin", "s_tmax")
         super()._configure()
+
+    def _churn_between(self, lowest, highest):
+        """Takes over two arguments, given by name: the levels between which churn adds noise."""
+        self.churn_range = self.config[lowest], self.config[highest]
+        if self.churn_range[0] > self.churn_range[1]:
+            raise ValueError(
+                f"'{lowest}' must be at most '{highest}', but is {self.churn_range[0]} and {highest} is "
+                f"{self.churn_range[1]}."
+            )
 
     @property
     def churned_sigmas(self):
         """The levels that churn raises ``sigmas`` to, sigma_hat of each step and the level of the end, ``(n + 1,)``."""
         config = self.config
         steps = self.sigmas[:-1]
-        gamma = churn(steps, len(steps), config.s_churn, config.s_tmin, config.s_tmax, config.s_noise)
+        gamma = churn(steps, len(steps), config.s_churn, *self.churn_range, config.s_noise)
         return np.append((1 + gamma) * steps, self.sigmas[-1])
 
     @property
@@ -85,7 +91,9 @@ class EDMHeunScheduler(EDMScheduler):
 
     def call_levels(self):
         """Returns the level that the model is told in each row of the plan."""
-        return self._by_call(self.churned_sigmas if self.config.call_at_sigma_hat else self.sigmas, self.sigmas)
+        return self._by_call(
+            self.churned_sigmas if self.config.get("call_at_sigma_hat", True) else self.sigmas, self.sigmas
+        )
 
     def trajectory_plan(self):
         """Returns the plan: a row for each model call, that of a corrector after that of its predictor."""

@@ -103,12 +103,12 @@ class IndexedScheduler(Scheduler):
         return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
 
     def look_up_and_step(self, model_output, sample, timestep, noise, return_dict):
-        """One step of a scheduler that remembers nothing, inside a graph; the row is that of the nearest timestep."""
+        """One step that is known by its timestep, inside a graph; the row is that of the nearest timestep."""
         self.check_in_graph(model_output, sample, timestep)
-        if self.remembered > 0:
+        if self.remembered > 0 or self.order > 1:
             raise ValueError(
-                "Inside a graph a scheduler that remembers earlier steps is called as scheduler(model_output, sample, "
-                "index, *history): step keeps its history on the host."
+                "Inside a graph a scheduler that remembers earlier steps, or calls the model more than once a step, is "
+                "called as scheduler(model_output, sample, index, *history): step keeps track of it on the host."
             )
         values = (sample, model_output)
         if self.stochastic:

@@ -87,3 +87,13 @@ def step_levels(sigmas):
             f"is {levels.tolist()}."
         )
     return levels
+
+
+def check_sigma_range(config):
+    """Checks `sigma_min` and `sigma_max` of a scheduler that needs both."""
+    for name in ("sigma_min", "sigma_max"):
+        check_number(name, config[name], "(0, inf)")
+    if config.sigma_min >= config.sigma_max:
+        raise ValueError(
+            f"'sigma_min' must be below 'sigma_max', but is {config.sigma_min} and sigma_max is {config.sigma_max}."
+        )
