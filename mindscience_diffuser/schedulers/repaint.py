@@ -211,4 +211,4 @@ class MaskedStep(nn.Cell):
     def apply(self, row, mask, values):
         """The step as a plain function, for use inside another compiled cell."""
         drawn, known, x0 = self.kernel.apply(row, values)
-        return drawn + mask.astype(drawn.dtype) * (known - drawn), x0
+        return known + (1 - mask.astype(drawn.dtype)) * (drawn - known), x0
