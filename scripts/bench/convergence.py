@@ -53,7 +53,8 @@ SOLVERS = (
     Solver("Heun", "HeunDiscreteScheduler", {}, 2),
     Solver("KDPM2", "KDPM2DiscreteScheduler", {}, 2),
     Solver("LMS-4", "LMSDiscreteScheduler", {}, 4),
-    Solver("PNDM", "PNDMScheduler", {"skip_prk_steps": True}, 2, spaced=False),
+    # Its multistep weights assume even steps, but the last one of its grid is not: order 1 in the end.
+    Solver("PNDM", "PNDMScheduler", {"skip_prk_steps": True}, 1, spaced=False),
     Solver("DPM-Solver-2", "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver", **ENDS_EARLY}, 2),
     Solver("DPM-Solver++(1)", "DPMSolverMultistepScheduler", {"solver_order": 1, **ENDS_EARLY}, 1),
     Solver("DPM-Solver++(2M)", "DPMSolverMultistepScheduler", ENDS_EARLY, 2),
