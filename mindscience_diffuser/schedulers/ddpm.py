@@ -71,14 +71,7 @@ class DDPMScheduler(DenseScheduler):
         return self.step_in_graph(model_output, sample, timestep, predicted_variance, noise)
 
     def step_in_graph(
-        self,
-        model_output,
-        sample,
-        timestep,
-        predicted_variance=None,
-        noise=None,
-        generator=None,
-        return_dict=False,
+        self, model_output, sample, timestep, predicted_variance=None, noise=None, generator=None, return_dict=False
     ):
         """What the graph compiler reads in place of :meth:`step`."""
         return self.ancestral_in_graph(model_output, sample, timestep, predicted_variance, noise, return_dict)
@@ -100,14 +93,7 @@ class DDPMScheduler(DenseScheduler):
 
     @compiles_as(step_in_graph)
     def step(
-        self,
-        model_output,
-        sample,
-        timestep,
-        predicted_variance=None,
-        noise=None,
-        generator=None,
-        return_dict=False,
+        self, model_output, sample, timestep, predicted_variance=None, noise=None, generator=None, return_dict=False
     ):
         """Moves one step towards the clean sample.
 

@@ -31,14 +31,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
         self.ascending = Parameter(self._ascending_sigmas(), name="ascending", requires_grad=False)
 
     def step_in_graph(
-        self,
-        model_output,
-        sample,
-        timestep,
-        per_token_timesteps=None,
-        noise=None,
-        generator=None,
-        return_dict=False,
+        self, model_output, sample, timestep, per_token_timesteps=None, noise=None, generator=None, return_dict=False
     ):
         """What the graph compiler reads in place of :meth:`step`."""
         if per_token_timesteps is None:
@@ -52,14 +45,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
 
     @compiles_as(step_in_graph)
     def step(
-        self,
-        model_output,
-        sample,
-        timestep,
-        per_token_timesteps=None,
-        noise=None,
-        generator=None,
-        return_dict=False,
+        self, model_output, sample, timestep, per_token_timesteps=None, noise=None, generator=None, return_dict=False
     ):
         """Moves one step towards the clean sample.
 

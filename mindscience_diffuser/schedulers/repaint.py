@@ -14,6 +14,12 @@ from mindscience_diffuser.step import PlanCell, compiles_as
 from mindscience_diffuser.validation import check_integer
 
 
+def renoised(alpha, alpha_next):
+    """Returns the weights of sample and noise that lead back to a noisier level: r and sqrt(1 - r^2), eq. (1)."""
+    ratio = alpha_next / alpha
+    return ratio, np.sqrt(1 - ratio**2)
+
+
 @takes_arguments(
     num_train_timesteps=1000,
     beta_start=0.0001,
@@ -94,19 +100,14 @@ class RePaintScheduler(ImplicitScheduler):
     def plan_for(self):
         """Returns the :class:`StepPlan` of all model calls, for a Sampler with ``inpaint=True``."""
         self.check_scheduled()
-        timesteps = self.timesteps
-        falls = np.append(True, np.diff(timesteps) < 0)
-        calls = np.flatnonzero(falls)
-        plan = replace(self.dense_plan(), results={}, given=()).take(timesteps[calls])
-        # A call is followed by a call at the next timestep, which lies above the level that its step leads to.
-        reached = np.append(timesteps[calls[1:]], -1)
-        alpha, sigma = plan.next_level
-        alpha_next, sigma_next = self.level_at(reached)
-        back = alpha_next / alpha
-        spread = np.sqrt(np.maximum(sigma_next**2 - (back * sigma) ** 2, 0))
+        calls = self.timesteps[np.append(True, np.diff(self.timesteps) < 0)]
+        plan = replace(self.dense_plan(), results={}, given=()).take(calls)
+        # Where steps are undone after a call, the next one comes at a noisier level than its step leads to.
+        reached = self.level_at(np.append(calls[1:], -1))
+        back, spread = renoised(plan.next_level[0], reached[0])
         sample = {name: back * weight for name, weight in plan.states["sample"].items()}
         sample["noise"] = np.hypot(sample["noise"], spread)
-        return replace(plan, states={"sample": sample}, next_level=(alpha_next, sigma_next))
+        return replace(plan, states={"sample": sample}, next_level=reached)
 
     def _schedule(self, timesteps):
         super()._schedule(timesteps)
@@ -114,9 +115,7 @@ class RePaintScheduler(ImplicitScheduler):
 
     def _undoing_plan(self):
         """Returns the plan of the forward process to every training timestep from the level of the one after it."""
-        alpha, sigma = self.level_at(self.strided(self.training_timesteps))
-        back = self._alphas / alpha
-        spread = np.sqrt(np.maximum(self._sigmas**2 - (back * sigma) ** 2, 0))
+        back, spread = renoised(self.level_at(self.strided(self.training_timesteps))[0], self._alphas)
         return StepPlan(self.training_timesteps, {}, {"sample": {"sample": back, "output": spread}})
 
     def construct(self, model_output, sample, timestep, original_image, mask, noise):
