@@ -10,7 +10,21 @@ import numpy as np
 import pytest
 from mindspore import dtype as mstype
 
-from mindscience_diffuser import DDIMScheduler, DDPMScheduler, DiffusionScheduler
+from mindscience_diffuser import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DiffusionScheduler,
+    DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
+    EDMEulerScheduler,
+    EDMHeunScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    KarrasVeScheduler,
+    SASolverScheduler,
+)
+from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
 
 FILE = "scheduler_config.json"
 
@@ -182,3 +196,45 @@ def test_a_path_in_place_of_a_config_is_named(tmp_path):
 def test_an_override_that_is_no_argument_is_named():
     with pytest.raises(TypeError, match="DiffusionScheduler has no argument 'betas'.*beta_start"):
         DiffusionScheduler.from_config({}, betas=[0.1])
+
+
+def names(kinds):
+    return {kind.__name__ for kind in kinds}
+
+
+def test_compatible_classes_have_the_same_kind_of_noise_process():
+    assert names(EulerDiscreteScheduler.compatibles) >= {"DDIMScheduler", "LMSDiscreteScheduler", "LCMScheduler"}
+    assert EulerDiscreteScheduler.compatibles == DDIMScheduler.compatibles
+    assert not names(EulerDiscreteScheduler.compatibles) & names(FlowMatchEulerDiscreteScheduler.compatibles)
+    assert EDMEulerScheduler in EDMHeunScheduler.compatibles
+    assert KarrasVeScheduler.compatibles == [KarrasVeScheduler]
+
+
+def test_compatibles_of_a_scheduler_can_follow_its_schedule():
+    rescaled = DDIMScheduler(rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    assert EulerDiscreteScheduler in rescaled.compatibles
+    assert HeunDiscreteScheduler not in rescaled.compatibles
+    flow = DPMSolverMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction")
+    assert names(flow.compatibles) >= {"UniPCMultistepScheduler", "DEISMultistepScheduler"}
+    assert DDIMScheduler not in flow.compatibles
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_compatible_class_takes_the_configuration():
+    chosen = [kind() for kind in schedulers_by_name().values()]
+    for scheduler in chosen:
+        for kind in scheduler.compatibles:
+            converted = kind.from_config(scheduler.config)
+            assert set(scheduler.config) <= set(converted.config)
+            for name in ("beta_start", "beta_end", "prediction_type", "num_train_timesteps"):
+                assert converted.config.get(name) == scheduler.config.get(name, converted.config.get(name))
+
+
+def test_the_variant_of_another_method_gives_way_to_the_default():
+    config = SASolverScheduler(algorithm_type="noise_prediction").config
+    with pytest.warns(UserWarning, match="has no algorithm_type='noise_prediction', which is one of SASolver"):
+        assert DPMSolverSinglestepScheduler.from_config(config).config.algorithm_type == "dpmsolver++"
+    with pytest.raises(ValueError, match="'algorithm_type' must be one of"):
+        DPMSolverSinglestepScheduler.from_config({**config, "algorithm_type": "euler"})
+    with pytest.raises(ValueError, match="'algorithm_type' must be one of"):
+        DPMSolverSinglestepScheduler.from_config(config, algorithm_type="noise_prediction")

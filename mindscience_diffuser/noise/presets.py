@@ -37,4 +37,5 @@ def preset_config(name):
 
 def missing_schedule_arguments(config, known):
     """Returns the arguments that the noise schedule of `config` depends on and that are not among `known`."""
-    return [name for name in SCHEDULE_ARGUMENTS if config.get(name) and name not in known]
+    flow = config.get("use_flow_sigmas")
+    return [n for n in SCHEDULE_ARGUMENTS if config.get(n) and n not in known and (flow or n != "flow_shift")]

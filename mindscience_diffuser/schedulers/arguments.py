@@ -271,6 +271,7 @@ def takes_arguments(choices=None, synonyms=None, **defaults):
         constructor.__name__ = "__init__"
         constructor.__qualname__ = f"{cls.__qualname__}.__init__"
         cls.__init__ = constructor
+        cls.arguments = arguments
         lines = [
             f"    {name} ({a.kind}): {a.documentation}. Default: ``{_text(defaults[name])}``."
             for name, a in arguments.items()

@@ -64,8 +64,18 @@ class SchedulerConfig(Mapping):
         return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
+METHOD_CHOICES = ("algorithm_type", "solver_type", "variance_type")
+"""Arguments that choose among the variants of a method, which other methods may call alike and have others of."""
+
+
 class Configurable:
     """Saving, loading and converting by configuration."""
+
+    arguments = {}
+    """What the constructor checks each argument by, an ``Argument`` by its name."""
+
+    compatibles = []
+    """Classes that take the configuration of this one."""
 
     @classmethod
     def class_of(cls, config):
@@ -112,7 +122,8 @@ class Configurable:
 
         Returns:
             The scheduler. Keys that it does not know stay in its ``config``, with one warning, so that converting
-            back loses nothing.
+            back loses nothing. A variant of the other method, such as ``algorithm_type``, that this class does not
+            have gives way to its default, with a warning.
 
         Raises:
             TypeError: If `config` is not a mapping, or an override is not an argument of this class.
@@ -136,6 +147,16 @@ class Configurable:
         return set(inspect.signature(cls.__init__).parameters) - {"self"}
 
     @classmethod
+    def takes(cls, name, value):
+        """Whether the constructor accepts `value` as the argument `name`; True where there is no such argument."""
+        try:
+            if name in cls.arguments:
+                cls.arguments[name].check(name, value)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    @classmethod
     def _build(cls, config, overrides):
         """Returns the scheduler of a configuration, and the values that it does not use, which its config keeps."""
         known = cls._argument_names()
@@ -144,6 +165,14 @@ class Configurable:
             raise TypeError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(sorted(known))}.")
         given = {name: value for name, value in config.items() if not name.startswith("_")}
         foreign = {name: value for name, value in given.items() if name not in known}
+        for name in set(METHOD_CHOICES) & set(given) - set(overrides):
+            others = [kind for kind in cls.compatibles if name in kind.arguments and kind.takes(name, given[name])]
+            if others and not cls.takes(name, given[name]):
+                warnings.warn(
+                    f"{cls.__name__} has no {name}={given.pop(name)!r}, which is one of {others[0].__name__}; it uses "
+                    "its default.",
+                    stacklevel=3,
+                )
         arguments = {name: value for name, value in {**given, **overrides}.items() if name in known}
         if isinstance(arguments.get("compute_dtype"), str):
             arguments["compute_dtype"] = _dtype(arguments["compute_dtype"])

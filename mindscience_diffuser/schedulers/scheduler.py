@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import continuing, draw_noise
+from mindscience_diffuser.noise import continuing, draw_noise, missing_schedule_arguments
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.step import COMPUTE_DTYPES, PlanCell
 
@@ -27,6 +27,34 @@ class SchedulerOutput(NamedTuple):
     pred_original_sample: Tensor
 
 
+PROCESSES = ("stages", "beta_schedule", "shift", "sigma_schedule")
+"""Arguments by which noise processes are told apart, the first that a class has: Pyramid Flow, betas, flow, EDM."""
+
+
+class Compatibles:
+    """Classes that take a configuration: of a class those of the same kind of noise process.
+
+    Of a scheduler those of them that can follow its noise schedule and its kind of prediction.
+    """
+
+    def __get__(self, scheduler, kind):
+        process = _process(kind)
+        known = [k for k in schedulers_by_name().values() if (k is kind if process is None else _process(k) == process)]
+        if scheduler is None:
+            return known
+        config = scheduler.config
+        told = [(name, config[name]) for name in ("beta_schedule", "prediction_type") if name in config]
+        return [
+            k
+            for k in known
+            if not missing_schedule_arguments(config, k._argument_names()) and all(k.takes(*pair) for pair in told)
+        ]
+
+
+def _process(kind):
+    return next((name for name in PROCESSES if name in kind._argument_names()), None)
+
+
 class Scheduler(Configurable, nn.Cell):
     """Base of all schedulers.
 
@@ -39,6 +67,7 @@ class Scheduler(Configurable, nn.Cell):
 
     order = 1
     init_noise_sigma = 1.0
+    compatibles = Compatibles()
 
     warms_up = False
     """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
