@@ -18,6 +18,7 @@ from mindscience_diffuser import (
     DPMSolverSinglestepScheduler,
     EDMEulerScheduler,
     EDMHeunScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
@@ -230,6 +231,7 @@ def test_every_compatible_class_takes_the_configuration():
                 assert converted.config.get(name) == scheduler.config.get(name, converted.config.get(name))
 
 
+@pytest.mark.filterwarnings("ignore:.*does not use")
 def test_the_variant_of_another_method_gives_way_to_the_default():
     config = SASolverScheduler(algorithm_type="noise_prediction").config
     with pytest.warns(UserWarning, match="has no algorithm_type='noise_prediction', which is one of SASolver"):
@@ -238,3 +240,14 @@ def test_the_variant_of_another_method_gives_way_to_the_default():
         DPMSolverSinglestepScheduler.from_config({**config, "algorithm_type": "euler"})
     with pytest.raises(ValueError, match="'algorithm_type' must be one of"):
         DPMSolverSinglestepScheduler.from_config(config, algorithm_type="noise_prediction")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not use")
+def test_values_kept_for_other_classes_have_no_effect():
+    other = EulerDiscreteScheduler(timestep_spacing="trailing", final_sigmas_type="sigma_min", use_karras_sigmas=True)
+    converted = EulerAncestralDiscreteScheduler.from_config(other.config)
+    same_steps = EulerAncestralDiscreteScheduler(timestep_spacing="trailing")
+    for scheduler in (converted, same_steps):
+        scheduler.set_timesteps(5)
+    assert converted.config["final_sigmas_type"] == "sigma_min"
+    np.testing.assert_array_equal(converted.sigmas, same_steps.sigmas)

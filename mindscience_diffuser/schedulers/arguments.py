@@ -1,8 +1,8 @@
 """Constructor arguments of schedulers: one description of each, from which a class takes those that it has.
 
 A scheduler names its arguments and their defaults in :func:`takes_arguments`; their checks and their documentation
-come from ``ARGUMENTS``. The constructor checks them, keeps them as ``self.config`` and calls ``self._configure()``,
-which derives from them what the class needs.
+come from ``ARGUMENTS``. The constructor checks them, keeps them as ``self.settings`` and calls ``self._configure()``,
+which derives from them what the class needs. ``self.config`` may hold values for other classes too.
 """
 
 import inspect
@@ -264,7 +264,8 @@ def takes_arguments(choices=None, synonyms=None, **defaults):
         def constructor(self, *args, **kwargs):
             given = _bind(signature, self, args, kwargs)
             Scheduler.__init__(self, given["compute_dtype"])
-            self.config = SchedulerConfig({name: arguments[name].checked(name, given) for name in given})
+            self.settings = SchedulerConfig({name: arguments[name].checked(name, given) for name in given})
+            self.config = self.settings
             self._configure()
 
         constructor.__signature__ = signature

@@ -37,9 +37,9 @@ class CogVideoXProcess(DiffusionScheduler):
     limits = False
 
     def _noise_process(self):
-        betas = trained_betas(self.config)
-        alpha_bar = shift_snr(alphas_cumprod_from_betas(betas), self.config.snr_shift_scale)
-        return betas, zero_terminal_snr(alpha_bar) if self.config.rescale_betas_zero_snr else alpha_bar
+        betas = trained_betas(self.settings)
+        alpha_bar = shift_snr(alphas_cumprod_from_betas(betas), self.settings.snr_shift_scale)
+        return betas, zero_terminal_snr(alpha_bar) if self.settings.rescale_betas_zero_snr else alpha_bar
 
 
 @takes_arguments(**COGVIDEOX_ARGUMENTS)

@@ -69,7 +69,10 @@ METHOD_CHOICES = ("algorithm_type", "solver_type", "variance_type")
 
 
 class Configurable:
-    """Saving, loading and converting by configuration."""
+    """Saving, loading and converting by configuration.
+
+    ``settings`` are the arguments of the constructor. ``config`` holds them too, and what was read for other classes.
+    """
 
     arguments = {}
     """What the constructor checks each argument by, an ``Argument`` by its name."""

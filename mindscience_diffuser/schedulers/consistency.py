@@ -40,7 +40,7 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
 
     def _configure(self):
         super()._configure()
-        if configured_limit(self.config) is not None and not self.limits:
+        if configured_limit(self.settings) is not None and not self.limits:
             warnings.warn(
                 f"{type(self).__name__} does not limit the clean sample: 'clip_sample' and 'thresholding' do nothing.",
                 stacklevel=4,
@@ -69,7 +69,7 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
             raise ValueError(f"Exactly one of 'num_inference_steps' and 'timesteps' must be given, but {given}.")
         strength = check_number("strength", strength, "(0, 1]")
         train = self.num_train_timesteps
-        original = self.config.original_inference_steps
+        original = self.settings.original_inference_steps
         if original_inference_steps is not None:
             original = check_integer("original_inference_steps", original_inference_steps, low=1)
         if original > train:

@@ -39,7 +39,7 @@ class CMStochasticIterativeScheduler(LeveledScheduler):
     """
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         check_sigma_range(config)
         self.num_train_timesteps = config.num_train_timesteps
         self.limit = Limit("clip", 1.0) if config.clip_denoised else None
@@ -51,7 +51,7 @@ class CMStochasticIterativeScheduler(LeveledScheduler):
     @property
     def init_noise_sigma(self):
         """Standard deviation of the noise that a trajectory starts from."""
-        return self.config.sigma_max
+        return self.settings.sigma_max
 
     @property
     def levels(self):
@@ -87,19 +87,19 @@ class CMStochasticIterativeScheduler(LeveledScheduler):
 
     def _visit(self, visited, scheduled=True):
         sigmas = self.training_sigmas[visited]
-        self.sigmas = np.append(sigmas, self.config.sigma_min)
+        self.sigmas = np.append(sigmas, self.settings.sigma_min)
         self._schedule((250 * np.log(sigmas)).astype(np.float32), scheduled)
 
     def trajectory_plan(self):
         """Returns the plan of the chosen levels."""
-        sigma_min, sigma_data = self.config.sigma_min, self.config.sigma_data
+        sigma_min, sigma_data = self.settings.sigma_min, self.settings.sigma_data
         sigma, above = self.sigmas[:-1], self.sigmas[:-1] - sigma_min
         c_in = 1 / np.hypot(sigma, sigma_data)
         spread = np.sqrt(np.maximum(self.sigmas[1:] ** 2 - sigma_min**2, 0))
         return StepPlan(
             self.timesteps,
             {"sample": sigma_data**2 / (above**2 + sigma_data**2), "output": sigma_data * above * c_in},
-            {"sample": {"x0": 1.0, "noise": self.config.s_noise * spread}},
+            {"sample": {"x0": 1.0, "noise": self.settings.s_noise * spread}},
             limit=self.limit,
             next_level=(np.ones_like(sigma), spread),
             input_scale=c_in,

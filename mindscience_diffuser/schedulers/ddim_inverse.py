@@ -34,7 +34,7 @@ class DDIMInverseScheduler(ImplicitScheduler):
     """
 
     def _configure(self):
-        if self.config.prediction_type == "sample" and self.config.set_alpha_to_one:
+        if self.settings.prediction_type == "sample" and self.settings.set_alpha_to_one:
             raise ValueError(
                 "prediction_type='sample' says nothing about the noise of a clean sample, from which the first step "
                 "starts with set_alpha_to_one=True: use set_alpha_to_one=False."

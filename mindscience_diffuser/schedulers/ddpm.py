@@ -62,7 +62,7 @@ class DDPMScheduler(DenseScheduler):
     """
 
     def _configure(self):
-        self.variance_type = self.config.variance_type
+        self.variance_type = self.settings.variance_type
         self.learned = self.variance_type in LEARNED_VARIANCE_TYPES
         super()._configure()
 

@@ -70,7 +70,7 @@ class DDPMWuerstchenScheduler(LeveledScheduler):
 
     def level_at(self, times):
         """Returns alpha and sigma at these times."""
-        scaler, offset = self.config.scaler, self.config.s
+        scaler, offset = self.settings.scaler, self.settings.s
         times = 1 - (1 - times) ** scaler if scaler > 1 else times**scaler
         cosine = np.cos((times + offset) / (1 + offset) * np.pi / 2) / np.cos(offset / (1 + offset) * np.pi / 2)
         alpha_bar = np.clip(cosine**2, LOWEST, HIGHEST)

@@ -38,7 +38,7 @@ class DiffusionScheduler(Scheduler):
     """Whether a step limits the predicted clean sample as the configuration says."""
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         self.num_train_timesteps = config.num_train_timesteps
         self.prediction_type = config.get("prediction_type", "epsilon")
         self.timestep_spacing = config.get("timestep_spacing", "leading")
@@ -56,7 +56,7 @@ class DiffusionScheduler(Scheduler):
 
     def _noise_process(self):
         """Returns betas and alpha_bar of the training timesteps."""
-        betas = configured_betas(self.config)
+        betas = configured_betas(self.settings)
         return betas, alphas_cumprod_from_betas(betas)
 
     def __len__(self):
@@ -160,7 +160,7 @@ class DiffusionScheduler(Scheduler):
 
     def level_at(self, timesteps):
         """Returns alpha and sigma of training timesteps; negative ones stand for the end of the trajectory."""
-        ends = (1.0, 0.0) if self.config.get("set_alpha_to_one", True) else (self._alphas[0], self._sigmas[0])
+        ends = (1.0, 0.0) if self.settings.get("set_alpha_to_one", True) else (self._alphas[0], self._sigmas[0])
         return tuple(
             np.where(timesteps >= 0, level[timesteps], end) for level, end in zip((self._alphas, self._sigmas), ends)
         )

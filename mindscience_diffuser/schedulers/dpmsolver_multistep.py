@@ -23,16 +23,16 @@ class DPMSolverMethod(MultistepMethod):
     @property
     def predicts_x0(self):
         """Whether predictions are of x0, else of the noise."""
-        return self.config.algorithm_type.endswith("++")
+        return self.settings.algorithm_type.endswith("++")
 
     @property
     def adds_noise(self):
         """Whether steps add fresh noise: they follow the reverse SDE."""
-        return self.config.algorithm_type.startswith("sde-")
+        return self.settings.algorithm_type.startswith("sde-")
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
-        config = self.config
+        config = self.settings
         step = self.exponential_step(tau=float(self.adds_noise))
         last_is_first_order = config.euler_at_final or config.get("final_sigmas_type") == "zero"
         orders = self.orders(begin, last_is_first_order)
@@ -44,7 +44,7 @@ class DPMSolverScheduler(DPMSolverMethod, LogSNRScheduler):
     """Base of the DPM-Solvers whose levels come from betas or from a rectified flow."""
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         if not self.predicts_x0 and config.get("final_sigmas_type") == "zero":
             raise ValueError(
                 f"'final_sigmas_type' is 'zero', but {config.algorithm_type!r} cannot reach sigma = 0: use "

@@ -79,5 +79,5 @@ class DPMSolverSDEScheduler(TwoCallScheduler):
 
     def _step_noise(self, sample, noise, generator):
         if noise is None and generator is None:
-            generator = self.config.noise_sampler_seed
+            generator = self.settings.noise_sampler_seed
         return super()._step_noise(sample, noise, generator)

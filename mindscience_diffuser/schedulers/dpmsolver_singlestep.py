@@ -51,24 +51,24 @@ class DPMSolverSinglestepScheduler(DPMSolverScheduler):
 
     def orders(self, begin):
         """Returns the order of each step, which is its place in its group."""
-        count, most = len(self.timesteps), self.config.solver_order
+        count, most = len(self.timesteps), self.settings.solver_order
         orders = np.arange(count) % most + 1
-        if self.sigmas[-1] == 0 or (self.config.lower_order_final and count % most == 0):
+        if self.sigmas[-1] == 0 or (self.settings.lower_order_final and count % most == 0):
             orders[-1] = 1
         return np.minimum(orders, self.rising_orders(begin))
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
         alpha, sigma = self.levels
-        orders, most = self.orders(begin), self.config.solver_order
+        orders, most = self.orders(begin), self.settings.solver_order
         base = np.arange(len(orders)) - orders + 1
         start, end = (alpha[base], sigma[base]), (alpha[1:], sigma[1:])
         step = ExponentialStep(start, end, self.predicts_x0, tau=float(self.adds_noise))
         nodes = self.past_log_snrs(most)
-        weights = step.weights(nodes, orders, SLOPES[self.config.solver_type])
+        weights = step.weights(nodes, orders, SLOPES[self.settings.solver_type])
         if most == 1:
             return self.multistep_plan(step, weights)
-        if most == 3 and self.config.solver_type == "midpoint":
+        if most == 3 and self.settings.solver_type == "midpoint":
             third = orders == 3
             first_and_last = step.weights(nodes[[0, 2]], np.full(len(orders), 2))
             weights[:, third] = np.insert(first_and_last, 1, 0.0, axis=0)[:, third]

@@ -18,7 +18,7 @@ class EDMScheduler(LeveledScheduler):
     """
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         self.num_train_timesteps = config.num_train_timesteps
         self.prediction_type = config.prediction_type
         check_sigma_range(config)
@@ -38,7 +38,7 @@ class EDMScheduler(LeveledScheduler):
     @property
     def init_noise_sigma(self):
         """Standard deviation of the noise that a trajectory starts from: sqrt(sigma_max^2 + 1), as in diffusers."""
-        return float(np.hypot(self.config.sigma_max, 1))
+        return float(np.hypot(self.settings.sigma_max, 1))
 
     def set_timesteps(self, num_inference_steps=None, sigmas=None):
         """Chooses the levels of the following trajectory; takes effect in compiled graphs too.
@@ -84,7 +84,7 @@ class EDMScheduler(LeveledScheduler):
 
     def _spaced(self, count):
         """Returns `count` levels as the configuration spaces them, and the level of the end."""
-        config = self.config
+        config = self.settings
         bend = {"rho": config.rho} if config.sigma_schedule == "karras" else {}
         sigmas = SIGMA_SCHEDULES[config.sigma_schedule](config.sigma_max, config.sigma_min, count, **bend)
         return np.append(sigmas, config.sigma_min if config.get("final_sigmas_type") == "sigma_min" else 0.0)

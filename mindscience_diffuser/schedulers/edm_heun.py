@@ -51,13 +51,13 @@ class EDMHeunScheduler(EDMScheduler):
     """
 
     def _configure(self):
-        self.order = check_integer("solver_order", self.config.solver_order, low=1, high=2)
+        self.order = check_integer("solver_order", self.settings.solver_order, low=1, high=2)
         self._churn_between("s_tmin", "s_tmax")
         super()._configure()
 
     def _churn_between(self, lowest, highest):
         """Takes over two arguments, given by name: the levels between which churn adds noise."""
-        self.churn_range = self.config[lowest], self.config[highest]
+        self.churn_range = self.settings[lowest], self.settings[highest]
         if self.churn_range[0] > self.churn_range[1]:
             raise ValueError(
                 f"'{lowest}' must be at most '{highest}', but is {self.churn_range[0]} and {highest} is "
@@ -67,7 +67,7 @@ class EDMHeunScheduler(EDMScheduler):
     @property
     def churned_sigmas(self):
         """The levels that churn raises ``sigmas`` to, sigma_hat of each step and the level of the end, ``(n + 1,)``."""
-        config = self.config
+        config = self.settings
         steps = self.sigmas[:-1]
         gamma = churn(steps, len(steps), config.s_churn, *self.churn_range, config.s_noise)
         return np.append((1 + gamma) * steps, self.sigmas[-1])
@@ -75,7 +75,7 @@ class EDMHeunScheduler(EDMScheduler):
     @property
     def churn_std(self):
         """Standard deviation of the noise that churn adds before each step, none at the end, ``(n + 1,)``."""
-        return self.config.s_noise * np.sqrt(self.churned_sigmas**2 - self.sigmas**2)
+        return self.settings.s_noise * np.sqrt(self.churned_sigmas**2 - self.sigmas**2)
 
     @property
     def levels(self):
@@ -92,7 +92,7 @@ class EDMHeunScheduler(EDMScheduler):
     def call_levels(self):
         """Returns the level that the model is told in each row of the plan."""
         return self._by_call(
-            self.churned_sigmas if self.config.get("call_at_sigma_hat", True) else self.sigmas, self.sigmas
+            self.churned_sigmas if self.settings.get("call_at_sigma_hat", True) else self.sigmas, self.sigmas
         )
 
     def trajectory_plan(self):
@@ -112,7 +112,7 @@ class EDMHeunScheduler(EDMScheduler):
                 "x0": np.where(corrects, -half, 1 - kept),
             }
             states["base"] = {"sample": 1.0}
-        if self.config.s_churn > 0:
+        if self.settings.s_churn > 0:
             sample["noise"] = np.where(ends, self.churn_std[step + 1], 0.0)
         return StepPlan(
             self.timesteps,

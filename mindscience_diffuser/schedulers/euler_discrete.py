@@ -68,17 +68,17 @@ class EulerDiscreteScheduler(SolverScheduler):
         )
 
     def _interpolated(self, timesteps):
-        if self.config.interpolation_type == "linear":
+        if self.settings.interpolation_type == "linear":
             return super()._interpolated(timesteps)
         ends = np.log(self.training_sigmas[[-1, 0]])
         return np.exp(np.linspace(*ends, len(timesteps) + 1))[:-1]
 
     def _final(self, lowest):
-        if self.config.interpolation_type == "log_linear" and self.spacing is None:
+        if self.settings.interpolation_type == "log_linear" and self.spacing is None:
             return self.training_sigmas[0]
         return super()._final(self.training_sigmas[0])
 
     def _take_levels(self, sigmas, timesteps, final):
-        if self.config.timestep_type == "continuous" and self.prediction_type == "v_prediction":
+        if self.settings.timestep_type == "continuous" and self.prediction_type == "v_prediction":
             timesteps = np.log(sigmas) / 4
         super()._take_levels(sigmas, timesteps, final)

@@ -32,10 +32,10 @@ class FlowMatchScheduler(LeveledScheduler):
     """
 
     def _configure(self):
-        self.num_train_timesteps = self.config.num_train_timesteps
-        self.set_shift(self.config.shift)
-        self.use_dynamic_shifting = self.config.get("use_dynamic_shifting", False)
-        self.invert_sigmas = self.config.get("invert_sigmas", False)
+        self.num_train_timesteps = self.settings.num_train_timesteps
+        self.set_shift(self.settings.shift)
+        self.use_dynamic_shifting = self.settings.get("use_dynamic_shifting", False)
+        self.invert_sigmas = self.settings.get("invert_sigmas", False)
         self.spacing = self._chosen_spacing()
         training = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
         if not self.use_dynamic_shifting:
@@ -76,7 +76,7 @@ class FlowMatchScheduler(LeveledScheduler):
             raise TypeError(
                 "'set_timesteps' needs 'num_inference_steps', 'sigmas' or 'timesteps', but got none of them."
             )
-        shift = shift_by_mu(mu, self._shift, self.use_dynamic_shifting, self.config.get("time_shift_type"))
+        shift = shift_by_mu(mu, self._shift, self.use_dynamic_shifting, self.settings.get("time_shift_type"))
         lengths = {}
         if num_inference_steps is not None:
             lengths["num_inference_steps"] = check_integer("num_inference_steps", num_inference_steps, low=1)
@@ -96,7 +96,7 @@ class FlowMatchScheduler(LeveledScheduler):
             if sigmas is None:
                 sigmas = np.linspace(self.sigma_max, self.sigma_min, count)
             sigmas = flow_shift(sigmas, shift)
-            terminal = self.config.get("shift_terminal")
+            terminal = self.settings.get("shift_terminal")
             if terminal:
                 sigmas = stretch_to_terminal(sigmas, terminal)
             if self.spacing is not None:

@@ -27,7 +27,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
 
     def _configure(self):
         super()._configure()
-        self.per_token = PerTokenStep(self.num_train_timesteps, self.config.stochastic_sampling, self.compute_dtype)
+        self.per_token = PerTokenStep(self.num_train_timesteps, self.settings.stochastic_sampling, self.compute_dtype)
         self.ascending = Parameter(self._ascending_sigmas(), name="ascending", requires_grad=False)
 
     def step_in_graph(
@@ -82,7 +82,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
 
     def trajectory_plan(self):
         """Returns the plan of the chosen timesteps."""
-        if self.config.stochastic_sampling:
+        if self.settings.stochastic_sampling:
             return self.renoising_plan()
         sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]
         return StepPlan(

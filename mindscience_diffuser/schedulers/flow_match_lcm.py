@@ -24,7 +24,7 @@ class FlowMatchLCMScheduler(FlowMatchScheduler):
 
     def _configure(self):
         super()._configure()
-        self.set_scale_factors(self.config.scale_factors, self.config.upscale_mode)
+        self.set_scale_factors(self.settings.scale_factors, self.settings.upscale_mode)
 
     def set_scale_factors(self, scale_factors, upscale_mode="bicubic"):
         """Sets the sizes of scale-wise generation, see the arguments of the class."""

@@ -32,7 +32,7 @@ class IPNDMScheduler(LeveledScheduler):
     warms_up = True
 
     def _configure(self):
-        self.num_train_timesteps = self.config.num_train_timesteps
+        self.num_train_timesteps = self.settings.num_train_timesteps
         self._take(np.linspace(1, 0, self.num_train_timesteps + 1), scheduled=False)
 
     def set_timesteps(self, num_inference_steps):
@@ -46,7 +46,7 @@ class IPNDMScheduler(LeveledScheduler):
             ValueError: If it is below 1, or not the number of steps that `trained_betas` have.
         """
         count = check_integer("num_inference_steps", num_inference_steps, low=1)
-        given = self.config.trained_betas
+        given = self.settings.trained_betas
         if given is not None and len(given) != count + 1:
             raise ValueError(
                 f"'num_inference_steps' is {count}, but the {len(given)} 'trained_betas' are those of "
@@ -56,7 +56,7 @@ class IPNDMScheduler(LeveledScheduler):
         self._take(np.linspace(1, 0, count + 1))
 
     def _take(self, times, scheduled=True):
-        given = self.config.trained_betas
+        given = self.settings.trained_betas
         sigma = np.sin(times * np.pi / 2) ** 2 if given is None else np.asarray(given, np.float64)
         self._levels = np.sqrt(1 - sigma**2), sigma
         angles = np.arctan2(sigma, self._levels[0])[:-1]

@@ -32,7 +32,7 @@ class KarrasVeScheduler(EDMHeunScheduler):
     num_train_timesteps = 1000
 
     def _configure(self):
-        check_sigma_range(self.config)
+        check_sigma_range(self.settings)
         self._churn_between("s_min", "s_max")
         self._take_levels(self._spaced(self.num_train_timesteps), scheduled=False)
 
@@ -48,5 +48,5 @@ class KarrasVeScheduler(EDMHeunScheduler):
         return {"sample": 1.0, "output": sigma}
 
     def _spaced(self, count):
-        config = self.config
+        config = self.settings
         return np.append(SIGMA_SCHEDULES["exponential"](config.sigma_max, config.sigma_min, count), 0.0)

@@ -52,7 +52,7 @@ class LCMScheduler(ConsistencyScheduler):
     def trajectory_plan(self):
         """Returns the plan of the chosen timesteps."""
         t = self.timesteps
-        c_skip, c_out = boundary_scalings(t, self.config.timestep_scaling)
+        c_skip, c_out = boundary_scalings(t, self.settings.timestep_scaling)
         denoised = {"sample": c_skip, "x0": c_out}
         following = self._following(last=t[-1])
         ends = np.arange(len(t)) == len(t) - 1

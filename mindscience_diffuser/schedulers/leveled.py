@@ -24,7 +24,7 @@ class LeveledScheduler(IndexedScheduler):
     def _chosen_spacing(self):
         switches = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
         switches["lu"] = "use_lu_lambdas"
-        chosen = [name for name, switch in switches.items() if self.config.get(switch)]
+        chosen = [name for name, switch in switches.items() if self.settings.get(switch)]
         if len(chosen) > 1:
             names = " and ".join(f"'{switches[name]}'" for name in chosen)
             raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")

@@ -31,7 +31,7 @@ class LogSNRScheduler(MultistepMethod, SolverScheduler):
     integral = True
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         if config.prediction_type == "flow_prediction" and not config.use_flow_sigmas:
             raise ValueError(
                 "'prediction_type' is 'flow_prediction', which belongs to a rectified flow: set use_flow_sigmas=True."

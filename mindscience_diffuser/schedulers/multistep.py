@@ -31,7 +31,7 @@ class MultistepMethod:
     @property
     def most_predictions(self):
         """Number of predictions that a step uses at most."""
-        return self.config.solver_order
+        return self.settings.solver_order
 
     def exponential_step(self, tau=0.0):
         """Returns the :class:`ExponentialStep` of every row."""
@@ -49,7 +49,7 @@ class MultistepMethod:
     def orders(self, begin, last_is_first_order=False):
         """Returns the order of each step: rising at the start, falling at the end of a short trajectory."""
         orders, count = self.rising_orders(begin), len(self.timesteps)
-        if self.config.lower_order_final and count < FEW_STEPS:
+        if self.settings.lower_order_final and count < FEW_STEPS:
             orders[-2:] = np.minimum(orders[-2:], [2, 1][-count:])
         if last_is_first_order:
             orders[-1] = 1

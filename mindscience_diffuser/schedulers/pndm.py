@@ -78,7 +78,7 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         super().set_timesteps(num_inference_steps)
 
     def _schedule(self, timesteps, scheduled=True):
-        if self.config.skip_prk_steps:
+        if self.settings.skip_prk_steps:
             self.prk_timesteps = timesteps[:0]
             self.plms_timesteps = np.concatenate([timesteps[:2], timesteps[1:2], timesteps[2:]])
         else:
@@ -93,7 +93,7 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         timesteps = self.timesteps
         alpha, sigma = self._alphas[timesteps], self._sigmas[timesteps]
         start, end, from_base, eps, states = (
-            self._heun_start(begin) if self.config.skip_prk_steps else self._runge_kutta_start(begin)
+            self._heun_start(begin) if self.settings.skip_prk_steps else self._runge_kutta_start(begin)
         )
         # What is remembered: the output itself, but for predictions of x0, which mean different eps at each level.
         value = noise_weights("sample", alpha, sigma) if self.prediction_type == "sample" else {"output": 1.0}

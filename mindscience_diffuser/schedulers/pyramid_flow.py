@@ -53,7 +53,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
     """
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         self.num_train_timesteps, self.num_stages, self.gamma = config.num_train_timesteps, config.stages, config.gamma
         self._cut_into_stages(_check_stage_range(config.stage_range, self.num_stages))
         # Before the first call of set_timesteps the schedule is that of training in the first stage.
@@ -230,7 +230,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
     def _cut_into_stages(self, stage_range):
         """Computes the ends of the stages and their training tables, as the code of Pyramid-Flow does."""
         count = self.num_train_timesteps
-        levels = flow_shift(np.arange(count, 0, -1) / count, self.config.shift)
+        levels = flow_shift(np.arange(count, 0, -1) / count, self.settings.shift)
         starts = [int(share * count) for share in stage_range[:-1]]
         if len(set(starts)) < len(starts):
             raise ValueError(

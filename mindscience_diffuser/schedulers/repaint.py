@@ -87,7 +87,7 @@ class RePaintScheduler(ImplicitScheduler):
 
     def dense_plan(self):
         """Returns the plan of a step from every training timestep, with the known values at the next level."""
-        plan = super().dense_plan(self.config.eta)
+        plan = super().dense_plan(self.settings.eta)
         following = {"noise": 0.0 * self._alphas, **plan.states["sample"]}
         alpha_next, sigma_next = plan.next_level
         return replace(

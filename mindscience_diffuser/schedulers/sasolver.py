@@ -57,21 +57,21 @@ class SASolverScheduler(PredictorCorrectorScheduler):
     @property
     def predicts_x0(self):
         """Whether predictions are of x0, else of the noise."""
-        return self.config.algorithm_type == "data_prediction"
+        return self.settings.algorithm_type == "data_prediction"
 
     @property
     def most_predictions(self):
         """Number of predictions that the predictor uses at most."""
-        return self.config.predictor_order
+        return self.settings.predictor_order
 
     @property
     def most_corrector_predictions(self):
         """Number of predictions that the corrector uses at most."""
-        return self.config.corrector_order
+        return self.settings.corrector_order
 
     def tau(self):
         """Returns tau of each step, shape ``(n,)``."""
-        function = self.config.tau_func or (lambda t: 1 if 200 <= t <= 800 else 0)
+        function = self.settings.tau_func or (lambda t: 1 if 200 <= t <= 800 else 0)
         return np.array([check_number(f"tau_func({t})", function(t), "[0, inf)") for t in self.timesteps.tolist()])
 
     def trajectory_plan(self, begin=0):
@@ -79,7 +79,7 @@ class SASolverScheduler(PredictorCorrectorScheduler):
         rows = np.arange(len(self.timesteps))
         orders = self.rising_orders(begin)
         corrector_orders = np.clip(rows - begin + 2, 1, self.most_corrector_predictions)
-        if self.config.lower_order_final:
+        if self.settings.lower_order_final:
             left = rows[::-1] + 1
             orders, corrector_orders = np.minimum(orders, left), np.minimum(corrector_orders, left + 1)
         rule = "last" if self.predicts_x0 else "exact"

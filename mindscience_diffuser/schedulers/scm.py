@@ -29,7 +29,7 @@ class SCMScheduler(LeveledScheduler):
     """
 
     def _configure(self):
-        self.num_train_timesteps = self.config.num_train_timesteps
+        self.num_train_timesteps = self.settings.num_train_timesteps
         self._take(np.linspace(np.pi / 2, 0, self.num_train_timesteps + 1), scheduled=False)
 
     def set_timesteps(
@@ -72,7 +72,7 @@ class SCMScheduler(LeveledScheduler):
     @property
     def levels(self):
         """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
-        return np.cos(self.times), np.sin(self.times) * self.config.sigma_data
+        return np.cos(self.times), np.sin(self.times) * self.settings.sigma_data
 
     def trajectory_plan(self):
         """Returns the plan of the chosen times."""

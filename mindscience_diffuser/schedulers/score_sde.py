@@ -29,7 +29,7 @@ class ScoreSdeScheduler(LeveledScheduler):
     output = ScoreSdeOutput
 
     def _configure(self):
-        self.num_train_timesteps = self.config.num_train_timesteps
+        self.num_train_timesteps = self.settings.num_train_timesteps
         self._begin(self.num_train_timesteps, scheduled=False)
 
     def set_timesteps(self, num_inference_steps):
@@ -46,7 +46,7 @@ class ScoreSdeScheduler(LeveledScheduler):
         self._begin(num_inference_steps)
 
     def _begin(self, count, scheduled=True):
-        self._take_times(np.linspace(1, self.config.sampling_eps, count))
+        self._take_times(np.linspace(1, self.settings.sampling_eps, count))
         self._schedule(self.timesteps, scheduled)
 
     @property
@@ -87,17 +87,17 @@ class ScoreSdeVeScheduler(ScoreSdeScheduler):
     """
 
     def _configure(self):
-        check_sigma_range(self.config)
-        self.order = self.config.correct_steps + 1
+        check_sigma_range(self.settings)
+        self.order = self.settings.correct_steps + 1
         super()._configure()
 
     @property
     def init_noise_sigma(self):
         """Standard deviation of the noise that a trajectory starts from."""
-        return self.config.sigma_max
+        return self.settings.sigma_max
 
     def _take_times(self, times):
-        lowest, highest = self.config.sigma_min, self.config.sigma_max
+        lowest, highest = self.settings.sigma_min, self.settings.sigma_max
         # The model is told the level of the time, which ends at sampling_eps; the steps end at sigma_min.
         told = lowest * (highest / lowest) ** times
         self.timesteps = np.repeat(told, self.order).astype(np.float32)
@@ -119,7 +119,7 @@ class ScoreSdeVeScheduler(ScoreSdeScheduler):
             {"sample": {**mean, "noise": np.sqrt(variance) * noisy}},
             results={"prev_sample_mean": mean},
             next_level=(self.alphas[1:], self.sigmas[1:]),
-            langevin=np.where(predicts, 0.0, self.config.snr),
+            langevin=np.where(predicts, 0.0, self.settings.snr),
         )
 
 
@@ -144,7 +144,7 @@ class ScoreSdeVpScheduler(ScoreSdeScheduler):
     """
 
     def _take_times(self, times):
-        low, high = self.config.beta_min, self.config.beta_max
+        low, high = self.settings.beta_min, self.settings.beta_max
         self.betas = low + times * (high - low)
         log_alpha = -(times**2) * (high - low) / 4 - times * low / 2
         self.timesteps = (times * (self.num_train_timesteps - 1)).astype(np.float32)

@@ -40,7 +40,7 @@ class SolverScheduler(LeveledScheduler):
     """Spacings whose timesteps are rounded to integers."""
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         self.num_train_timesteps = config.num_train_timesteps
         self.prediction_type = config.get("prediction_type", "epsilon")
         self.betas = configured_betas(config)
@@ -63,7 +63,7 @@ class SolverScheduler(LeveledScheduler):
         if not self.scaled:
             return 1.0
         highest = float(self.sigmas.max())
-        return float(np.hypot(highest, 1)) if self.config.timestep_spacing == "leading" else highest
+        return float(np.hypot(highest, 1)) if self.settings.timestep_spacing == "leading" else highest
 
     @property
     def levels(self):
@@ -119,9 +119,9 @@ class SolverScheduler(LeveledScheduler):
             raise ValueError(f"'{names[0]}' and '{names[1]}' are both given: give one of them.")
         shift = shift_by_mu(
             mu,
-            self.config.get("flow_shift", 1.0),
-            self.config.get("use_dynamic_shifting", False),
-            self.config.get("time_shift_type", "exponential"),
+            self.settings.get("flow_shift", 1.0),
+            self.settings.get("use_dynamic_shifting", False),
+            self.settings.get("time_shift_type", "exponential"),
         )
         if sigmas is not None:
             self._take_given(sigmas, shift)
@@ -152,7 +152,7 @@ class SolverScheduler(LeveledScheduler):
         grid = self._grid(count)
         if grid.max() >= self.num_train_timesteps:
             raise ValueError(
-                f"'steps_offset' is {self.config.steps_offset}, which moves one of {count} leading timesteps to "
+                f"'steps_offset' is {self.settings.steps_offset}, which moves one of {count} leading timesteps to "
                 f"{grid.max():g}; it must stay below num_train_timesteps={self.num_train_timesteps}. Use fewer steps "
                 "or a smaller offset."
             )
@@ -160,7 +160,7 @@ class SolverScheduler(LeveledScheduler):
         if self.spacing is None:
             return self._take_levels(sigmas, grid, self._final(self.training_sigmas[0]))
         ends = self.training_sigmas[[-1, 0]] if self.spaces_whole_range else sigmas[[0, -1]]
-        highest, lowest = (self.config.get(name) or end for name, end in zip(("sigma_max", "sigma_min"), ends))
+        highest, lowest = (self.settings.get(name) or end for name, end in zip(("sigma_max", "sigma_min"), ends))
         sigmas = SIGMA_SCHEDULES[self.spacing](highest, lowest, count)
         if self.flow:  # The flow's level of the same ratio of noise to signal.
             sigmas = sigmas / (1 + sigmas)
@@ -176,14 +176,14 @@ class SolverScheduler(LeveledScheduler):
 
     def _points(self, count):
         """Returns the training timesteps of `count` steps, descending, and that of the end in an inner grid."""
-        train, spacing = self.num_train_timesteps, self.config.get("timestep_spacing", "linspace")
+        train, spacing = self.num_train_timesteps, self.settings.get("timestep_spacing", "linspace")
         last = train - self._clipped()
         points = count + 1 if self.inner_grid else count
         if spacing == "linspace":
             grid = np.linspace(0, last - 1, points)[::-1]
             grid = grid.round() if self.inner_grid else grid
         elif spacing == "leading":
-            grid = np.arange(points)[::-1] * (last // points) + self.config.steps_offset
+            grid = np.arange(points)[::-1] * (last // points) + self.settings.steps_offset
         else:
             grid = np.round(last - np.arange(count) * (train / count)) - 1
             grid = grid[grid >= 0]
@@ -191,7 +191,7 @@ class SolverScheduler(LeveledScheduler):
 
     def _clipped(self):
         """Returns how many of the noisiest timesteps are left out because their log-SNR is too low."""
-        lowest = self.config.get("lambda_min_clipped", -np.inf)
+        lowest = self.settings.get("lambda_min_clipped", -np.inf)
         return int(np.searchsorted(-np.log(self.training_sigmas[::-1]), lowest))
 
     def _interpolated(self, timesteps):
@@ -206,7 +206,7 @@ class SolverScheduler(LeveledScheduler):
 
     def _final(self, lowest):
         """Returns the level at which the trajectory ends; `lowest` is what ``"sigma_min"`` stands for."""
-        return lowest if self.config.get("final_sigmas_type", "zero") == "sigma_min" else 0.0
+        return lowest if self.settings.get("final_sigmas_type", "zero") == "sigma_min" else 0.0
 
     def _take_levels(self, sigmas, timesteps, final):
         """Sets ``sigmas``, with the level of the end, and ``timesteps``."""

@@ -63,7 +63,7 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
     rounded = ("karras",)
 
     def _configure(self):
-        config = self.config
+        config = self.settings
         if config.shift_terminal and not config.use_flow_sigmas:
             raise ValueError("'shift_terminal' is given, but it stretches flow sigmas: set use_flow_sigmas=True.")
         if config.solver_p is not None:
@@ -76,26 +76,26 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
     @property
     def predicts_x0(self):
         """Whether predictions are of x0, else of the noise."""
-        return self.config.predict_x0
+        return self.settings.predict_x0
 
     @property
     def most_corrector_predictions(self):
         """Number of predictions that the corrector uses at most."""
-        return self.config.solver_order + 1
+        return self.settings.solver_order + 1
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
         orders = self.rising_orders(begin)
-        if self.config.lower_order_final:
+        if self.settings.lower_order_final:
             orders = np.minimum(orders, np.arange(len(orders), 0, -1))
         corrects = np.arange(len(orders)) > begin
-        corrects[[row + 1 for row in self.config.disable_corrector if row + 1 < len(orders)]] = False
-        rule = SLOPES[self.config.solver_type]
-        predictor = None if self.config.solver_p is None else self._plan_of_solver_p(begin)
+        corrects[[row + 1 for row in self.settings.disable_corrector if row + 1 < len(orders)]] = False
+        rule = SLOPES[self.settings.solver_type]
+        predictor = None if self.settings.solver_p is None else self._plan_of_solver_p(begin)
         return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, rule, predictor)
 
     def _plan_of_solver_p(self, begin):
-        solver = self.config.solver_p
+        solver = self.settings.solver_p
         solver.set_timesteps(len(self.timesteps))
         if self.scheduled and not np.array_equal(solver.sigmas, self.sigmas):
             raise ValueError("'solver_p' must have the same levels: build it from the same configuration.")
@@ -105,5 +105,5 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
         return self._shifted(np.linspace(1, 1 / self.num_train_timesteps, count + 1)[:-1], shift)
 
     def _shifted(self, sigmas, shift):
-        sigmas, terminal = super()._shifted(sigmas, shift), self.config.shift_terminal
+        sigmas, terminal = super()._shifted(sigmas, shift), self.settings.shift_terminal
         return stretch_to_terminal(sigmas, terminal) if terminal else sigmas
