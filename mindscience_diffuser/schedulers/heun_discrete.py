@@ -46,14 +46,18 @@ class HeunDiscreteScheduler(TwoCallScheduler):
         """Returns the plan of the chosen levels."""
         level = self.sigmas[:-1]
         sigma, sigma_next, second = self.steps()
-        # x' = x + (sigma_next - sigma) * d holds the first slope.
         share = np.where(second, 0.5, 1.0)
+        base = np.where(second, 1.0, 0.0)
         slope = self.noise(level) if self.limit is None else {"sample": 1 / level, "x0": -1 / level}
-        step = weighted((1.0, {"sample": share, "base": 1 - share}), ((sigma_next - sigma) * share, slope))
+        step = weighted(
+            (1.0, {"sample": 1 - base, "base": base}),
+            (sigma_next - sigma, {"slope": np.where(second, 0.5, 0.0)}),
+            ((sigma_next - sigma) * share, slope),
+        )
         return StepPlan(
             self.timesteps,
             self.clean_sample(level),
-            {"sample": step, "base": {"sample": 1.0}},
+            {"sample": step, "base": {"sample": 1.0}, "slope": slope},
             limit=self.limit,
             amplifies=self.limit is not None or self.prediction_type != "epsilon",
             next_level=self.level(self.sigmas[1:]),
