@@ -114,7 +114,7 @@ def test_trained_betas_outside_zero_and_one_or_of_another_length_are_named(betas
         DDIMScheduler(2, trained_betas=betas)
 
 
-@pytest.mark.parametrize("value, error", [(None, TypeError), (0.0, ValueError), (1.5, ValueError)])
+@pytest.mark.parametrize("value, error", [(None, TypeError), (-0.5, ValueError), (1.5, ValueError)])
 def test_thresholding_ratio_matters_only_with_thresholding(value, error):
     DDIMScheduler(dynamic_thresholding_ratio=value)
     with names(error, "dynamic_thresholding_ratio", value):

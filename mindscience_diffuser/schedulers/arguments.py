@@ -122,7 +122,7 @@ ARGUMENTS = {
     "clip_sample": flag("Whether to clip the predicted clean sample"),
     "clip_sample_range": number("It is clipped to [-range, range]", "(0, inf)")._replace(switch="clip_sample"),
     "thresholding": flag("Whether to threshold the predicted clean sample dynamically (arXiv:2205.11487)"),
-    "dynamic_thresholding_ratio": number("Quantile of the dynamic threshold", "(0, 1]")._replace(switch="thresholding"),
+    "dynamic_thresholding_ratio": number("Quantile of the dynamic threshold", "[0, 1]")._replace(switch="thresholding"),
     "sample_max_value": number("Upper bound of the dynamic threshold", "(0, inf)")._replace(switch="thresholding"),
     "use_karras_sigmas": optional(
         flag("Whether to space the sigmas as Karras et al., 2022 (arXiv:2206.00364), eq. (5)")

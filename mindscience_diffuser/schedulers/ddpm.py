@@ -24,6 +24,14 @@ def posterior(alpha, sigma, alpha_prev, sigma_prev):
     return {"x0": alpha_prev * beta / sigma**2, "sample": alpha / alpha_prev * shrink}, beta, shrink * beta
 
 
+def log_std_range(beta, variance):
+    """Returns intercept and slope of the log standard deviation by the model's output v in [-1, 1].
+
+    ``log(s^2) = (1 + v) / 2 * log(beta) + (1 - v) / 2 * log(variance)``, Nichol and Dhariwal, 2021, eq. (15).
+    """
+    return np.log(beta * variance) / 4, np.log(beta / variance) / 4
+
+
 @takes_arguments(
     num_train_timesteps=1000,
     beta_start=0.0001,
@@ -149,7 +157,7 @@ class DDPMScheduler(DenseScheduler):
         if self.variance_type == "learned":
             learned_std = "variance"
         elif self.variance_type == "learned_range":
-            learned_std = (np.log(beta * small) / 4, np.log(beta / small) / 4)
+            learned_std = log_std_range(beta, small)
         else:
             noisy *= np.sqrt(small if self.variance_type in ("fixed_small", "fixed_small_log") else beta)
         return StepPlan(

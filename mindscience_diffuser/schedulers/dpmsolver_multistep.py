@@ -30,6 +30,11 @@ class DPMSolverMethod(MultistepMethod):
         """Whether steps add fresh noise: they follow the reverse SDE."""
         return self.settings.algorithm_type.startswith("sde-")
 
+    @property
+    def slope_rule(self):
+        """How a slope is weighted where two predictions are used."""
+        return SLOPES[self.settings.solver_type]
+
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
         config = self.settings
@@ -37,7 +42,7 @@ class DPMSolverMethod(MultistepMethod):
         last_is_first_order = config.euler_at_final or config.get("final_sigmas_type") == "zero"
         orders = self.orders(begin, last_is_first_order)
         nodes = self.past_log_snrs(config.solver_order)
-        return self.multistep_plan(step, step.weights(nodes, orders, SLOPES[config.solver_type]))
+        return self.multistep_plan(step, step.weights(nodes, orders, self.slope_rule))
 
 
 class DPMSolverScheduler(DPMSolverMethod, LogSNRScheduler):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindscience_diffuser.schedulers.arguments import takes_arguments
-from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SLOPES, SYNONYMS, DPMSolverScheduler
+from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
 from mindscience_diffuser.schedulers.exponential import ExponentialStep
 
 
@@ -65,7 +65,7 @@ class DPMSolverSinglestepScheduler(DPMSolverScheduler):
         start, end = (alpha[base], sigma[base]), (alpha[1:], sigma[1:])
         step = ExponentialStep(start, end, self.predicts_x0, tau=float(self.adds_noise))
         nodes = self.past_log_snrs(most)
-        weights = step.weights(nodes, orders, SLOPES[self.settings.solver_type])
+        weights = step.weights(nodes, orders, self.slope_rule)
         if most == 1:
             return self.multistep_plan(step, weights)
         if most == 3 and self.settings.solver_type == "midpoint":

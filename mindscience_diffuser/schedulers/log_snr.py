@@ -30,6 +30,9 @@ class LogSNRScheduler(MultistepMethod, SolverScheduler):
     spaces_whole_range = True
     integral = True
 
+    slope_rule = "exact"
+    """How a slope is weighted where two predictions are used, see :meth:`ExponentialStep.slope`."""
+
     def _configure(self):
         config = self.settings
         if config.prediction_type == "flow_prediction" and not config.use_flow_sigmas:

@@ -17,7 +17,7 @@ class PredictorCorrectorScheduler(LogSNRScheduler):
     difference to the predicted sample: nothing but predictions is remembered.
     """
 
-    def predictor_corrector_plan(self, step, orders, corrector_orders, corrects, rule, predictor=None):
+    def predictor_corrector_plan(self, step, orders, corrector_orders, corrects, predictor=None):
         """Returns the plan whose rows correct the sample that they are given and then predict the next one.
 
         Args:
@@ -25,13 +25,12 @@ class PredictorCorrectorScheduler(LogSNRScheduler):
             orders (numpy.ndarray): Number of predictions that each step's predictor uses, shape ``(n,)``.
             corrector_orders (numpy.ndarray): Likewise its corrector, counting that at the end of the step.
             corrects (numpy.ndarray): Whether a row corrects its sample, which is the end of the step before it.
-            rule (str): Weight of the slope at second order, see :meth:`ExponentialStep.slope`.
             predictor (StepPlan, optional): Plan whose rows predict the next sample instead. Default: ``None``.
         """
         lambdas, most = self.log_snrs(), self.most_corrector_predictions
-        weights = step.weights(past(lambdas[:-1], self.most_predictions), orders, rule)
+        weights = step.weights(past(lambdas[:-1], self.most_predictions), orders, self.slope_rule)
         nodes = np.concatenate([lambdas[None, 1:], past(lambdas[:-1], most - 1)]) if most > 1 else lambdas[None, 1:]
-        corrected = step.weights(nodes, corrector_orders, rule)
+        corrected = step.weights(nodes, corrector_orders, self.slope_rule)
         remembers = max(most - 1, self.most_predictions)
         predictions = self.predictions(remembers)
         change = np.zeros((remembers + 1, len(orders)))

@@ -53,6 +53,7 @@ class SASolverScheduler(PredictorCorrectorScheduler):
 
     rounded = ("karras",)
     adds_noise = True
+    draws_unused_noise = True
 
     @property
     def predicts_x0(self):
@@ -69,10 +70,20 @@ class SASolverScheduler(PredictorCorrectorScheduler):
         """Number of predictions that the corrector uses at most."""
         return self.settings.corrector_order
 
+    @property
+    def tau_func(self):
+        """The function of the timestep that gives tau."""
+        return self.settings.tau_func or (lambda t: 1 if 200 <= t <= 800 else 0)
+
     def tau(self):
         """Returns tau of each step, shape ``(n,)``."""
-        function = self.settings.tau_func or (lambda t: 1 if 200 <= t <= 800 else 0)
-        return np.array([check_number(f"tau_func({t})", function(t), "[0, inf)") for t in self.timesteps.tolist()])
+        timesteps = self.timesteps.tolist()
+        return np.array([check_number(f"tau_func({t})", self.tau_func(t), "[0, inf)") for t in timesteps])
+
+    @property
+    def slope_rule(self):
+        """How a slope is weighted where two predictions are used."""
+        return "last" if self.predicts_x0 else "exact"
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
@@ -82,9 +93,8 @@ class SASolverScheduler(PredictorCorrectorScheduler):
         if self.settings.lower_order_final:
             left = rows[::-1] + 1
             orders, corrector_orders = np.minimum(orders, left), np.minimum(corrector_orders, left + 1)
-        rule = "last" if self.predicts_x0 else "exact"
         step = self.exponential_step(self.tau())
-        return self.predictor_corrector_plan(step, orders, corrector_orders, rows > begin, rule)
+        return self.predictor_corrector_plan(step, orders, corrector_orders, rows > begin)
 
     def _final(self, lowest):
         return lowest

@@ -83,6 +83,11 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
         """Number of predictions that the corrector uses at most."""
         return self.settings.solver_order + 1
 
+    @property
+    def slope_rule(self):
+        """How a slope is weighted where two predictions are used."""
+        return SLOPES[self.settings.solver_type]
+
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
         orders = self.rising_orders(begin)
@@ -90,9 +95,8 @@ class UniPCMultistepScheduler(PredictorCorrectorScheduler):
             orders = np.minimum(orders, np.arange(len(orders), 0, -1))
         corrects = np.arange(len(orders)) > begin
         corrects[[row + 1 for row in self.settings.disable_corrector if row + 1 < len(orders)]] = False
-        rule = SLOPES[self.settings.solver_type]
         predictor = None if self.settings.solver_p is None else self._plan_of_solver_p(begin)
-        return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, rule, predictor)
+        return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, predictor)
 
     def _plan_of_solver_p(self, begin):
         solver = self.settings.solver_p
