@@ -25,8 +25,9 @@ INHERITED = {*dir(SchedulerMixin), *dir(ConfigMixin), *dir(object)}
 
 def find(name):
     """Returns the class of this name, wherever diffusers keeps it, or None."""
-    if inspect.isclass(getattr(diffusers, name, None)) and hasattr(getattr(diffusers, name), "step"):
-        return getattr(diffusers, name)
+    public = getattr(diffusers, name, None)
+    if inspect.isclass(public) and issubclass(public, SchedulerMixin):
+        return public
     folder = Path(diffusers.schedulers.__path__[0])
     for file in sorted(folder.rglob("scheduling_*.py")):
         if f"class {name}(" in file.read_text(encoding="utf-8"):
@@ -35,14 +36,13 @@ def find(name):
     return None
 
 
+STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
+
 def parameters(function):
     """Returns the parameters of a method: pairs of name and default, the name alone where there is none."""
-    listed = []
-    for p in list(inspect.signature(function).parameters.values())[1:]:
-        if p.kind is p.VAR_KEYWORD or p.kind is p.VAR_POSITIONAL:
-            continue
-        listed.append([p.name] if p.default is p.empty else [p.name, p.default])
-    return listed
+    listed = list(inspect.signature(function).parameters.values())[1:]
+    return [[STARS.get(p.kind, "") + p.name] + ([] if p.default is p.empty else [p.default]) for p in listed]
 
 
 def output_fields(cls):
@@ -61,6 +61,17 @@ def finds_unknown_timesteps(scheduler):
         return scheduler.index_for_timestep(-123.0) == len(scheduler.timesteps) - 1
     except (AttributeError, IndexError, ValueError):
         return False
+
+
+def refuses_integers(scheduler):
+    """Whether a timestep must not be an integer, which could be meant as a position."""
+    sample = torch.ones(1, 3, 8, 8)
+    try:
+        scheduler.set_timesteps(10)
+        scheduler.step(sample, 1, sample)
+    except Exception as error:
+        return "integer" in str(error)
+    return False
 
 
 def steps_unscheduled(scheduler):
@@ -89,6 +100,8 @@ def describe(cls):
         "finds_unknown_timesteps": finds_unknown_timesteps(scheduler),
         "scheduled_at_first": getattr(scheduler, "num_inference_steps", None) is not None,
         "steps_unscheduled": steps_unscheduled(scheduler),
+        "deprecated": cls._deprecated_kwargs,
+        "refuses_integers": refuses_integers(cls()),
         "compatibles": sorted(getattr(cls, "_compatibles", [])),
     }
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from mindspore import Tensor
 
-from mindscience_diffuser import compat
+from mindscience_diffuser import compat, set_noise_function
 from mindscience_diffuser.compat.scheduler import StepOutput
 
 
@@ -115,9 +115,14 @@ BRIDGED = {}
 def replace_classes():
     """Puts bridges in the place of diffusers' classes, wherever they are found; returns their names."""
     replaced = {}
-    for name in compat.__all__:
+    for name in compat.CLASSES:
         ours = getattr(compat, name)
-        members = {"ours": ours, "_compatibles": ours._compatibles, "_deprecated_kwargs": [], "order": ours.order}
+        members = {
+            "ours": ours,
+            "_compatibles": ours._compatibles,
+            "_deprecated_kwargs": ours._deprecated_kwargs,
+            "order": ours.order,
+        }
         members["has_compatibles"] = True
         bridge = type(name, (Bridge,), members)
         bridge.__init__ = _with_signature(ours)
@@ -163,9 +168,11 @@ class Causes:
 def main():
     """Runs the tests and returns pytest's exit code."""
     checkout = Path(sys.argv[1]).resolve()
-    for name in compat.__all__:
+    for name in compat.CLASSES:
         getattr(diffusers, name, None)  # Loads the module that holds it.
     replaced = replace_classes()
+    drawn = set_noise_function()
+    set_noise_function(lambda shape, source: torch.randn(shape).numpy() if source is None else drawn(shape, source))
     print(f"{len(replaced)} schedulers of diffusers {diffusers.__version__} are replaced.")
     sys.path.insert(0, str(checkout))
     arguments = sys.argv[2:] or [str(checkout / "tests" / "schedulers")]

@@ -7,15 +7,18 @@ into a graph. The classes are built when they are first asked for, from one list
 
 from mindscience_diffuser.compat.description import described
 
-__all__ = sorted(described())
+CLASSES = sorted(described())
+"""Names of the schedulers."""
+
+__all__ = [*CLASSES, "SchedulerMixin"]
 
 
 def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    from mindscience_diffuser.compat.scheduler import drop_in
+    from mindscience_diffuser.compat.scheduler import SchedulerMixin, drop_in
 
-    globals()[name] = drop_in(name)
+    globals()[name] = SchedulerMixin if name == "SchedulerMixin" else drop_in(name)
     return globals()[name]
 
 

@@ -53,6 +53,11 @@ class ConfigMixin:
     ignore_for_config = []
     has_compatibles = True
 
+    @classmethod
+    def class_of(cls, config):
+        """Returns the class that a configuration is loaded as."""
+        raise NotImplementedError
+
     @property
     def config(self):
         """The configuration, with what was loaded for other classes."""
@@ -74,10 +79,11 @@ class ConfigMixin:
 
     @property
     def compatibles(self):
-        """Classes that take this scheduler's configuration."""
+        """Classes that take this scheduler's configuration, its own among them."""
         from mindscience_diffuser import compat
 
-        return [getattr(compat, name) for name in self._compatibles if name in compat.__all__]
+        names = {type(self).__name__, *self._compatibles}
+        return [getattr(compat, name) for name in sorted(names) if name in compat.CLASSES]
 
     @classmethod
     def extract_init_dict(cls, config, **kwargs):
@@ -123,6 +129,7 @@ class ConfigMixin:
                 f"'config' must be a mapping such as scheduler.config, but is {type(config).__name__}; for a folder "
                 "use from_pretrained."
             )
+        cls = cls.class_of(config)
         accepted, unused, hidden = cls.extract_init_dict(config, **kwargs)
         scheduler = cls(**accepted)
         if "_class_name" in hidden:

@@ -25,11 +25,18 @@ def peer_version():
 
 def arguments_of(name):
     """Returns the constructor arguments of a scheduler with their defaults, none for a name that is not listed."""
-    return {a[0]: a[1] if len(a) > 1 else REQUIRED for a in described().get(name, {}).get("arguments", [])}
+    listed = [a for a in described().get(name, {}).get("arguments", []) if not a[0].startswith("*")]
+    return {a[0]: a[1] if len(a) > 1 else REQUIRED for a in listed}
 
 
 def signature_of(parameters):
     """Returns the signature of a method from its listed parameters."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    listed = [inspect.Parameter(p[0], kind, default=p[1] if len(p) > 1 else REQUIRED) for p in parameters]
-    return inspect.Signature([inspect.Parameter("self", kind), *listed])
+    kinds = inspect.Parameter
+    kind, listed = kinds.POSITIONAL_OR_KEYWORD, []
+    for name, *default in parameters:
+        stars = len(name) - len(name.lstrip("*"))
+        chosen = (kind, kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)[stars]
+        listed.append(kinds(name[stars:], chosen, default=default[0] if default else REQUIRED))
+        if stars:
+            kind = kinds.KEYWORD_ONLY
+    return inspect.Signature([kinds("self", kinds.POSITIONAL_OR_KEYWORD), *listed])

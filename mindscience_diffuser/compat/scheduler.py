@@ -1,40 +1,39 @@
 """Drop-in schedulers: diffusers' conventions over the native ones, built from the list of what diffusers offers."""
 
+import contextlib
 import inspect
-from collections import OrderedDict
+import logging
+import warnings
+from numbers import Integral
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 import mindscience_diffuser
+from mindscience_diffuser.compat.attributes import ATTRIBUTES, MEMORIES, memory, recall
 from mindscience_diffuser.compat.config import DEFAULTED, ConfigMixin
-from mindscience_diffuser.compat.description import REQUIRED, arguments_of, described, signature_of
-from mindscience_diffuser.noise import BETA_SCHEDULES, rescale_zero_terminal_snr
+from mindscience_diffuser.compat.description import arguments_of, described, signature_of
+from mindscience_diffuser.compat.internals import Internals
+from mindscience_diffuser.compat.native import build_native
+from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
-from mindscience_diffuser.schedulers.solver import LOWEST_ALPHA_BAR
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler
+from mindscience_diffuser.validation import check_choice
 
-DTYPES = {"f": mstype.float32, "i": mstype.int64}
+logger = logging.getLogger(__name__)
 
+OPTIONS = {"variance_noise": "noise"}
+"""Native names of options that diffusers calls otherwise."""
 
-class StepOutput(OrderedDict):
-    """What a step returns with ``return_dict=True``: by attribute, by key and by position."""
-
-    def __getattr__(self, name):
-        if name in self:
-            return self[name]
-        raise AttributeError(f"A step has no {name!r}; it has {', '.join(self)}.")
-
-    def __getitem__(self, key):
-        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
-
-    def to_tuple(self):
-        """Returns the values in their order."""
-        return tuple(self.values())
+RENAMED = {"set_alpha_to_zero": "set_alpha_to_one"}
+"""Present names of deprecated constructor arguments."""
 
 
-class DropInScheduler(ConfigMixin):
-    """A native scheduler behind diffusers' conventions.
+class SchedulerMixin(Internals, ConfigMixin):
+    """A native scheduler behind diffusers' conventions: the base of the drop-in classes.
+
+    Called on this class itself, `from_config` and `from_pretrained` build the class that the configuration names.
 
     ``step(model_output, timestep, sample, ...)`` takes tensors of float32 or float16 and returns them in the dtype of
     `model_output`, computed in float32. Steps are counted: the first one is found by its timestep, or is that of
@@ -47,20 +46,34 @@ class DropInScheduler(ConfigMixin):
     native_class = None
     facts = {}
 
+    @classmethod
+    def class_of(cls, config):
+        """Returns the class that a configuration is loaded as: this one, on the base itself the one that it names."""
+        if cls is not SchedulerMixin:
+            return cls
+        from mindscience_diffuser import compat
+
+        return getattr(compat, check_choice("_class_name", config.get("_class_name"), compat.CLASSES))
+
     def _construct(self, given):
         values = {name: given.get(name, default) for name, default in self.arguments.items()}
         defaulted = [name for name in values if name not in given]
         self.register_to_config(**({DEFAULTED: defaulted} if defaulted else {}), **values)
-        self.native = self.native_class(**_native_arguments(self.native_class, values))
+        self.native = build_native(self.native_class, values)
+        self.indexed = isinstance(self.native, IndexedScheduler)
         self.is_scale_input_called = False
+        self.custom_timesteps = False
+        self._options = {*inspect.signature(self.native.step).parameters, *getattr(self.native, "step_options", ())}
         self._restart()
         if self.facts["scheduled_at_first"]:
-            self.native.set_timesteps(self.native.num_train_timesteps)
+            with contextlib.suppress(ValueError):  # With an offset there is no room for a step at every timestep.
+                self.native.set_timesteps(self.native.num_train_timesteps)
 
     def _restart(self):
         self._step_index = None
         self._begin_index = None
-        if isinstance(self.native, IndexedScheduler):
+        self._past = None
+        if self.indexed:
             self.native.restart()
 
     def __len__(self):
@@ -68,8 +81,8 @@ class DropInScheduler(ConfigMixin):
 
     @property
     def timesteps(self):
-        """Timesteps of the trajectory: a Tensor, int64 or float32."""
-        return _tensor(np.asarray(self.native.timesteps))
+        """Timesteps of the trajectory: a Tensor, int64 or float32; of a continuous time with that of the end."""
+        return to_tensor(np.asarray(getattr(self.native, "times", self.native.timesteps)))
 
     @property
     def num_inference_steps(self):
@@ -80,7 +93,7 @@ class DropInScheduler(ConfigMixin):
     def init_noise_sigma(self):
         """Standard deviation of the noise that a trajectory starts from: a Tensor where it follows the levels."""
         sigma = self.native.init_noise_sigma
-        return Tensor(sigma, mstype.float32) if getattr(self.native, "scaled", False) else sigma
+        return to_tensor(np.asarray(sigma)) if getattr(self.native, "scaled", False) else sigma
 
     @property
     def step_index(self):
@@ -98,8 +111,8 @@ class DropInScheduler(ConfigMixin):
 
     def index_for_timestep(self, timestep, schedule_timesteps=None):
         """Returns the index of a timestep; of equal ones the second, so that no level is left out."""
-        schedule = np.asarray(_host(self.native.timesteps if schedule_timesteps is None else schedule_timesteps))
-        found = np.flatnonzero(schedule == np.asarray(_host(timestep)).astype(schedule.dtype))
+        schedule = np.asarray(to_host(self.native.timesteps if schedule_timesteps is None else schedule_timesteps))
+        found = np.flatnonzero(schedule == np.ravel(to_host(timestep))[0].astype(schedule.dtype))
         if found.size == 0 and self.facts["finds_unknown_timesteps"]:
             return len(schedule) - 1
         if found.size == 0:
@@ -108,12 +121,12 @@ class DropInScheduler(ConfigMixin):
 
     def previous_timestep(self, timestep):
         """Returns the timestep that follows `timestep` in the trajectory, -1 after the last one."""
-        schedule = np.asarray(self.native.timesteps)
-        found = np.flatnonzero(schedule == np.asarray(_host(timestep)).astype(schedule.dtype))
+        schedule, given = self.timesteps.asnumpy(), np.asarray(to_host(timestep))
+        found = np.flatnonzero(np.isclose(schedule, np.ravel(given)[0], rtol=1e-6, atol=0))
         if found.size == 0:
             return timestep - self.native.num_train_timesteps // len(schedule)
         following = schedule[found[0] + 1] if found[0] + 1 < len(schedule) else -1
-        return _tensor(np.asarray(following, schedule.dtype))
+        return to_tensor(np.full(given.shape, following, schedule.dtype))
 
     def _index_at(self, timestep):
         if self._step_index is None:
@@ -123,147 +136,159 @@ class DropInScheduler(ConfigMixin):
     def scale_model_input(self, sample, timestep=None):
         """Returns what the model is given for `sample`."""
         self.is_scale_input_called = True
-        if not isinstance(self.native, IndexedScheduler) or self.native.input_scaling is None:
+        if not self.indexed or self.native.input_scaling is None:
             return sample
-        index = self._index_at(timestep)
-        return self.native.input_scaling.run(index, (sample, sample))[0].astype(sample.dtype)
+        return in_dtype(self.native.input_scaling.run(self._index_at(timestep), (sample, sample))[0], sample)
 
     def add_noise(self, original_samples, noise, timesteps):
-        """Returns `original_samples` with noise of the level of each timestep, shape ``(B,)``."""
-        return self.native.add_noise(original_samples, noise, timesteps).astype(original_samples.dtype)
+        """Returns `original_samples` with noise of the level of each timestep, shape ``(B,)``.
+
+        Where a pipeline has set the first step, it is the level of the present step instead.
+        """
+        if isinstance(self.native, LeveledScheduler) and "index_for_timestep" in self.facts["methods"]:
+            begun = self._begin_index if self._step_index is None else self._step_index
+            at = np.atleast_1d(to_host(timesteps))
+            rows = [begun] * len(at) if self._begin_index is not None else [self.index_for_timestep(t) for t in at]
+            noisy = self.native.forward_process.run(Tensor(np.array(rows, np.int32)), (original_samples, noise))[0]
+        else:
+            noisy = self.native.add_noise(original_samples, noise, timesteps)
+        return in_dtype(noisy, original_samples)
 
     def get_velocity(self, sample, noise, timesteps):
         """Returns the velocity of `sample` and `noise` at each timestep, shape ``(B,)``."""
-        return self.native.get_velocity(sample, noise, timesteps).astype(sample.dtype)
+        return in_dtype(self.native.get_velocity(sample, noise, timesteps), sample)
 
     def scale_noise(self, sample, timestep, noise):
         """Returns `sample` with noise of the level of each timestep, shape ``(B,)``."""
-        return self.native.scale_noise(sample, timestep, noise).astype(sample.dtype)
+        return self.add_noise(sample, noise, timestep)
 
     def set_timesteps(self, num_inference_steps=None, device=None, **others):
         """Chooses the timesteps of the following trajectory; `device` has no meaning here."""
         known = inspect.signature(self.native.set_timesteps).parameters
         given = {"num_inference_steps": num_inference_steps, **others}
-        self.native.set_timesteps(**{n: _host(v) for n, v in given.items() if v is not None and n in known})
+        self.native.set_timesteps(**{n: to_host(v) for n, v in given.items() if v is not None and n in known})
+        self.custom_timesteps = others.get("timesteps") is not None
         self._restart()
 
     def step(self, model_output, timestep, sample, return_dict=True, **options):
         """Moves one step towards the clean sample."""
-        if not self.native.scheduled and self.facts["steps_unscheduled"]:
-            self.native.set_timesteps(self.native.num_train_timesteps)
-        known = {*inspect.signature(self.native.step).parameters, *getattr(self.native, "step_options", ())}
+        self._schedule_training()
+        if "is_scale_input_called" in self.facts["attributes"] and not self.is_scale_input_called:
+            logger.warning("'scale_model_input' should be called before 'step', for the input of the model.")
+        remembered = options.get("old_pred_original_sample", ())
         options = {OPTIONS.get(name, name): value for name, value in options.items()}
-        options = {name: value for name, value in options.items() if name in known}
-        if isinstance(self.native, IndexedScheduler):
-            index = self._index_at(timestep)
-            if index >= len(self.native.timesteps):
-                raise IndexError(
-                    f"The trajectory has {len(self.native.timesteps)} steps, all taken: set_timesteps begins it anew."
-                )
-            self.native.go_to(index)
-            timestep = self.native.timesteps[index]
-            self._step_index = index + 1
-        outputs = self.native.step(model_output, sample, _host(timestep), return_dict=True, **options)
-        results = {name: getattr(outputs, name).astype(model_output.dtype) for name in self.facts["output"]}
+        options = {n: value for n, value in options.items() if n in self._options and value is not None}
+        if "generator" in options:
+            options["generator"] = noise_source(options["generator"])
+        if model_output.shape[1] == 2 * sample.shape[1]:
+            model_output, variance = model_output.chunk(2, 1)
+        else:
+            variance = ops.zeros_like(sample) if np.all(np.equal(to_host(timestep), 0)) else None
+        if getattr(self.native, "learned", False):
+            options["predicted_variance"] = variance  # No noise is added at timestep 0.
+        if self.indexed:
+            timestep = self._begin_step(timestep, anew=remembered is None)
+        outputs = self.native.step(model_output, sample, timestep, return_dict=True, **options)
+        results = {name: in_dtype(getattr(outputs, name), model_output) for name in self.facts["output"]}
         return StepOutput(results) if return_dict else tuple(results.values())
 
+    def _schedule_training(self):
+        """Schedules all training timesteps where diffusers needs no call of `set_timesteps` for that."""
+        if not self.native.scheduled and self.facts["steps_unscheduled"]:
+            self.native.set_timesteps(self.native.num_train_timesteps)
+
+    def _begin_step(self, timestep, anew):
+        """Takes the native scheduler to the next step of the trajectory, or begins one; returns its timestep."""
+        if self.facts["refuses_integers"] and _is_integer(timestep):
+            raise ValueError(f"'timestep' is the integer {timestep}: pass one of scheduler.timesteps, no position.")
+        index = self._index_at(timestep)
+        if index >= len(self.native.timesteps):
+            raise IndexError(
+                f"The trajectory has {len(self.native.timesteps)} steps, all taken: set_timesteps begins it anew."
+            )
+        if anew:
+            self.native.restart()
+        self.native.go_to(index)
+        recall(self, index)
+        self._step_index = index + 1
+        return self.native.timesteps[index]
+
     def __getattr__(self, name):
-        if name in self.facts.get("attributes", ()) and "native" in self.__dict__:
-            value = DERIVED[name](self.native) if name in DERIVED else getattr(self.native, name, None)
-            return _tensor(value) if isinstance(value, np.ndarray) else value
+        if name in self.facts["attributes"] and "native" in self.__dict__:
+            if hasattr(self.native, name):
+                return to_tensor(getattr(self.native, name))
+            if name in ATTRIBUTES:
+                return to_tensor(ATTRIBUTES[name](self))
+            if name in self.arguments:
+                return self.config[name]
         return super().__getattr__(name)
-
-
-OPTIONS = {"variance_noise": "noise"}
-"""Native names of options that diffusers calls otherwise."""
-
-DERIVED = {
-    "alphas": lambda native: 1 - native.betas,
-    "final_alpha_cumprod": lambda native: _alpha_bar(native)[:1] if not native.config.set_alpha_to_one else np.ones(1),
-    "one": lambda native: np.ones(()),
-    "alpha_t": lambda native: np.sqrt(_alpha_bar(native)),
-    "sigma_t": lambda native: np.sqrt(1 - _alpha_bar(native)),
-    "lambda_t": lambda native: np.log(_alpha_bar(native) / (1 - _alpha_bar(native))) / 2,
-}
-"""Attributes that the native scheduler does not keep."""
 
 
 def drop_in(name):
     """Returns the drop-in class of this name."""
     facts = described()[name]
     members = {
-        "__doc__": f"{name} with the conventions of diffusers, see :class:`DropInScheduler`.",
+        "__doc__": f"{name} with the conventions of diffusers, see :class:`SchedulerMixin`.",
         "__module__": "mindscience_diffuser.compat",
-        "__init__": _method("__init__", facts["arguments"], lambda self, **given: self._construct(given)),
+        "__init__": _constructor(facts["arguments"]),
         "native_class": getattr(mindscience_diffuser, name),
         "facts": facts,
         "arguments": arguments_of(name),
         "order": facts["order"],
         "_compatibles": facts["compatibles"],
+        "_deprecated_kwargs": facts["deprecated"],
     }
+    for attribute in MEMORIES.keys() & set(facts["attributes"]):
+        members[attribute] = memory(attribute)
     for method, parameters in facts["methods"].items():
-        implementation = getattr(DropInScheduler, method, None) or _delegate(method)
-        members[method] = _method(method, parameters, implementation)
-    return type(name, (DropInScheduler,), members)
+        implementation = getattr(SchedulerMixin, method, None)
+        if implementation is None and hasattr(members["native_class"], method):
+            implementation = _delegate(method)
+        if implementation is not None:
+            members[method] = _method(method, parameters, implementation)
+    return type(name, (SchedulerMixin,), members)
+
+
+def _constructor(parameters):
+    """Returns the constructor with these arguments; deprecated ones, under ``**kwargs``, stand for others."""
+    signature = signature_of(parameters)
+
+    def constructor(self, *args, **kwargs):
+        given = dict(signature.bind(self, *args, **kwargs).arguments)
+        given.pop("self")
+        for name, value in given.pop("kwargs", {}).items():
+            if name in RENAMED:
+                warnings.warn(f"{name!r} is deprecated: use {RENAMED[name]!r}.", FutureWarning, stacklevel=2)
+                given[RENAMED[name]] = value
+        self._construct(given)
+
+    constructor.__name__, constructor.__signature__ = "__init__", signature
+    return constructor
 
 
 def _method(name, parameters, implementation):
-    """Returns a method with these parameters that passes them on by name."""
+    """Returns a method with these parameters that passes them on by name, but for those that diffusers ignores."""
     signature = signature_of(parameters)
+    ignored = [name.lstrip("*") for name, *_ in parameters if name.startswith("*")]
+    always = {name: default[0] for name, *default in parameters if name == "return_dict"}  # Not the same everywhere.
 
     def method(self, *args, **kwargs):
-        given = dict(signature.bind(self, *args, **kwargs).arguments)
-        return implementation(**given)
+        given = {**always, **signature.bind(self, *args, **kwargs).arguments}
+        return implementation(**{name: value for name, value in given.items() if name not in ignored})
 
     method.__name__, method.__signature__, method.__doc__ = name, signature, implementation.__doc__
     return method
+
+
+def _is_integer(value):
+    return value.dtype in (mstype.int32, mstype.int64) if isinstance(value, Tensor) else isinstance(value, Integral)
 
 
 def _delegate(name):
     """Returns a method that calls the native one, with and for Tensors."""
 
     def delegate(self, **given):
-        return _tensor(getattr(self.native, name)(**given))
+        self._schedule_training()
+        return to_tensor(getattr(self.native, name)(**given))
 
     return delegate
-
-
-def _native_arguments(native_class, values):
-    """Returns what the native constructor takes of diffusers' arguments, with betas that leave a signal everywhere.
-
-    diffusers accepts betas of 1 and more, and a noise prediction where the last timestep is pure noise; it returns NaN
-    there. Here alpha_bar stays above ``LOWEST_ALPHA_BAR``.
-    """
-    known = inspect.signature(native_class.__init__).parameters
-    values = {name: value for name, value in values.items() if name in known and value is not REQUIRED}
-    betas = values.get("trained_betas")
-    highest = max(values.get("beta_start") or 0, values.get("beta_end") or 0)
-    noise_at_zero_snr = values.get("rescale_betas_zero_snr") and values.get("prediction_type") == "epsilon"
-    if betas is None and (highest >= 1 or noise_at_zero_snr):
-        schedule = BETA_SCHEDULES[values["beta_schedule"]]
-        betas = schedule(values["num_train_timesteps"], values["beta_start"], values["beta_end"])
-        values.update(beta_start=0.5, beta_end=0.5)  # Not used beside given betas.
-    if betas is not None:
-        betas = np.minimum(np.asarray(_host(betas), np.float64), 1.0)
-        if noise_at_zero_snr:
-            betas = rescale_zero_terminal_snr(betas)
-            values["rescale_betas_zero_snr"] = False
-        alpha_bar = np.maximum(np.cumprod(1 - betas), LOWEST_ALPHA_BAR)
-        alpha_bar *= 1 - 1e-9 * np.arange(len(betas))  # Strictly falling where it is held.
-        betas = 1 - alpha_bar / np.append(1.0, alpha_bar[:-1])
-        values.update(trained_betas=betas, num_train_timesteps=len(betas))
-    return values
-
-
-def _alpha_bar(native):
-    return np.asarray(_host(native.alphas_cumprod), np.float64)
-
-
-def _host(value):
-    """Returns a Tensor as an array, anything else as it is."""
-    return value.asnumpy() if isinstance(value, Tensor) else value
-
-
-def _tensor(value):
-    """Returns an array as a Tensor of int64 or float32, anything else as it is."""
-    return Tensor(value, DTYPES[value.dtype.kind]) if isinstance(value, np.ndarray) else value
