@@ -193,6 +193,17 @@ class Scaled(nn.Cell):
         return 0.2 * x
 
 
+def test_seed_gives_the_same_noise_in_the_sampler_and_step_by_step():
+    scheduler = scheduled("SASolverScheduler", 4, tau_func=lambda t: float(t < 600))
+    assert scheduler.plan.needs_noise.tolist() == [False, False, True, True]
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    stepped = Tensor(x)
+    for t in scheduler.timesteps:
+        stepped = scheduler.step(0.2 * stepped, stepped, int(t), generator=5)
+    drawn = Sampler(Scaled(), scheduler)(Tensor(x), generator=5)
+    assert np.allclose(stepped.asnumpy(), drawn.asnumpy(), atol=1e-5)
+
+
 # --- choices ---------------------------------------------------------------------------------------------------------
 
 

@@ -98,6 +98,14 @@ def test_ipndm_is_exact_on_a_point_from_pure_noise_on(count):
         np.testing.assert_allclose(run(scheduler.trajectory_plan(begin=begin), x, model, begin), POINT, atol=1e-9)
 
 
+def test_ipndm_says_that_given_sigmas_settle_the_number_of_steps():
+    scheduler = IPNDMScheduler(trained_betas=[0.9, 0.5, 0.1])
+    with pytest.warns(UserWarning, match="'num_inference_steps' is 3.*2 steps"):
+        scheduler.set_timesteps(3)
+    assert scheduler.num_inference_steps == len(scheduler.plan) == 2
+    np.testing.assert_allclose(scheduler.levels[1], [0.9, 0.5, 0.1])
+
+
 def test_ipndm_uses_the_first_output_where_the_sample_is_pure_noise():
     scheduler = IPNDMScheduler()
     scheduler.set_timesteps(1)
@@ -308,7 +316,7 @@ def test_configuration_survives_a_file(name, tmp_path):
     [
         (DDIMInverseScheduler, {"prediction_type": "sample"}, 5, ValueError, "'sample'.*set_alpha_to_one=False"),
         (DDIMInverseScheduler, {}, 1001, ValueError, "'num_inference_steps'.*1001"),
-        (IPNDMScheduler, {"trained_betas": [0.9, 0.5, 0.1]}, 3, ValueError, "'num_inference_steps' is 3.*3.*2 steps"),
+        (IPNDMScheduler, {"trained_betas": [0.9, 1.5]}, 1, ValueError, "'trained_betas'.*1.5"),
         (IPNDMScheduler, {}, 0, ValueError, "'num_inference_steps'.*0"),
         (PNDMScheduler, {"prediction_type": "flow_prediction"}, 5, ValueError, "'prediction_type'.*flow_prediction"),
         (PNDMScheduler, {}, 2.5, TypeError, "'num_inference_steps'.*2.5"),

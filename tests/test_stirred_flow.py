@@ -1,5 +1,9 @@
 """The simulated flow and its measures: exact solutions, orders and conserved quantities."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import fft
@@ -8,6 +12,7 @@ from mindscience_diffuser.runs.flow_metrics import correlation, energy_spectrum,
 from mindscience_diffuser.runs.stirred_flow import StirredFlow
 from mindscience_diffuser.runs.vorticity import ACTIONS, STIRRING, VorticityFlow
 
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 SIDE = 32
 PLACE = 2 * np.pi / SIDE * np.arange(SIDE)
 X, Y = PLACE[None, :], PLACE[:, None]
@@ -125,3 +130,12 @@ def test_interval_covers_the_mean_as_often_as_it_says():
     values = np.random.default_rng(0).standard_normal((8, 4000)) + 3
     mean, width = mean_and_interval(values)
     assert np.mean(np.abs(mean - 3) < width) == pytest.approx(0.95, abs=0.015)
+
+
+def test_script_writes_the_films_of_the_data_set(tmp_path):
+    command = [sys.executable, SCRIPTS / "simulate_flow.py", "--films", "2", "--frames", "4", "--output", tmp_path]
+    subprocess.run(command, check=True, capture_output=True)
+    with np.load(tmp_path / "flow.npz") as stored:
+        films = StirredFlow(2, 4).train
+        assert np.array_equal(stored["frames"], films.frames) and np.array_equal(stored["actions"], films.actions)
+    assert (tmp_path / "flow.gif").stat().st_size > 0

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from mindscience_diffuser.runs.sample import measure
 from mindscience_diffuser.runs.schema import Component
 
 FIGURES = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
+COLOURS = colormaps["tab20"].colors
 PAGE = Template("""<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>$title</title><style>
 body { font-family: sans-serif; max-width: 1100px; margin: 2em auto; }
@@ -113,15 +115,17 @@ def _quality(rows):
     """Returns the picture of each figure over model calls."""
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     for axes, name in zip(figure.subplots(2, 2).flat, FIGURES):
-        for label in dict.fromkeys(row["scheduler"] for row in rows):
+        for k, label in enumerate(dict.fromkeys(row["scheduler"] for row in rows)):
             points = [(row["calls"], row[name]["samples"]) for row in rows if row["scheduler"] == label]
-            axes.plot(*zip(*points), marker="o", markersize=4, label=label)
+            axes.plot(*zip(*points), marker="o", markersize=4, label=label, color=COLOURS[k % len(COLOURS)])
         real = next(key for key in rows[0][name] if key.endswith("digits"))
         axes.axhline(rows[0][name][real], color="gray", linestyle="--", label=real.replace("_", " "))
         axes.set(xscale="log", xlabel="model calls", ylabel=name.replace("_", " "))
-        calls = sorted({row["calls"] for row in rows})
-        axes.set_xticks(calls, calls, fontsize="small")
+        steps = sorted({row["num_inference_steps"] for row in rows})
+        axes.set_xticks(steps, steps)
         axes.minorticks_off()
+        if name.startswith("frechet"):
+            axes.set_yscale("log")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return figure
 

@@ -7,28 +7,30 @@ from PIL import Image, ImageDraw
 
 from mindscience_diffuser.files import write_atomically
 
-SHADES = 64
+SHADES = 32
 """Colours of an animation: few, so that its file is small."""
 
 CAPTION = 14
 """Height of the line of captions, in pixels."""
 
 
-def save_film(path, films, enlarge=3, milliseconds=80):
+def save_film(path, films, enlarge=3, every=2, milliseconds=120):
     """Writes films side by side as an animated GIF.
 
     Args:
         path (str or Path): The file.
         films (Mapping[str, numpy.ndarray]): Frames by caption, each of shape (T, side, side), values about [-1, 1].
         enlarge (int): Pixels of the picture for each pixel of a frame. Default: ``3``.
-        milliseconds (int): Time that a frame is shown. Default: ``80``.
+        every (int): Only every so many frames are shown. Default: ``2``.
+        milliseconds (int): Time that a frame is shown. Default: ``120``.
     """
     colours = (colormaps["RdBu_r"](np.linspace(0, 1, SHADES))[:, :3] * 255).astype(np.uint8)
     palette = np.zeros((256, 3), np.uint8)
     palette[:SHADES], palette[SHADES] = colours, 255
     frames = np.stack([np.pad(film, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan) for film in films.values()])
     pictures = []
-    for time, panels in enumerate(frames.swapaxes(0, 1)):
+    for time in range(0, frames.shape[1], every):
+        panels = frames[:, time]
         row = np.repeat(np.repeat(np.concatenate(list(panels), axis=1), enlarge, axis=0), enlarge, axis=1)
         shade = np.clip((np.nan_to_num(row) + 1) / 2 * SHADES, 0, SHADES - 1).astype(np.uint8)
         shade = np.pad(np.where(np.isnan(row), SHADES, shade), ((CAPTION, 0), (0, 0)), constant_values=SHADES)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindscience_diffuser.noise import log_normal_sigmas
+from mindscience_diffuser.noise import draw_noise, log_normal_sigmas
 
 
 class FrameBatches:
@@ -12,7 +12,9 @@ class FrameBatches:
         data (StirredFlow): Source of the films.
         context (int): Number of frames before the one to denoise.
         preconditioning (EDMPreconditioning): Says how noise is drawn.
-        training (WorldModelTraining): Batch size and distribution of the noise levels.
+        training (WorldModelTraining): Batch size, distribution of the noise levels, and noise of the observations: a
+            model that only knew true frames would trust its own ones too much when it is rolled out (Sanchez-Gonzalez
+            et al., 2020, arXiv:2002.09405).
         seed (int): Seed of the run.
     """
 
@@ -41,4 +43,7 @@ class FrameBatches:
             generator, size, training.sigma_loc, training.sigma_scale, training.sigma_min, training.sigma_max
         )
         noise = self.preconditioning.training_noise(sigmas, clean.shape, generator)
-        return clean, noise, sigmas.astype(np.float32), frames[window], actions[window]
+        observed = frames[window]
+        if training.observation_noise:
+            observed = observed + training.observation_noise * draw_noise(observed.shape, generator)
+        return clean, noise, sigmas.astype(np.float32), observed.astype(np.float32), actions[window]

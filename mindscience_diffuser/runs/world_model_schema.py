@@ -24,6 +24,7 @@ class WorldModelTraining(Training):
     sigma_scale: Positive = 1.2
     sigma_min: Positive = 2e-3
     sigma_max: Positive = 20.0
+    observation_noise: NonNegative = Field(0.0, description="makes the model used to frames that are not quite true")
 
 
 class Rollout(Section):

@@ -34,9 +34,6 @@ class IndexedScheduler(Scheduler):
     of the schedule, begins a new trajectory.
     """
 
-    draws_unused_noise = False
-    """Whether a step draws noise to which it gives no weight, so that the noise of a step does not depend on others."""
-
     output = SchedulerOutput
     """What `step` returns with ``return_dict=True``: the sample, the results of the plan, the clean sample."""
 
@@ -165,8 +162,8 @@ class IndexedScheduler(Scheduler):
         single, remembered = isinstance(index, int), self.remembered
         values = (sample, *self._remembered(sample), model_output)
         if "noise" in cell.layout.inputs:
-            if noise is None and single and not (cell.needs_noise[index] or self.draws_unused_noise):
-                noise, generator = sample, None  # Its weight is 0: no need to draw.
+            if noise is None and single and not cell.needs_noise[index:].any():
+                noise, generator = sample, None  # Its weight is 0 from here on: no need to draw.
             values += (self._step_noise(sample, noise, generator),)
         outputs = cell.run(index, values)
         if single:

@@ -1,5 +1,7 @@
 """IPNDM: the improved pseudo numerical method of v-diffusion (Zhang and Chen, 2022, arXiv:2204.13902, section 3.3)."""
 
+import warnings
+
 import numpy as np
 
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
@@ -19,8 +21,7 @@ class IPNDMScheduler(LeveledScheduler):
     sigma = sin^2(pi * u / 2) for u from 1 to 0 in even steps, alpha = sqrt(1 - sigma^2) and
     t = 2 / pi * atan(sigma / alpha).
 
-    With `trained_betas` their values are the sigmas of the trajectory instead, with that of the end: n + 1 of them for
-    the only number n of steps.
+    With `trained_betas` their values are the sigmas of the trajectory instead, with that of the end.
 
     Examples:
         >>> scheduler = IPNDMScheduler()
@@ -32,6 +33,9 @@ class IPNDMScheduler(LeveledScheduler):
     warms_up = True
 
     def _configure(self):
+        given = np.asarray(self.settings.trained_betas or [1, 0], np.float64)
+        if given.ndim != 1 or given.size < 2 or not np.all((given >= 0) & (given <= 1)):
+            raise ValueError(f"'trained_betas' must hold two or more sigmas in [0, 1], but is {given.tolist()}.")
         self.num_train_timesteps = self.settings.num_train_timesteps
         self._take(np.linspace(1, 0, self.num_train_timesteps + 1), scheduled=False)
 
@@ -39,19 +43,22 @@ class IPNDMScheduler(LeveledScheduler):
         """Chooses the times of the following trajectory; takes effect in compiled graphs too.
 
         Args:
-            num_inference_steps (int): Number n of steps, at least 1.
+            num_inference_steps (int): Number n of steps, at least 1. With `trained_betas` another number than theirs
+                gives a warning.
 
         Raises:
             TypeError: If it is no integer.
-            ValueError: If it is below 1, or not the number of steps that `trained_betas` have.
+            ValueError: If it is below 1.
         """
         count = check_integer("num_inference_steps", num_inference_steps, low=1)
         given = self.settings.trained_betas
         if given is not None and len(given) != count + 1:
-            raise ValueError(
+            warnings.warn(
                 f"'num_inference_steps' is {count}, but the {len(given)} 'trained_betas' are those of "
-                f"{len(given) - 1} steps and the end."
+                f"{len(given) - 1} steps and the end: these are taken.",
+                stacklevel=2,
             )
+            count = len(given) - 1
         self.num_inference_steps = count
         self._take(np.linspace(1, 0, count + 1))
 

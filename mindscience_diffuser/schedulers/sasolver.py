@@ -53,7 +53,6 @@ class SASolverScheduler(PredictorCorrectorScheduler):
 
     rounded = ("karras",)
     adds_noise = True
-    draws_unused_noise = True
 
     @property
     def predicts_x0(self):
