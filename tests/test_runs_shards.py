@@ -129,7 +129,8 @@ def test_a_full_disk_ends_with_one_line_and_the_run_goes_on_later(drawn, tmp_pat
     assert "00002.npz" in said
     assert "make room and run the same command again" in said
     monkeypatch.undo()
-    assert set(contents(tmp_path)) == {"00000.npz", "00000.npz.sha256", "00001.npz", "00001.npz.sha256"}
+    left = {name for name in contents(tmp_path) if name.endswith(".npz")}
+    assert left == {"00000.npz", "00001.npz"}
     assert sample(tmp_path, *SHARDED) == 0
     assert contents(tmp_path) == contents(drawn)
 
