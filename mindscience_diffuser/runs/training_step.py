@@ -99,10 +99,7 @@ class TrainingStep:
     def _compile(self, loss, clip_norm):
         scaler, sums, pieces = self.scaler, self.sums, self.pieces
         optimizer, average = self.optimizer, self.average
-        averaged_over_ranks = nn.Identity()
-        if rank_count() > 1:
-            ms.set_auto_parallel_context(parallel_mode="data_parallel", gradients_mean=True)
-            averaged_over_ranks = nn.DistributedGradReducer(self.parameters)
+        averaged_over_ranks = nn.Identity() if rank_count() == 1 else MeanOverRanks(self.parameters)
 
         def scaled_loss(*batch):
             return loss(*batch) if scaler is None else scaler.scale(loss(*batch))
@@ -179,6 +176,33 @@ class TrainingStep:
         if self.scaler is not None and hasattr(self.scaler, "counter"):
             state.update(loss_scale=self.scaler.scale_value, loss_scale_counter=self.scaler.counter)
         return state
+
+
+class MeanOverRanks(nn.Cell):
+    """The mean of all ranks' gradients, by one AllReduce of all of them: each one more would wait for all ranks.
+
+    Args:
+        parameters (Sequence[Parameter]): What the gradients belong to.
+    """
+
+    def __init__(self, parameters):
+        super().__init__(auto_prefix=False)
+        self.shapes = [tuple(parameter.shape) for parameter in parameters]
+        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        self.share = 1 / rank_count()
+        self.sum_over_ranks = ops.AllReduce()
+
+    def construct(self, gradients):
+        """Returns the mean gradients, a tuple like `gradients`."""
+        flat = ()
+        for gradient in gradients:
+            flat += (gradient.reshape(-1),)
+        mean = self.sum_over_ranks(ops.concat(flat)) * self.share
+        parts = ops.split(mean, self.sizes)
+        results = ()
+        for part, shape in zip(parts, self.shapes):
+            results += (part.reshape(shape),)
+        return results
 
 
 def _loss_scaler(loss_scale):
