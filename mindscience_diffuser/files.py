@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 PARTIAL = ".partial-"
+CHECKSUM = ".sha256"
 
 
 def write_atomically(path, content):
@@ -39,9 +40,12 @@ def write_atomically(path, content):
 
 
 def remove_partial_files(directory):
-    """Removes what a process that was killed while it wrote has left in `directory`."""
+    """Removes what a process that was killed while it wrote has left in `directory`: no other may write there now."""
     for path in Path(directory).glob(f"{PARTIAL}*"):
         path.unlink(missing_ok=True)
+    for path in Path(directory).glob(f"*{CHECKSUM}"):
+        if not path.with_suffix("").exists():
+            path.unlink(missing_ok=True)
 
 
 def write_with_checksum(path, content):
@@ -71,7 +75,7 @@ def remove_with_checksum(path):
 
 
 def _checksum_of(path):
-    return path.with_name(path.name + ".sha256")
+    return path.with_name(path.name + CHECKSUM)
 
 
 def _umask():

@@ -103,6 +103,7 @@ def test_sigterm_leaves_a_checkpoint_of_the_step_it_came_in(stopped):
 def test_a_stopped_training_goes_on_to_the_same_weights(config, whole, stopped, tmp_path, capsys):
     folder = copy(stopped, tmp_path)
     (folder / ".partial-step-000000009.safetensors").write_bytes(b"left by a kill")
+    (folder / "step-000000009.safetensors.sha256").write_text("left by a kill before the file itself")
     assert train(config, tmp_path) == 0
     assert (tmp_path / "train" / "weights.safetensors").read_bytes() == whole
     # All of the 12 steps are in the figures, though only four were made here.

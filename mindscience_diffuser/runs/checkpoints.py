@@ -101,7 +101,7 @@ class Checkpoints:
         """Removes all checkpoints: the training is complete."""
         for path in self._paths():
             remove_with_checksum(path)
-        if self.directory.is_dir():
+        if self.directory.is_dir() and not any(self.directory.iterdir()):
             self.directory.rmdir()
 
     def _restore(self, content, training_step):
