@@ -2,16 +2,17 @@
 
     python scripts/kill_runs.py --runs 40
 
-Each run is killed once, at a moment drawn between its first written file and its end, and is then started again until
-it succeeds. Its results must be those of a run that nothing interrupted, byte for byte, and no temporary file may be
+Each run is killed once, a random time after a random number of its files is written, and is then started again. Its results must be those of a run that nothing interrupted, byte for byte, and no temporary file may be
 left. Training writes a checkpoint after every step and sampling a file for every ten samples, so that many of the kills
 come while something is written. Prints one line for each kind of run; the exit code is 1 if any result differs.
 """
 
 import argparse
+import multiprocessing
+import os
 import random
+import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([f"mindscience_diffuser.runs.{name}" for name in ("train", "sample", "diffusion")])
 COMMON = [
     "model.hidden_channels=16",
     "model.layers=1",
@@ -37,9 +40,10 @@ KINDS = {
     ],
     "sample": ["sampling.per_class=50", "sampling.shard_size=10", "sampling.batch_size=10"],
 }
-# What a run writes while it goes on, and what it leaves.
-WRITES = {"train": "train/checkpoints/*.safetensors", "sample": "sample/shards/*.npz"}
+# What a run writes while it goes on, with the number of the last file, and what it leaves.
+WRITES = {"train": ("train/checkpoints/*.safetensors", 40), "sample": ("sample/shards/*.npz", 49)}
 RESULTS = {"train": ["train/weights.safetensors"], "sample": ["sample/manifest.json", "sample/shards/*"]}
+LONGEST_DELAY = 0.2
 
 
 def main():
@@ -56,64 +60,67 @@ def main():
         # Sampling needs the weights, too.
         whole = {kind: uninterrupted(kind, folder) for kind in KINDS}
         for kind in options.kinds:
-            expected, seconds = whole[kind]
-            equal = inside = 0
-            for run in tqdm(range(options.runs), desc=kind, unit="run"):
-                output = folder / f"{kind}-{run}"
-                cut = kill_once(kind, output, folder, seconds * moments.random())
-                inside += cut
-                finish(kind, output, folder)
-                equal += results(kind, output) == expected
+            equal = 0
+            for number in tqdm(range(options.runs), desc=kind, unit="run"):
+                output = folder / f"{kind}-{number}"
+                kill_once(kind, output, folder, moments)
+                end(start(kind, output, folder), kind, folder)
+                equal += results(kind, output) == whole[kind]
                 shutil.rmtree(output)
             failed = failed or equal < options.runs
-            print(f"{kind}: {equal} of {options.runs} as if uninterrupted; {inside} were killed before their end")
+            print(f"{kind}: {equal} of {options.runs} as if uninterrupted")
     return int(failed)
 
 
 def uninterrupted(kind, folder):
-    """Returns the results of a run of its own, and the seconds from its first file to its end."""
+    """Returns the results of a run that nothing interrupts."""
     output = folder / f"{kind}-whole"
+    end(start(kind, output, folder), kind, folder)
+    return results(kind, output)
+
+
+def kill_once(kind, output, folder, moments):
+    """Kills a run somewhere between its first step and shortly after its last."""
     process = start(kind, output, folder)
-    wait_for_file(kind, output, process)
-    began = time.monotonic()
-    if process.wait():
-        raise SystemExit(f"{kind} fails without being killed: see {folder}")
-    return results(kind, output), time.monotonic() - began
+    share = moments.random()
+    while process.is_alive() and written(kind, output) < share:
+        time.sleep(0.002)
+    process.join(moments.uniform(0, LONGEST_DELAY))
+    process.kill()
+    process.join()
 
 
-def kill_once(kind, output, folder, seconds):
-    """Kills a run so many seconds after its first file; returns whether it still ran."""
-    process = start(kind, output, folder)
-    wait_for_file(kind, output, process)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return True
-    return False
-
-
-def finish(kind, output, folder):
-    """Starts a run again."""
-    process = start(kind, output, folder)
-    if process.wait():
-        raise SystemExit(f"{kind} does not go on after it was killed:\n{(folder / 'log').read_text(encoding='utf-8')}")
+def end(process, kind, folder):
+    """Waits for the end of a run, which must be a success."""
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{kind} fails:\n{(folder / 'log').read_text(encoding='utf-8')}")
 
 
 def start(kind, output, folder):
-    """Starts a command of the package in a process of its own."""
+    """Starts a command of the package in a process of its own, forked from one that has imported all that it needs."""
     trained = folder / "train-whole" / "train" / "weights.safetensors"
     given = [f"weights={trained}"] if kind == "sample" else []
-    command = [sys.executable, "-m", "mindscience_diffuser", kind, "--config", ROOT / "configs" / "digits_ddim.yaml"]
-    with open(folder / "log", "w", encoding="utf-8") as log:
-        return subprocess.Popen([*command, *COMMON, *KINDS[kind], *given, f"output={output}"], stdout=log, stderr=log)
+    command = [kind, "--config", str(ROOT / "configs" / "digits_ddim.yaml"), *COMMON, *KINDS[kind], *given]
+    process = PROCESSES.Process(target=run, args=([*command, f"output={output}"], folder / "log"))
+    process.start()
+    return process
 
 
-def wait_for_file(kind, output, process):
-    """Returns once the run has written its first file, or has ended."""
-    while process.poll() is None and not any(output.glob(WRITES[kind])):
-        time.sleep(0.002)
+def run(command, log):
+    """What the process does."""
+    from mindscience_diffuser.cli import main
+
+    with open(log, "w", encoding="utf-8") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+        sys.exit(main(command))
+
+
+def written(kind, output):
+    """Returns the share of the files of a run that it has written so far; they are numbered."""
+    pattern, last = WRITES[kind]
+    return max((int(re.search(r"\d+", path.name)[0]) for path in output.glob(pattern)), default=0) / last
 
 
 def results(kind, output):
