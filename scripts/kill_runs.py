@@ -2,9 +2,10 @@
 
     python scripts/kill_runs.py --runs 40
 
-Each run is killed once, a random time after a random number of its files is written, and is then started again. Its results must be those of a run that nothing interrupted, byte for byte, and no temporary file may be
-left. Training writes a checkpoint after every step and sampling a file for every ten samples, so that many of the kills
-come while something is written. Prints one line for each kind of run; the exit code is 1 if any result differs.
+Each run is killed once, a random time after a random share of its files is written, and is then started again. Its
+results must be those of a run that nothing interrupted, byte for byte, and no temporary file may be left. Training
+writes a checkpoint after every step and sampling a file for every ten samples, so that many of the kills come while
+something is written. Prints one line for each kind of run; the exit code is 1 if any result differs.
 """
 
 import argparse
