@@ -28,6 +28,7 @@ from mindscience_diffuser.runs.config import load_config
 from mindscience_diffuser.runs.sample import check_sampling
 from mindscience_diffuser.runs.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun, PyramidFlowRun
 from mindscience_diffuser.runs.weights import SHIPPED
+from mindscience_diffuser.runs.world_model_schema import WorldModelRun
 
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs_cn" / "api"
@@ -43,6 +44,7 @@ FEW_STEPS = {
     "export": [],
 }
 FEW_SAMPLES = ["sampling.per_class=1", "sampling.num_inference_steps=2", "metrics.reference_draws=1"]
+FEW_FRAMES = ["data.train_films=1", "data.train_frames=8", "rollout.films=2", "rollout.frames=2"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
 
 
@@ -133,10 +135,11 @@ def run_command(words):
         assert cli.main(words[3:]) == 0
     elif words[:3] == ["python", "-m", "mindscience_diffuser"]:
         # A model with weights that exist has their sizes, and a student those of its teacher.
-        sized = any(word.startswith(("weights=digits_", "sampling.exported=", "configs/digits_lcm")) for word in words)
+        sized = any(word.startswith(("weights=", "sampling.exported=", "configs/digits_lcm")) for word in words)
         model = [] if sized else SMALL_MODEL
-        assert cli.main([*words[3:], *FEW_STEPS[words[3]], *FEW_SAMPLES, *model]) == 0
-    elif words[:2] == ["python", "scripts/ascend_check.py"]:
+        few = FEW_FRAMES if "configs/stirred_flow.yaml" in words else FEW_SAMPLES
+        assert cli.main([*words[3:], *FEW_STEPS[words[3]], *few, *model]) == 0
+    elif words[:2] in (["python", "scripts/ascend_check.py"], ["python", "scripts/simulate_flow.py"]):
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
     elif words[:2] == ["python", "scripts/list_primitives.py"]:
         # Run in full by the tests of the page for Ascend.
@@ -202,18 +205,48 @@ def test_figures_over_the_number_of_steps_are_those_measured(name):
             assert f"| {' | '.join([label, str(point['num_inference_steps']), *figures])} |" in page
 
 
+def test_figures_of_the_rolled_out_world_model_are_those_measured():
+    page = (ROOT / "docs_cn" / "world_model.md").read_text(encoding="utf-8")
+    figures = json.loads((SHIPPED / "stirred_flow.metrics.json").read_text(encoding="utf-8"))
+    measures = figures["samples"]["measures"]
+    means = ["mean of frames 1 to 20", "mean of all frames"]
+
+    def row(name, cells):
+        return f"| {name} | {' | '.join(f'{mean:.3f} ± {width:.3f}' for mean, width in cells)} |"
+
+    for by_name in measures.values():
+        for name, told in by_name.items():
+            assert row(name, [told[f"frame {n}"] for n in (1, 10, 20, 50, 100)] + [told[means[0]]]) in page
+    differences = figures["samples"]["difference_from_the_first_noise"]
+    for name in set(measures["error of the energy spectrum"]) - {"standard"}:
+        assert row(name, [by_name[name][mean] for by_name in differences.values() for mean in means]) in page
+    assert f"{figures['training']['parameters']:,}" in page
+    assert f"{figures['training']['cpu_seconds']:.0f} 秒" in page
+
+
+def test_rolled_out_world_model_beats_persistence_over_the_first_frames():
+    figures = json.loads((SHIPPED / "stirred_flow.metrics.json").read_text(encoding="utf-8"))["samples"]
+    behind, width = figures["difference_from_the_first_noise"]["correlation with the simulation"]["persistence"][
+        "mean of frames 1 to 20"
+    ]
+    assert figures["films"] >= 8
+    assert behind + width < 0
+
+
 def test_pictures_are_small():
     assert all(picture.stat().st_size < 300_000 for picture in (ROOT / "docs_cn").rglob("*.png"))
 
 
-def test_every_key_of_a_configuration_is_described():
-    page = (API / "runs.md").read_text(encoding="utf-8")
-    fields = [
-        field
-        for run in (DiffusionRun, FlowMatchingRun, ConsistencyRun, PyramidFlowRun)
-        for field in run.model_fields.items()
-    ]
-    for name, field in fields:
+@pytest.mark.parametrize(
+    ("pages", "runs"),
+    [
+        (["api/runs.md"], (DiffusionRun, FlowMatchingRun, ConsistencyRun, PyramidFlowRun)),
+        (["world_model.md", "api/runs.md"], (WorldModelRun,)),
+    ],
+)
+def test_every_key_of_a_configuration_is_described(pages, runs):
+    text = "".join((ROOT / "docs_cn" / page).read_text(encoding="utf-8") for page in pages)
+    for name, field in (field for run in runs for field in run.model_fields.items()):
         keys = getattr(field.annotation, "model_fields", {}) if field.default_factory else {}
         for key in [f"{name}.{key}" for key in keys] or [name]:
-            assert f"`{key}`" in page, key
+            assert f"`{key}`" in text, key
