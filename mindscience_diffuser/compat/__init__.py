@@ -16,7 +16,8 @@ __all__ = [*CLASSES, "SchedulerMixin"]
 def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    from mindscience_diffuser.compat.scheduler import SchedulerMixin, drop_in
+    from mindscience_diffuser.compat.build import drop_in
+    from mindscience_diffuser.compat.scheduler import SchedulerMixin
 
     globals()[name] = SchedulerMixin if name == "SchedulerMixin" else drop_in(name)
     return globals()[name]

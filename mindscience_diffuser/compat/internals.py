@@ -9,7 +9,7 @@ from mindspore import dtype as mstype
 from scipy.integrate import quad
 
 from mindscience_diffuser.compat.outputs import to_host, to_tensor
-from mindscience_diffuser.noise import flow_shift, stretch_to_terminal
+from mindscience_diffuser.noise import EDMPreconditioning, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.ddpm import log_std_range, posterior
 from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr
@@ -219,6 +219,23 @@ class Internals:
     def get_scalings_for_boundary_condition_discrete(self, timestep):
         """Returns c_skip and c_out of LCM at a timestep."""
         return boundary_scalings(to_host(timestep), self.config.timestep_scaling)
+
+    def get_scalings(self, sigma):
+        """Returns c_skip and c_out of EDM at a level."""
+        scalings = EDMPreconditioning(self.config.sigma_data).scalings(_level(sigma))
+        return to_tensor(np.asarray(scalings.c_skip)), to_tensor(np.asarray(scalings.c_out))
+
+    def get_scalings_for_boundary_condition(self, sigma):
+        """Returns c_skip and c_out of the consistency function at a level."""
+        weights = self.native.clean_sample(_level(sigma))
+        return to_tensor(np.asarray(weights["sample"])), to_tensor(np.asarray(weights["output"]))
+
+    def sigma_to_t(self, sigmas):
+        """Returns what the model is told at levels, NumPy's where they are."""
+        if isinstance(sigmas, (int, float)):
+            return float(self.native.told(sigmas))
+        told = self.native.told(np.asarray(to_host(sigmas), np.float64))
+        return to_tensor(told) if isinstance(sigmas, Tensor) else told
 
     def time_shift(self, mu, sigma, t):
         """Returns levels `t` of a flow shifted by `mu`, after their odds were raised to the power `sigma`."""

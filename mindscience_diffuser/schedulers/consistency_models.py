@@ -88,19 +88,27 @@ class CMStochasticIterativeScheduler(LeveledScheduler):
     def _visit(self, visited, scheduled=True):
         sigmas = self.training_sigmas[visited]
         self.sigmas = np.append(sigmas, self.settings.sigma_min)
-        self._schedule((250 * np.log(sigmas)).astype(np.float32), scheduled)
+        self._schedule(self.told(sigmas).astype(np.float32), scheduled)
+
+    def told(self, sigma):
+        """Returns what the model is told at levels."""
+        return 250 * np.log(sigma)
+
+    def clean_sample(self, sigma):
+        """Returns the consistency function at levels, as weights of sample and output."""
+        above, sigma_data = sigma - self.settings.sigma_min, self.settings.sigma_data
+        c_out = sigma_data * above / np.hypot(sigma, sigma_data)
+        return {"sample": sigma_data**2 / (above**2 + sigma_data**2), "output": c_out}
 
     def trajectory_plan(self):
         """Returns the plan of the chosen levels."""
-        sigma_min, sigma_data = self.settings.sigma_min, self.settings.sigma_data
-        sigma, above = self.sigmas[:-1], self.sigmas[:-1] - sigma_min
-        c_in = 1 / np.hypot(sigma, sigma_data)
-        spread = np.sqrt(np.maximum(self.sigmas[1:] ** 2 - sigma_min**2, 0))
+        sigma = self.sigmas[:-1]
+        spread = np.sqrt(np.maximum(self.sigmas[1:] ** 2 - self.settings.sigma_min**2, 0))
         return StepPlan(
             self.timesteps,
-            {"sample": sigma_data**2 / (above**2 + sigma_data**2), "output": sigma_data * above * c_in},
+            self.clean_sample(sigma),
             {"sample": {"x0": 1.0, "noise": self.settings.s_noise * spread}},
             limit=self.limit,
             next_level=(np.ones_like(sigma), spread),
-            input_scale=c_in,
+            input_scale=1 / np.hypot(sigma, self.settings.sigma_data),
         )

@@ -1,0 +1,79 @@
+"""The drop-in classes, built from the list of what diffusers' schedulers offer."""
+
+import warnings
+
+import mindscience_diffuser
+from mindscience_diffuser.compat.attributes import MEMORIES, memory
+from mindscience_diffuser.compat.conventions import CONVENTIONS
+from mindscience_diffuser.compat.description import arguments_of, described, signature_of
+from mindscience_diffuser.compat.outputs import to_tensor
+from mindscience_diffuser.compat.scheduler import SchedulerMixin
+
+RENAMED = {"set_alpha_to_zero": "set_alpha_to_one"}
+"""Present names of deprecated constructor arguments."""
+
+
+def drop_in(name):
+    """Returns the drop-in class of this name."""
+    facts, base = described()[name], CONVENTIONS.get(name, SchedulerMixin)
+    members = {
+        "__doc__": f"{name} with the conventions of diffusers, see :class:`SchedulerMixin`.",
+        "__module__": "mindscience_diffuser.compat",
+        "__init__": _constructor(facts["arguments"]),
+        "native_class": getattr(mindscience_diffuser, name),
+        "facts": facts,
+        "arguments": arguments_of(name),
+        "order": facts["order"],
+        "_compatibles": facts["compatibles"],
+        "_deprecated_kwargs": facts["deprecated"],
+    }
+    for attribute in MEMORIES.keys() & set(facts["attributes"]):
+        members[attribute] = memory(attribute)
+    for method, parameters in facts["methods"].items():
+        implementation = getattr(base, method, None)
+        if implementation is None and hasattr(members["native_class"], method):
+            implementation = _delegate(method)
+        if implementation is not None:
+            members[method] = _method(method, parameters, implementation)
+    return type(name, (base,), members)
+
+
+def _constructor(parameters):
+    """Returns the constructor with these arguments; deprecated ones, under ``**kwargs``, stand for others."""
+    signature = signature_of(parameters)
+
+    def constructor(self, *args, **kwargs):
+        given = dict(signature.bind(self, *args, **kwargs).arguments)
+        given.pop("self")
+        for name, value in given.pop("kwargs", {}).items():
+            if name in RENAMED:
+                warnings.warn(f"{name!r} is deprecated: use {RENAMED[name]!r}.", FutureWarning, stacklevel=2)
+                given[RENAMED[name]] = value
+        self._construct(given)
+
+    constructor.__name__, constructor.__signature__ = "__init__", signature
+    return constructor
+
+
+def _method(name, parameters, implementation):
+    """Returns a method with these parameters that passes them on by name, but for those that diffusers ignores."""
+    signature = signature_of(parameters)
+    ignored = [name.lstrip("*") for name, *_ in parameters if name.startswith("*")]
+    always = {name: default[0] for name, *default in parameters if name == "return_dict"}  # Not the same everywhere.
+
+    def method(self, *args, **kwargs):
+        given = {**always, **signature.bind(self, *args, **kwargs).arguments}
+        return implementation(**{name: value for name, value in given.items() if name not in ignored})
+
+    method.__name__, method.__signature__, method.__doc__ = name, signature, implementation.__doc__
+    return method
+
+
+def _delegate(name):
+    """Returns a method that calls the native one, with and for Tensors."""
+
+    def delegate(self, **given):
+        self._schedule_training()
+        return to_tensor(getattr(self.native, name)(**given))
+
+    return delegate

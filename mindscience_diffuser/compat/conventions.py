@@ -1,0 +1,176 @@
+"""Schedulers of diffusers with methods in place of `step`: those of score-based models and of Karras et al."""
+
+import numpy as np
+from mindspore import Tensor
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.compat.internals import weighted_sum
+from mindscience_diffuser.compat.native import build_native
+from mindscience_diffuser.compat.outputs import StepOutput, noise_source, to_host
+from mindscience_diffuser.compat.scheduler import SchedulerMixin
+from mindscience_diffuser.noise import churn, draw_noise
+
+
+def result_of(return_dict, **values):
+    """Returns values of a step under their names, or as a tuple."""
+    return StepOutput(values) if return_dict else tuple(values.values())
+
+
+class ScoreSde(SchedulerMixin):
+    """Base of the SDEs in continuous time: ``timesteps`` are times from 1 to `sampling_eps`, a row of the plan each."""
+
+    @property
+    def times(self):
+        """The times, float64, ``(n,)``."""
+        native = self.native
+        return np.linspace(1, native.settings.sampling_eps, len(native.timesteps) // native.order)
+
+    @property
+    def timesteps(self):
+        """The times of the trajectory: a Tensor, float32; None before `set_timesteps`."""
+        return Tensor(self.times, mstype.float32) if self.native.scheduled else None
+
+    def _rebuilt(self, num_inference_steps, **changed):
+        """Schedules so many steps, with arguments in place of those of the constructor where they are given."""
+        changed = {name: value for name, value in changed.items() if value is not None}
+        if changed:
+            self.native = build_native(self.native_class, {**self.native.settings, **changed})
+        self.native.set_timesteps(num_inference_steps)
+
+    def _move(self, row, model_output, sample, generator):
+        """Returns what the step of a row gives: the sample with its noise, and its mean."""
+        self.native.check_scheduled()
+        self.native.go_to(row)
+        outputs = self.native.step(
+            model_output,
+            sample,
+            self.native.timesteps[row],
+            generator=noise_source(generator),
+            return_dict=True,
+            denoise=False,
+        )
+        return outputs.prev_sample, outputs.prev_sample_mean
+
+
+class ScoreSdeVe(ScoreSde):
+    """ScoreSdeVeScheduler: predictor and corrector by themselves."""
+
+    def _construct(self, given):
+        super()._construct(given)
+        self.native.set_timesteps(self.native.num_train_timesteps)
+
+    def set_timesteps(self, num_inference_steps, sampling_eps=None, device=None):
+        """Chooses the times of the following trajectory, and its levels, of which there are as many."""
+        self._rebuilt(num_inference_steps, sampling_eps=sampling_eps)
+
+    def set_sigmas(self, num_inference_steps, sigma_min=None, sigma_max=None, sampling_eps=None):
+        """Chooses the levels of the following trajectory, and its times, of which there are as many."""
+        self._rebuilt(num_inference_steps, sigma_min=sigma_min, sigma_max=sigma_max, sampling_eps=sampling_eps)
+
+    @property
+    def sigmas(self):
+        """What the model is told at each time: a Tensor, float32."""
+        return Tensor(self.native.timesteps[:: self.native.order])
+
+    @property
+    def discrete_sigmas(self):
+        """The levels of the steps, ascending: a Tensor, float32."""
+        return Tensor(self.native.sigmas[:-1][:: self.native.order][::-1].astype(np.float32))
+
+    def get_adjacent_sigma(self, timesteps, t):
+        """Returns the level below that of each index, 0 below the lowest; `t` has no effect."""
+        levels = np.append(0.0, self.discrete_sigmas.asnumpy())
+        return Tensor(levels[np.asarray(to_host(timesteps))], mstype.float32)
+
+    def _level_index(self, timestep):
+        """Returns the index of the level of a time; it is the same for all samples."""
+        return int(float(np.ravel(to_host(timestep))[0]) * (len(self.times) - 1))
+
+    def step_pred(self, model_output, timestep, sample, generator=None, return_dict=True):
+        """The predictor: from the level of the time `timestep` to the one below it, with fresh noise."""
+        row = (len(self.times) - self._level_index(timestep)) * self.native.order - 1
+        prev_sample, mean = self._move(row, model_output, sample, generator)
+        return result_of(return_dict, prev_sample=prev_sample, prev_sample_mean=mean)
+
+    def step_correct(self, model_output, sample, generator=None, return_dict=True):
+        """The corrector, a step of Langevin dynamics, which is the same at every level."""
+        return result_of(return_dict, prev_sample=self._move(0, model_output, sample, generator)[0])
+
+    def add_noise(self, original_samples, noise=None, timesteps=None):
+        """Returns `original_samples` with noise of the level of each index in `timesteps`, ``(B,)``."""
+        noise = Tensor(draw_noise(original_samples.shape)) if noise is None else noise
+        sigmas = self.discrete_sigmas.asnumpy()[np.asarray(to_host(timesteps))]
+        return original_samples + Tensor(sigmas.reshape((-1,) + (1,) * (original_samples.ndim - 1))) * noise
+
+
+class ScoreSdeVp(ScoreSde):
+    """ScoreSdeVpScheduler: the predictor by itself."""
+
+    discrete_sigmas = sigmas = None
+
+    def set_timesteps(self, num_inference_steps, device=None):
+        """Chooses the times of the following trajectory."""
+        self._rebuilt(num_inference_steps)
+
+    def step_pred(self, score, x, t, generator=None):
+        """A step from the time `t`, one of ``timesteps``; returns the next sample and its mean."""
+        row = int(np.abs(self.times - float(np.ravel(to_host(t))[0])).argmin())
+        return self._move(row, score, x, generator)
+
+
+class KarrasVe(SchedulerMixin):
+    """KarrasVeScheduler: churn, Euler's step and Heun's correction by themselves, between levels that are given."""
+
+    @property
+    def timesteps(self):
+        """Indices of ``schedule``, descending: a Tensor, int64; None before `set_timesteps`."""
+        return Tensor(np.arange(self.num_inference_steps)[::-1].copy()) if self.native.scheduled else None
+
+    @property
+    def schedule(self):
+        """Squares of the levels, ascending: a Tensor, float32; None before `set_timesteps`."""
+        return Tensor(self.native.sigmas[-2::-1] ** 2, mstype.float32) if self.native.scheduled else None
+
+    @property
+    def init_noise_sigma(self):
+        """Standard deviation of the noise that a trajectory starts from."""
+        return self.config.sigma_max
+
+    def add_noise_to_input(self, sample, sigma, generator=None):
+        """Returns the sample with noise up to a higher level, and that level."""
+        config, sigma = self.config, float(to_host(sigma))
+        gamma = churn(sigma, self.num_inference_steps, config.s_churn, config.s_min, config.s_max, config.s_noise)
+        sigma_hat = float((1 + gamma) * sigma)
+        noise = Tensor(draw_noise(sample.shape, noise_source(generator)))
+        return weighted_sum((1.0, sample), (config.s_noise * np.sqrt(sigma_hat**2 - sigma**2), noise)), sigma_hat
+
+    def _slope(self, sample, model_output, sigma):
+        """Returns the clean sample and the slope (x - x0) / sigma at a level."""
+        weights = self.native.clean_sample(float(to_host(sigma)))
+        x0 = weighted_sum((weights["sample"], sample), (weights["output"], model_output))
+        return x0, (sample - x0) / float(to_host(sigma))
+
+    def step(self, model_output, sigma_hat, sigma_prev, sample_hat, return_dict=True):
+        """Euler's step from the level `sigma_hat` to `sigma_prev`."""
+        x0, derivative = self._slope(sample_hat, model_output, sigma_hat)
+        prev_sample = sample_hat + float(to_host(sigma_prev) - to_host(sigma_hat)) * derivative
+        return self._karras_result(return_dict, prev_sample, derivative, x0)
+
+    def step_correct(self, model_output, sigma_hat, sigma_prev, sample_hat, sample_prev, derivative, return_dict=True):
+        """The same step with the mean of the slopes at both ends; `derivative` is that of `step`."""
+        x0, slope = self._slope(sample_prev, model_output, sigma_prev)
+        length = float(to_host(sigma_prev) - to_host(sigma_hat))
+        return self._karras_result(return_dict, sample_hat + length / 2 * (derivative + slope), derivative, x0)
+
+    @staticmethod
+    def _karras_result(return_dict, prev_sample, derivative, x0):
+        values = {"prev_sample": prev_sample, "derivative": derivative}
+        return result_of(return_dict, **values, **({"pred_original_sample": x0} if return_dict else {}))
+
+    def add_noise(self, original_samples, noise, timesteps):
+        """Not implemented, as in diffusers: the noise of a level is `original_samples` + sigma * noise."""
+        raise NotImplementedError("'add_noise' has no timesteps here: add sigma * noise.")
+
+
+CONVENTIONS = {"KarrasVeScheduler": KarrasVe, "ScoreSdeVeScheduler": ScoreSdeVe, "ScoreSdeVpScheduler": ScoreSdeVp}
+"""Bases of the drop-in classes that do not step like the others."""
