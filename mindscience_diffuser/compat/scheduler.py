@@ -172,6 +172,8 @@ class SchedulerMixin(Internals, ConfigMixin):
         remembered = options.get("old_pred_original_sample", ())
         options = {OPTIONS.get(name, name): value for name, value in options.items()}
         options = {n: value for n, value in options.items() if n in self._options and value is not None}
+        if "prev_timestep" in self._options:
+            options.setdefault("prev_timestep", to_host(timestep) - 1)
         if "generator" in options:
             options["generator"] = noise_source(options["generator"])
         if model_output.shape[1] == 2 * sample.shape[1]:
