@@ -44,7 +44,7 @@ class Form(NamedTuple):
 
     terms: tuple[tuple[int, int], ...]
     gain: int = -1
-    """Column of a common factor that is applied after the sum, -1 for none."""
+    """Column of the root of a common factor that is applied after the sum, -1 for none."""
 
 
 class Layout(NamedTuple):
@@ -218,8 +218,10 @@ class StepPlan:
 
         def form(weights):
             if half and plan.amplifies:
-                gain = np.max([np.abs(np.broadcast_to(w, len(plan))) for w in weights.values()], axis=0, initial=1.0)
-                terms = tuple((values.index(name), column(w / gain)) for name, w in weights.items())
+                most = np.max([np.abs(np.broadcast_to(w, len(plan))) for w in weights.values()], axis=0, initial=1.0)
+                # Applied twice, since its square may leave float16; a power of two, since that rounds nothing.
+                gain = 2 ** np.ceil(np.log2(most) / 2)
+                terms = tuple((values.index(name), column(w / gain**2)) for name, w in weights.items())
                 return Form(terms, column(gain))
             return Form(tuple((values.index(name), -1 if _is_one(w) else column(w)) for name, w in weights.items()))
 

@@ -109,7 +109,8 @@ class StepKernel(nn.Cell):
             else:
                 total = total + value * self.weight(row, column, value)
         if gain >= 0:
-            total = self.clamped(total * self.weight(row, gain, total), FLOAT16_MAX)
+            scale = self.weight(row, gain, total)
+            total = self.clamped(total * scale * scale, FLOAT16_MAX)
         return total
 
     def clamped(self, values, maximum):

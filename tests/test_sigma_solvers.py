@@ -69,6 +69,20 @@ def test_repeated_levels_and_single_steps_are_finite(kind, prediction_type):
         assert np.all(np.isfinite(sample))
 
 
+@pytest.mark.parametrize(
+    "kind", [HeunDiscreteScheduler, KDPM2DiscreteScheduler, KDPM2AncestralDiscreteScheduler, DPMSolverSDEScheduler]
+)
+def test_half_precision_stays_finite_where_a_second_call_overshoots(kind):
+    # sigma is 20000 at first: an output that does not fit its level is multiplied by that in the second call.
+    scheduler = scheduled(kind(beta_schedule="squaredcos_cap_v2", compute_dtype=mstype.float16), num_inference_steps=3)
+    z, *fresh = (Tensor(noise.astype(np.float16)) for noise in draws(2, 5))
+    x = z * scheduler.init_noise_sigma
+    for t, noise in zip(scheduler.timesteps, fresh):
+        output = 0.2 * scheduler.scale_model_input(x, t)
+        x = scheduler.step(output, x, t, **({"noise": noise} if scheduler.stochastic else {}))
+        assert np.all(np.isfinite(x.asnumpy()))
+
+
 @pytest.mark.parametrize("kind", [EulerDiscreteScheduler, EulerAncestralDiscreteScheduler])
 def test_every_level_of_zero_snr_is_finite_and_descending(kind):
     scheduler = scheduled(kind(rescale_betas_zero_snr=True), num_inference_steps=1000)

@@ -73,6 +73,7 @@ class DPMSolverSDEScheduler(TwoCallScheduler):
             self.timesteps,
             self.clean_sample(level),
             {"sample": step, "base": {"sample": 1.0}, "first_noise": {"noise": 1.0}},
+            amplifies=True,
             next_level=self.level(self.sigmas[1:]),
             input_scale=self.input_scale(level),
         )

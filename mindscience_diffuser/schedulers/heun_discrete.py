@@ -59,7 +59,7 @@ class HeunDiscreteScheduler(TwoCallScheduler):
             self.clean_sample(level),
             {"sample": step, "base": {"sample": 1.0}, "slope": slope},
             limit=self.limit,
-            amplifies=self.limit is not None or self.prediction_type != "epsilon",
+            amplifies=True,
             next_level=self.level(self.sigmas[1:]),
             input_scale=self.input_scale(level),
         )

@@ -55,7 +55,7 @@ class KDPM2DiscreteScheduler(TwoCallScheduler):
             self.timesteps,
             self.clean_sample(level),
             {"sample": step, "base": {"sample": 1.0}},
-            amplifies=self.prediction_type != "epsilon",
+            amplifies=True,
             next_level=self.level(self.sigmas[1:]),
             input_scale=self.input_scale(level),
         )
