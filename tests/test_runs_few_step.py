@@ -157,6 +157,7 @@ def test_sweep_measures_every_number_of_steps_and_the_models_beside(configs, tmp
     for points in curves.values():
         assert [point["num_inference_steps"] for point in points] == [1, 3]
         assert {"class_accuracy", "precision", "recall"} <= set(points[0])
+        assert points[1]["model_flops_per_sample"] == 3 * points[0]["model_flops_per_sample"]
 
 
 @pytest.mark.parametrize(

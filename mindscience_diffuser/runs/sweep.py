@@ -12,6 +12,7 @@ from mindscience_diffuser.runs.build import (
     trained_config,
 )
 from mindscience_diffuser.runs.config import to_yaml, with_values
+from mindscience_diffuser.runs.cost import sampling_flops
 from mindscience_diffuser.runs.draw import draw
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.pictures import save_step_curves
@@ -64,8 +65,11 @@ class _Drawing:
         measured = []
         for config in self.at_steps:
             images, labels = draw(config, self.data, self.scheduler, self.model)
-            figures = measure(config, self.data, images, labels)
-            measured.append({"num_inference_steps": config.sampling.num_inference_steps, **figures})
+            steps = {
+                "num_inference_steps": config.sampling.num_inference_steps,
+                "model_flops_per_sample": sampling_flops(config, self.data, self.scheduler, self.model),
+            }
+            measured.append({**steps, **measure(config, self.data, images, labels)})
         return measured
 
 
