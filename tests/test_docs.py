@@ -196,7 +196,7 @@ def test_figures_of_the_shipped_weights_are_those_measured():
 
 @pytest.mark.parametrize("name", [path.name.split(".")[0] for path in SHIPPED.glob("*.sweep.json")])
 def test_figures_over_the_number_of_steps_are_those_measured(name):
-    page = (ROOT / "docs_cn" / "few_step.md").read_text(encoding="utf-8")
+    page = "".join((ROOT / "docs_cn" / name).read_text(encoding="utf-8") for name in ("few_step.md", "pyramid_flow.md"))
     curves = json.loads((SHIPPED / f"{name}.sweep.json").read_text(encoding="utf-8"))
     quantities = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
     for label, points in curves.items():

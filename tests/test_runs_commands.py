@@ -148,7 +148,9 @@ def test_shipped_weights_are_small_and_say_what_made_them(name):
     assert figures["training"]["steps"] == made_with["training"]["steps"]
 
 
-@pytest.mark.parametrize(("name", "accuracy"), [("digits_ddim", 0.95), ("digits_flow", 0.95), ("digits_lcm", 0.90)])
+@pytest.mark.parametrize(
+    ("name", "accuracy"), [("digits_ddim", 0.95), ("digits_flow", 0.95), ("digits_pyramid", 0.90), ("digits_lcm", 0.90)]
+)
 def test_shipped_weights_reach_the_bars(name, accuracy, tmp_path):
     draw(SHIPPED / f"{name}.yaml", tmp_path)
     figures = json.loads((tmp_path / "sample" / "metrics.json").read_text(encoding="utf-8"))
