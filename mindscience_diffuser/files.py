@@ -32,9 +32,10 @@ def write_atomically(path, content):
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
+        if error.errno is None:
+            raise
         # A write that finds the disk full does not say which file it was.
-        error.filename, error.filename2 = str(path), None
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -53,7 +54,12 @@ def write_with_checksum(path, content):
     path = Path(path)
     # In this order: where the file is, its checksum is too.
     write_atomically(_checksum_of(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
-    write_atomically(path, content)
+    try:
+        write_atomically(path, content)
+    except OSError:
+        if not path.exists():
+            _checksum_of(path).unlink(missing_ok=True)
+        raise
 
 
 def read_with_checksum(path):

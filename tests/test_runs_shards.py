@@ -57,10 +57,12 @@ def test_missing_and_damaged_shards_are_made_again_and_no_others(drawn, capsys):
     damaged[700] ^= 1
     (folder / "00002.npz").write_bytes(bytes(damaged))
     (folder / "00003.npz.sha256").unlink()
-    (folder / ".partial-00003-abc.npz").write_bytes(b"left by a kill")
+    for path in (folder / ".partial-00003-abc.npz", folder.parent / ".partial-metrics-abc.json"):
+        path.write_bytes(b"left by a kill")
     kept = (folder / "00000.npz").stat().st_mtime_ns
     assert sample(drawn, *SHARDED) == 0
     assert contents(drawn) == before
+    assert not list(folder.parent.glob(".partial-*"))
     assert (folder / "00000.npz").stat().st_mtime_ns == kept
     figures = json.loads((drawn / "sample" / "metrics.json").read_text(encoding="utf-8"))
     assert figures["samples_drawn_now"] == 8 + 8 + 6
@@ -126,11 +128,10 @@ def test_a_full_disk_ends_with_one_line_and_the_run_goes_on_later(drawn, tmp_pat
     assert sample(tmp_path, *SHARDED) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in said
-    assert "00002.npz" in said
+    assert "shards/00002.npz'; what is there is whole" in said
     assert "make room and run the same command again" in said
     monkeypatch.undo()
-    left = {name for name in contents(tmp_path) if name.endswith(".npz")}
-    assert left == {"00000.npz", "00001.npz"}
+    assert set(contents(tmp_path)) == {"00000.npz", "00000.npz.sha256", "00001.npz", "00001.npz.sha256"}
     assert sample(tmp_path, *SHARDED) == 0
     assert contents(tmp_path) == contents(drawn)
 

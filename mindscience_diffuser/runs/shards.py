@@ -63,7 +63,8 @@ class Shards:
         """Writes the manifest, clears away what a kill has left; returns the shards that this rank has to draw."""
         if rank() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            remove_partial_files(self.folder)
+            for folder in (self.directory, self.folder):
+                remove_partial_files(folder)
             if not (self.directory / MANIFEST).exists():
                 write_atomically(self.directory / MANIFEST, json.dumps(self._content, indent=2) + "\n")
         wait_for_all()
