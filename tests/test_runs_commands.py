@@ -82,6 +82,7 @@ def test_sampling_after_training_gives_what_training_measured(trained, tmp_path)
     draw(directory / "config.yaml", tmp_path)
     sampled = json.loads((tmp_path / "sample" / "metrics.json").read_text(encoding="utf-8"))
     measured = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))["samples"]
+    assert measured.pop("model_flops_per_sample") > 0  # counted from the model, not measured on the samples
     assert {name: sampled[name] for name in measured} == measured
 
 
