@@ -1,10 +1,11 @@
 """Microseconds of one eager `scheduler.step`, ours and, where installed, diffusers' (torch) and mindone's.
 
-    python scripts/bench/step.py [--cases DDIM DDPM] [--sizes small large] [--repeats 15] [--statistic min]
+    python scripts/bench/step.py [--cases DDIM DDPM] [--sizes small large] [--turns 7] [--statistic min]
 
 A loop over 50 steps is timed, with a fixed model output so that no model is measured, and divided by 50. Noise is
-given to the step, unless the name of the case says that it is drawn. All implementations take turns, round after
-round, so that drift of the machine hits all alike; medians over the rounds (`--statistic min` for a busy machine).
+given to the step, unless the name of the case says that it is drawn. Each implementation runs in a
+process of its own and they take turns (turns.py), so that drift of the machine hits all alike; medians over all
+measured calls (`--statistic min` for a busy machine).
 The limit is one compiled a*x + b*e pass, the least that any step must do: 50 in one graph ("pass"), and a call of a
 graph with one pass, which adds what it costs to enter a compiled graph ("call").
 
@@ -21,20 +22,17 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Callable
 
 import mindspore as ms
 import numpy as np
 from mindspore import mint, nn
+from turns import Job, Processes
 
 import mindscience_diffuser
 
 SIZES = {"small": (4, 4, 64, 64), "large": (4, 16, 128, 128)}
 STEPS = 50
-SLOW_SECONDS, SLOW_ROUNDS = 1.0, 3
 BUSY = 0.5
-SETTLE = 0.03
-"""Seconds before each turn, in which the idle threads of the last one stop spinning."""
 STATISTICS = {"median": statistics.median, "min": min}
 
 
@@ -179,60 +177,47 @@ class LinearPasses(nn.Cell):
         return x
 
 
-def limit(count):
-    """Returns a maker of the function that times STEPS passes, `count` of them in a graph."""
+def limit(count, shape):
+    """Returns the function that times STEPS passes, `count` of them in a graph."""
+    cell = LinearPasses(count)
+    start, output, _ = map(ms.Tensor, arrays(shape))
+    table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (count, 1)))
 
-    def make(_, shape):
-        cell = LinearPasses(count)
-        start, output, _ = map(ms.Tensor, arrays(shape))
-        table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (count, 1)))
+    def run():
+        begin = time.perf_counter()
+        x = start
+        for _ in range(STEPS // count):
+            x = cell(x, output, table)
+        x.asnumpy()
+        return time.perf_counter() - begin
 
-        def run():
-            begin = time.perf_counter()
-            x = start
-            for _ in range(STEPS // count):
-                x = cell(x, output, table)
-            x.asnumpy()
-            return time.perf_counter() - begin
-
-        return run
-
-    return make
+    return run
 
 
-IMPLEMENTATIONS: "dict[str, Callable]" = {
-    "ours": ours,
-    "diffusers": diffusers_peer,
-    "mindone": mindone_peer,
-    "pass": limit(STEPS),
-    "call": limit(1),
-}
+def attempt(make, case, shape):
+    """Returns the function of a peer, or None where its first call fails, which is reported: the others go on."""
+    run = make(case, shape)
+    if run is None:
+        return None
+    try:
+        run()
+    except Exception as error:  # noqa: BLE001
+        print(
+            f"# {make.__name__} fails on {case.scheduler}: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
+        )
+        return None
+    return run
 
 
-def measure(case, shape, repeats, statistic):
-    """Returns the microseconds a step of every implementation that can run the case."""
-    runs, rounds = {}, {}
-    for name, make in IMPLEMENTATIONS.items():
-        run = make(case, shape)
-        if run is None:
-            continue
-        try:
-            run()
-            warm = run()
-        except Exception as error:  # noqa: BLE001 - a peer that fails is reported, the others go on
-            if name == "ours":
-                raise
-            print(f"# {name} fails on {case.scheduler}: {type(error).__name__}: {str(error).splitlines()[0][:100]}")
-            continue
-        runs[name] = run
-        rounds[name] = SLOW_ROUNDS if warm > SLOW_SECONDS else repeats
-    times = {name: [] for name in runs}
-    for k in range(repeats):
-        for name, run in runs.items():
-            if k < rounds[name]:
-                time.sleep(SETTLE)
-                times[name].append(run())
-    return {name: statistic(values) / STEPS * 1e6 for name, values in times.items()}
+def jobs_of(case, shape):
+    """Returns what is measured side by side."""
+    return {
+        "ours": Job("ours", ours, (case, shape)),
+        "diffusers": Job("diffusers", attempt, (diffusers_peer, case, shape)),
+        "mindone": Job("mindone", attempt, (mindone_peer, case, shape)),
+        "pass": Job("ours", limit, (STEPS, shape)),
+        "call": Job("ours", limit, (1, shape)),
+    }
 
 
 def cell(figures, column):
@@ -257,7 +242,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--statistic", choices=list(STATISTICS), default="median")
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
@@ -265,17 +250,23 @@ def main():
     load = os.getloadavg()[0]
     if load > BUSY:
         print(f"# The load of this machine is {load:.1f}: threads that are kept waiting distort the medians.")
-    columns = [*IMPLEMENTATIONS, "ours/diffusers", "ours/mindone", "ours/call"]
+    columns = ["ours", "diffusers", "mindone", "pass", "call", "ours/diffusers", "ours/mindone", "ours/call"]
     results = {}
-    for size in arguments.sizes:
-        print(f"\n{str(SIZES[size]) + ', us a step':28}" + "".join(f"{name:>15}" for name in columns))
-        for name in arguments.cases:
-            figures = measure(CASES[name], SIZES[size], arguments.repeats, STATISTICS[arguments.statistic])
-            for peer in ("diffusers", "mindone", "call"):
-                if peer in figures and "ours" in figures:
+    with Processes() as processes:
+        for size in arguments.sizes:
+            print(f"\n{str(SIZES[size]) + ', us a step':28}" + "".join(f"{name:>15}" for name in columns))
+            for name in arguments.cases:
+                jobs = jobs_of(CASES[name], SIZES[size])
+                seconds = processes.take_turns(jobs, arguments.turns, STATISTICS[arguments.statistic])
+                figures = {implementation: value / STEPS * 1e6 for implementation, value in seconds.items()}
+                for peer in figures.keys() & {"diffusers", "mindone", "call"}:
                     figures[f"ours/{peer}"] = figures["ours"] / figures[peer]
-            results.setdefault(size, {})[name] = figures
-            print(f"{name:28}" + "".join(cell(figures, c) for c in columns), flush=True)
+                results.setdefault(size, {})[name] = figures
+                print(f"{name:28}" + "".join(cell(figures, c) for c in columns), flush=True)
+            for column in ("ours/diffusers", "ours/mindone"):
+                ratios = [figures[column] for figures in results[size].values() if column in figures]
+                if ratios:
+                    print(f"geometric mean of {column}: {statistics.geometric_mean(ratios):.3f}")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

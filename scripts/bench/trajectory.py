@@ -1,14 +1,15 @@
 """Whole trajectories of 50 steps: ours in one graph, and the same loop in diffusers on PyTorch CPU.
 
-    python scripts/bench/trajectory.py [--parts ratios pass model memory compile] [--repeats 15]
+    python scripts/bench/trajectory.py [--parts ratios pass model memory compile] [--turns 7]
 
-- ratios: the toy model ``out = 0.5 * x``; time of our trajectory (unrolled, loop, one call a step) over diffusers'.
+- ratios: the toy model ``out = 0.5 * x``; time of our trajectory (unrolled, loop, one call a step) over diffusers',
+  its noise given on both sides and, where there is any, drawn on both sides.
 - pass: one DDIM step in the graph over one bare fused a*x + b*e pass in a graph of as many.
 - model: with the shipped digits model, the share of a trajectory that is not the model.
 - memory: peak memory of a process that runs 50 steps in a graph, less that of one that runs 1, in samples.
 - compile: seconds of the first call of an in-graph loop with the digits model, 200 steps over 20.
 
-All that is compared takes turns in one process, medians over the rounds; memory is measured in processes of their own.
+What is compared takes turns, each implementation in a process of its own (turns.py), medians over the measured calls.
 """
 
 import argparse
@@ -19,12 +20,12 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
-from step import CASES, SETTLE, SIZES, STEPS, LinearPasses, arrays, given
+from step import CASES, SIZES, STEPS, LinearPasses, arrays, given
+from turns import Job, Processes, timed
 
 import mindscience_diffuser
 from mindscience_diffuser import Sampler
@@ -42,24 +43,6 @@ class HalfModel(nn.Cell):
         return 0.5 * x
 
 
-def timed(run):
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
-
-
-def medians(runs, repeats):
-    """Returns the median seconds of each function; they take turns, after two rounds to warm up."""
-    times = {name: [] for name in runs}
-    for k in range(repeats + 2):
-        for name, run in runs.items():
-            time.sleep(SETTLE)
-            seconds = timed(run)
-            if k >= 2:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 @functools.cache
 def fresh_noise(shape, steps):
     """Returns standard normal noise for every step."""
@@ -72,25 +55,31 @@ def our_scheduler(case, steps=STEPS):
     return scheduler
 
 
-def our_trajectory(case, shape, method):
-    """Returns a function that runs our trajectory."""
+def our_trajectory(name, shape, method, drawn=False):
+    """Returns a function that times our trajectory; its noise is given, or drawn from a seed."""
+    case = CASES[name]
     sampler = Sampler(HalfModel(), our_scheduler(case), method, **case.step)
     start = ms.Tensor(arrays(shape)[0])
-    # Noise is given to both sides, and drawn before the clock starts: for every step its own, which no cache holds.
-    options = {"step_noise": ms.Tensor(fresh_noise(shape, len(sampler.plan)))} if sampler.stochastic else {}
-    return lambda: sampler(start, **options).asnumpy()
+    options = {}
+    if sampler.stochastic:
+        # Given noise is that of every step, which no cache holds.
+        noise = None if drawn else ms.Tensor(fresh_noise(shape, len(sampler.plan)))
+        options = {"generator": 0} if drawn else {"step_noise": noise}
+    return timed(lambda: sampler(start, **options).asnumpy())
 
 
-def their_trajectory(case, shape):
-    """Returns a function that runs diffusers' trajectory."""
+def their_trajectory(name, shape, drawn=False):
+    """Returns a function that times diffusers' trajectory."""
     import diffusers
     import torch
 
+    case = CASES[name]
     scheduler = getattr(diffusers, case.scheduler)(**case.options)
     scheduler.set_timesteps(STEPS)
     start = torch.from_numpy(arrays(shape)[0])
     scaled = hasattr(scheduler, "scale_model_input")
-    noises = None if case.noise == "none" else list(torch.from_numpy(fresh_noise(shape, len(scheduler.timesteps))))
+    given_noise = case.noise != "none" and not drawn
+    noises = list(torch.from_numpy(fresh_noise(shape, len(scheduler.timesteps)))) if given_noise else None
 
     @torch.no_grad()
     def run():
@@ -100,41 +89,47 @@ def their_trajectory(case, shape):
             for t in scheduler.timesteps:
                 given_to_model = scheduler.scale_model_input(x, t) if scaled else x
                 x = scheduler.step(0.5 * given_to_model, t, x, **case.step, return_dict=False)[0]
-            return x.numpy()
+            x.numpy()
 
-    return run
+    return timed(run)
 
 
-def ratios(repeats):
+def ratios(processes, turns):
     for size, shape in SIZES.items():
         collected = {method: [] for method in METHODS}
         print(f"\n{size} {shape}: us a step, and ratio to diffusers")
         for name in RATIO_CASES:
-            case = CASES[name]
-            runs = {method: our_trajectory(case, shape, method) for method in METHODS}
-            runs["diffusers"] = their_trajectory(case, shape)
-            found = medians(runs, repeats)
-            cells = [f"diffusers {found['diffusers'] / STEPS * 1e6:7.0f}"]
-            for method in METHODS:
-                ratio = found[method] / found["diffusers"]
-                collected[method].append(ratio)
-                cells.append(f"{method} {found[method] / STEPS * 1e6:7.0f} ({ratio:.3f})")
-            print(f"  {name:12}", "   ".join(cells), flush=True)
+            for drawn in (False, True) if CASES[name].noise == "given" else (False,):
+                jobs = {method: Job("ours", our_trajectory, (name, shape, method, drawn)) for method in METHODS}
+                jobs["diffusers"] = Job("diffusers", their_trajectory, (name, shape, drawn))
+                found = processes.take_turns(jobs, turns)
+                cells = [f"diffusers {found['diffusers'] / STEPS * 1e6:7.0f}"]
+                for method in METHODS:
+                    ratio = found[method] / found["diffusers"]
+                    if not drawn:
+                        collected[method].append(ratio)
+                    cells.append(f"{method} {found[method] / STEPS * 1e6:7.0f} ({ratio:.3f})")
+                print(f"  {name + ', drawn' * drawn:24}", "   ".join(cells), flush=True)
         means = {method: statistics.geometric_mean(values) for method, values in collected.items()}
-        print("  geometric mean", "   ".join(f"{method} {value:.3f}" for method, value in means.items()))
+        print("  geometric mean, noise given:", "   ".join(f"{method} {value:.3f}" for method, value in means.items()))
 
 
-def bare_pass(repeats):
+def bare_passes(shape):
+    """Returns a function that times STEPS bare fused passes in a graph."""
+    start, output, _ = map(ms.Tensor, arrays(shape))
+    table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (STEPS, 1)))
+    cell = LinearPasses(STEPS)
+    return timed(lambda: cell(start, output, table).asnumpy())
+
+
+def bare_pass(processes, turns):
     print("\none DDIM step in the graph over one bare fused a*x + b*e pass")
     for size, shape in SIZES.items():
-        start, output, _ = map(ms.Tensor, arrays(shape))
-        table = ms.Tensor(np.tile(np.float32([0.9, 0.1]), (STEPS, 1)))
-        bare = functools.partial(LinearPasses(STEPS), start, output, table)
-        runs = {
-            "ours": our_trajectory(CASES["DDIM"], shape, "unrolled"),
-            "pass": lambda bare=bare: bare().asnumpy(),
+        jobs = {
+            "ours": Job("ours", our_trajectory, ("DDIM", shape, "unrolled")),
+            "pass": Job("ours", bare_passes, (shape,)),
         }
-        found = medians(runs, repeats)
+        found = processes.take_turns(jobs, turns)
         print(
             f"  {size:6} ours (with the toy model) {found['ours'] / STEPS * 1e6:6.0f} us, "
             f"pass {found['pass'] / STEPS * 1e6:6.0f} us, ratio {found['ours'] / found['pass']:.2f}"
@@ -172,25 +167,25 @@ def digits_model():
     return model, (data.length, data.channels)
 
 
-def model_share(repeats):
+def digits_run(batch, whole):
+    """Returns a function that times a trajectory of the digits model in a loop, or its calls of the model alone."""
     model, shape = digits_model()
-    generator = np.random.default_rng(0)
-    print("\nshare of a 50-step trajectory of the digits model that is not the model")
+    x = ms.Tensor(np.random.default_rng(0).standard_normal((batch, *shape), dtype=np.float32))
+    condition = ms.Tensor(np.eye(10, dtype=np.float32)[np.arange(batch) % 10])
     scheduler = our_scheduler(CASES["DDIM clip"])
-    sampler = Sampler(model, scheduler, "loop")
+    if whole:
+        sampler = Sampler(model, scheduler, "loop")
+        return timed(lambda: sampler(x, condition).asnumpy())
     alone = ModelAlone(model)
-    timesteps = ms.Tensor(scheduler.timesteps, ms.int32)
-    count = ms.Tensor(STEPS, ms.int32)
+    timesteps, count = ms.Tensor(scheduler.timesteps, ms.int32), ms.Tensor(STEPS, ms.int32)
+    return timed(lambda: alone(x, timesteps, count, condition).asnumpy())
+
+
+def model_share(processes, turns):
+    print("\nshare of a 50-step trajectory of the digits model that is not the model")
     for batch in (16, 128):
-        x = ms.Tensor(generator.standard_normal((batch, *shape), dtype=np.float32))
-        condition = ms.Tensor(np.eye(10, dtype=np.float32)[np.arange(batch) % 10])
-        found = medians(
-            {
-                "trajectory": lambda x=x, c=condition: sampler(x, c).asnumpy(),
-                "model": lambda x=x, c=condition: alone(x, timesteps, count, c).asnumpy(),
-            },
-            repeats,
-        )
+        jobs = {name: Job("ours", digits_run, (batch, name == "trajectory")) for name in ("trajectory", "model")}
+        found = processes.take_turns(jobs, turns)
         share = 1 - found["model"] / found["trajectory"]
         print(f"  batch {batch:4}: trajectory {found['trajectory'] * 1e3:.1f} ms, not the model {share:.1%}")
 
@@ -206,7 +201,7 @@ def memory_of(steps):
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def memory():
+def memory(*_):
     peaks = {}
     for steps in (1, STEPS):
         command = [sys.executable, __file__, "--memory-of", str(steps)]
@@ -217,19 +212,19 @@ def memory():
     print(f"\npeak memory of {STEPS} steps in a graph over that of 1: {growth:.2f} samples of {sample / 2**20:.0f} MiB")
 
 
-def compile_time():
+def first_call(model, shape, steps):
+    """Returns the seconds by which the first call of an in-graph loop takes longer than the second."""
+    sampler = Sampler(model, our_scheduler(CASES["DDIM"], steps), "loop")
+    x, condition = ms.ops.zeros((steps, *shape)), ms.ops.zeros((steps, 10))
+    run = timed(lambda: sampler(x, condition).asnumpy())
+    return run() - run()
+
+
+def compile_time(*_):
     print("\nfirst call of an in-graph loop with the digits model")
     model, shape = digits_model()
-    seconds = {}
-    # The very first compilation in a process pays for more than itself.
-    for steps in (50, 20, 200):
-        sampler = Sampler(model, our_scheduler(CASES["DDIM"], steps), "loop")
-        x = ms.ops.zeros((steps, *shape))
-        condition = ms.ops.zeros((steps, 10))
-        begin = time.perf_counter()
-        sampler(x, condition).asnumpy()
-        first = time.perf_counter() - begin
-        seconds[steps] = first - timed(lambda s=sampler, x=x, c=condition: s(x, c).asnumpy())
+    first_call(model, shape, 50)  # The very first compilation in a process pays for more than itself.
+    seconds = {steps: first_call(model, shape, steps) for steps in (20, 200)}
     print(f"  20 steps {seconds[20]:.2f} s, 200 steps {seconds[200]:.2f} s, ratio {seconds[200] / seconds[20]:.2f}")
 
 
@@ -238,20 +233,21 @@ def main():
         "ratios": ratios,
         "pass": bare_pass,
         "model": model_share,
-        "memory": lambda _: memory(),
-        "compile": lambda _: compile_time(),
+        "memory": memory,
+        "compile": compile_time,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=list(parts), choices=list(parts))
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory_of:
         memory_of(arguments.memory_of)
         return
     print("#", json.dumps({"mindspore": ms.__version__, "load": round(os.getloadavg()[0], 1)}))
-    for name in arguments.parts:
-        parts[name](arguments.repeats)
+    with Processes() as processes:
+        for name in arguments.parts:
+            parts[name](processes, arguments.turns)
 
 
 if __name__ == "__main__":
