@@ -14,6 +14,7 @@ from mindscience_diffuser.noise import (
     clean_sample_weights,
     custom_timesteps,
     draw_noise,
+    draw_steps,
     noise_weights,
     rescale_zero_terminal_snr,
     set_noise_function,
@@ -143,6 +144,19 @@ def test_noise_of_a_sample_does_not_depend_on_its_batch():
         apart = NoiseSource(7, numbers)
         np.testing.assert_array_equal(apart.standard_normal((len(numbers), 3, 2)), first[numbers])
         np.testing.assert_array_equal(apart.standard_normal((len(numbers), 3, 2)), second[numbers])
+
+
+@pytest.mark.parametrize("size", (5, 2**14))  # On one thread, on several.
+def test_many_draws_at_once_are_those_one_by_one(size):
+    one_by_one = NoiseSource(3, 2)
+    expected = [draw_noise((2, size), one_by_one) for _ in range(3)]
+    source = NoiseSource(3, 2)
+    np.testing.assert_array_equal(draw_steps(2, (2, size), source), expected[:2])
+    np.testing.assert_array_equal(draw_steps(1, (2, size), source), expected[2:])  # The streams go on.
+    generator = np.random.default_rng(0)
+    np.testing.assert_array_equal(
+        draw_steps(2, (2, size), np.random.default_rng(0)), [draw_noise((2, size), generator) for _ in range(2)]
+    )
 
 
 def test_a_number_of_samples_counts_from_zero():

@@ -31,7 +31,7 @@ from mindscience_diffuser.noise.sigmas import (
     sigma_to_timestep,
     stretch_to_terminal,
 )
-from mindscience_diffuser.noise.source import NoiseSource, continuing, draw_noise, set_noise_function
+from mindscience_diffuser.noise.source import NoiseSource, continuing, draw_noise, draw_steps, set_noise_function
 from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, spaced_timesteps
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "continuing",
     "custom_timesteps",
     "draw_noise",
+    "draw_steps",
     "edm_scalings",
     "flow_shift",
     "log_normal_sigmas",

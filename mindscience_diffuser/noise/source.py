@@ -14,7 +14,7 @@ LARGEST = 2**64 - 1
 MISFIT = "'generator' has {streams} streams, but the batch has {batch} samples: give one for each."
 
 LARGE = 2**15
-"""Values in a sample from which on threads are worth their start."""
+"""Values to draw for a sample from which on threads are worth their start."""
 
 
 class NoiseSource:
@@ -56,16 +56,21 @@ class NoiseSource:
         Raises:
             ValueError: If the first axis is not the number of samples.
         """
+        return self.next_draws(1, shape)[0]
+
+    def next_draws(self, count, shape):
+        """Returns what `count` calls of :meth:`standard_normal` would, stacked, sooner."""
         shape = tuple(shape)
         if len(self.streams) != shape[0]:
             raise ValueError(MISFIT.format(streams=len(self.streams), batch=shape[0]))
-        noise = np.empty(shape, np.float32)
-        rows = noise.reshape(shape[0], -1)
+        noise = np.empty((count, *shape), np.float32)
+        rows = noise.reshape(count, shape[0], -1)
 
         def fill(k):
-            self.streams[k].standard_normal(dtype=np.float32, out=rows[k])
+            for draw in range(count):
+                self.streams[k].standard_normal(dtype=np.float32, out=rows[draw, k])
 
-        if rows.shape[1] < LARGE:
+        if count * rows.shape[2] < LARGE:
             for k in range(shape[0]):
                 fill(k)
         else:
@@ -101,6 +106,13 @@ def draw_noise(shape, generator=None):
     if noise.shape != shape:
         raise ValueError(f"The function of set_noise_function returned the shape {noise.shape} in place of {shape}.")
     return noise
+
+
+def draw_steps(count, shape, generator=None):
+    """Returns the noise of `count` steps, ``(count, *shape)``: what as many calls of :func:`draw_noise` would draw."""
+    if _function is _drawn and isinstance(generator, NoiseSource):
+        return generator.next_draws(count, shape)
+    return np.stack([draw_noise(shape, generator) for _ in range(count)])
 
 
 def _drawn(shape, generator):

@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindscience_diffuser.noise import NoiseSource, block_noise, draw_noise
+from mindscience_diffuser.noise import NoiseSource, block_noise, draw_noise, draw_steps
 from mindscience_diffuser.runs.build import build_sampler, plan_of
 from mindscience_diffuser.runs.pixel_pyramid import block_noise_shapes
 
@@ -75,16 +75,12 @@ def further_noise(config, scheduler, plan, shape):
         return [(block, functools.partial(block_noise, block, scheduler.gamma)) for block in shapes]
     if not plan.stochastic:
         return []
-    whole = (len(plan), *shape)
-    return [(whole, functools.partial(draw_steps, whole, config.sampling.compute_dtype))]
+    return [((len(plan), *shape), functools.partial(draw_fresh, len(plan), shape, config.sampling.compute_dtype))]
 
 
-def draw_steps(shape, dtype, source):
+def draw_fresh(count, shape, dtype, source):
     """Draws the fresh noise of all steps (n, B, ...), one step after the other."""
-    fresh = np.empty(shape, dtype)
-    for step_noise in fresh:
-        step_noise[:] = draw_noise(shape[1:], source)
-    return fresh
+    return draw_steps(count, shape, source).astype(dtype)
 
 
 def sample_count(config, data):

@@ -6,7 +6,7 @@ from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
-from mindscience_diffuser.noise import continuing, draw_noise
+from mindscience_diffuser.noise import continuing, draw_steps
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.step import replace_value
@@ -299,9 +299,9 @@ class Sampler(nn.Cell):
         generator = continuing(generator, noise.shape[0])
 
         def drawn(first, last, length=0):
-            values = np.zeros((max(last - first, length), *noise.shape), np.float32)
-            for k in range(last - first):
-                values[k] = draw_noise(noise.shape, generator)
+            values = draw_steps(last - first, noise.shape, generator)
+            if length > len(values):
+                values = np.concatenate([values, np.zeros((length - len(values), *noise.shape), np.float32)])
             return Tensor(values, self.scheduler.compute_dtype)
 
         return drawn
