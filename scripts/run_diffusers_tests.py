@@ -3,8 +3,9 @@
     python scripts/run_diffusers_tests.py CHECKOUT [pytest arguments]
 
 CHECKOUT is a folder of diffusers' repository (its tests/ folder is enough); diffusers itself, PyTorch and torchsde must
-be installed. Every scheduler class of diffusers that this package offers too is replaced by a bridge, which converts
-tensors at the boundary and does nothing else; the tests run unchanged. Ends with the failures, grouped by cause.
+be installed. Without a path among the arguments all of tests/schedulers runs. Every scheduler class of diffusers that
+this package offers too is replaced by a bridge, which converts tensors at the boundary and does nothing else; the tests
+run unchanged. Ends with the failures, grouped by cause.
 """
 
 import collections
@@ -175,7 +176,9 @@ def main():
     set_noise_function(lambda shape, source: torch.randn(shape).numpy() if source is None else drawn(shape, source))
     print(f"{len(replaced)} schedulers of diffusers {diffusers.__version__} are replaced.")
     sys.path.insert(0, str(checkout))
-    arguments = sys.argv[2:] or [str(checkout / "tests" / "schedulers")]
+    arguments = sys.argv[2:]
+    if not any(Path(argument.split("::")[0]).exists() for argument in arguments):
+        arguments.append(str(checkout / "tests" / "schedulers"))
     return pytest.main(
         ["--rootdir", str(checkout), "-q", "--tb=short", "-p", "no:cacheprovider", *arguments], plugins=[Causes()]
     )
