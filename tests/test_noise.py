@@ -151,12 +151,18 @@ def test_many_draws_at_once_are_those_one_by_one(size):
     one_by_one = NoiseSource(3, 2)
     expected = [draw_noise((2, size), one_by_one) for _ in range(3)]
     source = NoiseSource(3, 2)
-    np.testing.assert_array_equal(draw_steps(2, (2, size), source), expected[:2])
-    np.testing.assert_array_equal(draw_steps(1, (2, size), source), expected[2:])  # The streams go on.
-    generator = np.random.default_rng(0)
-    np.testing.assert_array_equal(
-        draw_steps(2, (2, size), np.random.default_rng(0)), [draw_noise((2, size), generator) for _ in range(2)]
-    )
+    np.testing.assert_array_equal(draw_steps([True, True], (2, size), source), expected[:2])
+    np.testing.assert_array_equal(draw_steps([True], (2, size), source), expected[2:])  # The streams go on.
+
+
+@pytest.mark.parametrize("make", (lambda: NoiseSource(3, 2), lambda: np.random.default_rng(3)))
+def test_only_steps_that_need_noise_draw_it(make):
+    source = make()
+    expected = [draw_noise((2, 4), source) for _ in range(2)]
+    noise = draw_steps(np.array([True, False, True, False]), (2, 4), make())
+    np.testing.assert_array_equal(noise[[0, 2]], expected)
+    assert not noise[[1, 3]].any()
+    assert not draw_steps(np.array([False]), (2, 4), make()).any()
 
 
 def test_a_number_of_samples_counts_from_zero():

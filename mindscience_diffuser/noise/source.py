@@ -1,6 +1,7 @@
 """The one place that draws noise."""
 
 import functools
+import math
 import numbers
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,7 @@ class NoiseSource:
         if len(self.streams) != shape[0]:
             raise ValueError(MISFIT.format(streams=len(self.streams), batch=shape[0]))
         noise = np.empty((count, *shape), np.float32)
-        rows = noise.reshape(count, shape[0], -1)
+        rows = noise.reshape(count, shape[0], math.prod(shape[1:]))
 
         def fill(k):
             for draw in range(count):
@@ -108,11 +109,27 @@ def draw_noise(shape, generator=None):
     return noise
 
 
-def draw_steps(count, shape, generator=None):
-    """Returns the noise of `count` steps, ``(count, *shape)``: what as many calls of :func:`draw_noise` would draw."""
+def draw_steps(needed, shape, generator=None):
+    """Draws the noise of several steps: what a call of :func:`draw_noise` for each step that needs it would draw.
+
+    Args:
+        needed (numpy.ndarray): Whether each step gives its noise any weight, bool, ``(n,)``.
+        shape (Sequence[int]): Shape of the noise of a step, ``(B, ...)``.
+        generator (optional): What :func:`draw_noise` takes.
+
+    Returns:
+        numpy.ndarray, float32, ``(n, *shape)``, 0 where no noise is needed.
+    """
+    count = int(np.count_nonzero(needed))
     if _function is _drawn and isinstance(generator, NoiseSource):
-        return generator.next_draws(count, shape)
-    return np.stack([draw_noise(shape, generator) for _ in range(count)])
+        drawn = generator.next_draws(count, shape)
+    else:
+        drawn = np.array([draw_noise(shape, generator) for _ in range(count)], np.float32).reshape(count, *shape)
+    if count == len(needed):
+        return drawn
+    noise = np.zeros((len(needed), *shape), np.float32)
+    noise[needed] = drawn
+    return noise
 
 
 def _drawn(shape, generator):

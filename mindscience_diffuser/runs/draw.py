@@ -75,12 +75,8 @@ def further_noise(config, scheduler, plan, shape):
         return [(block, functools.partial(block_noise, block, scheduler.gamma)) for block in shapes]
     if not plan.stochastic:
         return []
-    return [((len(plan), *shape), functools.partial(draw_fresh, len(plan), shape, config.sampling.compute_dtype))]
-
-
-def draw_fresh(count, shape, dtype, source):
-    """Draws the fresh noise of all steps (n, B, ...), one step after the other."""
-    return draw_steps(count, shape, source).astype(dtype)
+    dtype = config.sampling.compute_dtype
+    return [((len(plan), *shape), lambda source: draw_steps(plan.needs_noise, shape, source).astype(dtype))]
 
 
 def sample_count(config, data):

@@ -4,10 +4,11 @@ import numbers
 from dataclasses import dataclass
 
 import mindspore as ms
+import numpy as np
 from mindspore import Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource, draw_noise
+from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource, draw_noise, draw_steps
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
 from mindscience_diffuser.step import COMPUTE_DTYPES
@@ -232,10 +233,10 @@ class DiffusionSampler(nn.Cell):
         return noise
 
     def _step_noise(self, noise, shape, generator):
-        steps = len(self.sigmas) - 1
+        needed = np.array(self.churn_std[:-1]) > 0  # The last level is 0, the end.
         if noise is not None:
-            return self._noise("step_noise", noise, (steps, *shape), None)
-        return ops.stack([self._noise("step_noise", None, shape, generator) for _ in range(steps)])
+            return self._noise("step_noise", noise, (len(needed), *shape), None)
+        return Tensor(draw_steps(needed, shape, generator), self.compute_dtype)
 
     @staticmethod
     def _check(prev_obs, prev_act):

@@ -299,7 +299,7 @@ class Sampler(nn.Cell):
         generator = continuing(generator, noise.shape[0])
 
         def drawn(first, last, length=0):
-            values = draw_steps(last - first, noise.shape, generator)
+            values = draw_steps(self._plan.needs_noise[first:last], noise.shape, generator)
             if length > len(values):
                 values = np.concatenate([values, np.zeros((length - len(values), *noise.shape), np.float32)])
             return Tensor(values, self.scheduler.compute_dtype)

@@ -162,8 +162,8 @@ class IndexedScheduler(Scheduler):
         single, remembered = isinstance(index, int), self.remembered
         values = (sample, *self._remembered(sample), model_output)
         if "noise" in cell.layout.inputs:
-            if noise is None and single and not cell.needs_noise[index:].any():
-                noise, generator = sample, None  # Its weight is 0 from here on: no need to draw.
+            if noise is None and single and not cell.needs_noise[index]:
+                noise, generator = sample, None  # Any tensor will do: its weight is 0.
             values += (self._step_noise(sample, noise, generator),)
         outputs = cell.run(index, values)
         if single:
