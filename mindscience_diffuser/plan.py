@@ -87,6 +87,7 @@ class StepPlan:
         langevin (numpy.ndarray, optional): Ratio r of each step that is a Langevin corrector, 0 at the others, shape
             ``(n,)``: the sample moves on by ``2 k * (k * output + noise)`` with k of :func:`langevin_factor`, which
             needs norms and so is no weighted sum. Default: ``None``, no step is.
+        always_draws (bool): Whether every step of a stochastic plan draws noise, also one that gives it no weight.
     """
 
     timesteps: np.ndarray
@@ -100,6 +101,7 @@ class StepPlan:
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
     given: tuple[str, ...] = ()
     langevin: Optional[np.ndarray] = None
+    always_draws: bool = False
 
     def __len__(self):
         return len(self.timesteps)
@@ -111,10 +113,10 @@ class StepPlan:
 
     @property
     def needs_noise(self):
-        """Whether each step gives its noise any weight, shape ``(n,)``."""
+        """Whether each step draws noise, shape ``(n,)``: where it has any weight, or where it always does."""
         weights = [weights.get("noise", 0.0) for weights in (self.x0, *self.sums.values())]
         weights += [] if self.langevin is None else [self.langevin]
-        return np.any([np.broadcast_to(weight, len(self)) != 0 for weight in weights], axis=0)
+        return self.always_draws | np.any([np.broadcast_to(weight, len(self)) != 0 for weight in weights], axis=0)
 
     @property
     def sums(self):

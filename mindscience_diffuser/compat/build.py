@@ -17,7 +17,8 @@ def drop_in(name):
     """Returns the drop-in class of this name."""
     facts, base = described()[name], CONVENTIONS.get(name, SchedulerMixin)
     members = {
-        "__doc__": f"{name} with the conventions of diffusers, see :class:`SchedulerMixin`.",
+        "__doc__": f"{name} with the conventions of diffusers, see :class:`SchedulerMixin`.\n\n"
+        "Where results differ from those of diffusers, docs_cn/deviations.md tells how and why.",
         "__module__": "mindscience_diffuser.compat",
         "__init__": _constructor(facts["arguments"]),
         "native_class": getattr(mindscience_diffuser, name),

@@ -289,6 +289,9 @@ Raises:
     TypeError: If an argument is unknown or has the wrong type.
     ValueError: If an argument is outside its range, not one of the choices, or does not go with another one.
 
+Note:
+    Where results differ from those of a scheduler of this name in diffusers, docs_cn/deviations.md tells how and why.
+
 Supported Platforms:
     ``Ascend`` ``CPU``
 """

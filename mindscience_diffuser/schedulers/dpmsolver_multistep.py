@@ -100,8 +100,7 @@ class DPMSolverMultistepScheduler(DPMSolverScheduler):
 
     With h = lambda_t - lambda_s, r = (lambda_s - lambda_r) / h and D = (1 + 1 / 2r) x0_s - x0_r / 2r, the second order
     is ``x_t = sigma_t / sigma_s * x_s - alpha_t * (exp(-h) - 1) * D`` (arXiv:2211.01095, algorithm 2). With
-    ``solver_type="heun"``, and at third order, the polynomial through the predictions is integrated exactly. What
-    differs from diffusers is told in docs_cn/deviations.md.
+    ``solver_type="heun"``, and at third order, the polynomial through the predictions is integrated exactly.
 
     Examples:
         >>> scheduler = DPMSolverMultistepScheduler(use_karras_sigmas=True)

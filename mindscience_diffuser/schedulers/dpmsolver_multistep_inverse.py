@@ -37,8 +37,7 @@ class DPMSolverMultistepInverseScheduler(DPMSolverScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` along ascending levels, from a sample to its noise.
 
     There is no inversion of the reverse SDE, so that `algorithm_type` is one of the two that follow the ODE. A grid
-    whose rounded timesteps repeat has fewer steps than asked for. What differs from diffusers is told in
-    docs_cn/deviations.md.
+    whose rounded timesteps repeat has fewer steps than asked for.
 
     Examples:
         >>> scheduler = DPMSolverMultistepInverseScheduler()

@@ -34,8 +34,7 @@ from mindscience_diffuser.schedulers.log_snr import UP_TO_THREE
 class EDMDPMSolverMultistepScheduler(DPMSolverMethod, EDMScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` with alpha = 1, so that lambda = -ln(sigma).
 
-    x0 is the denoised sample of :class:`EDMEulerScheduler`. What differs from diffusers is told in
-    docs_cn/deviations.md.
+    x0 is the denoised sample of :class:`EDMEulerScheduler`.
 
     Examples:
         >>> scheduler = EDMDPMSolverMultistepScheduler()

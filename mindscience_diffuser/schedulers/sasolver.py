@@ -1,5 +1,7 @@
 """SA-Solver: stochastic Adams methods (Xue et al., 2023, arXiv:2309.05019)."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mindscience_diffuser.schedulers.arguments import takes_arguments
@@ -93,7 +95,8 @@ class SASolverScheduler(PredictorCorrectorScheduler):
             left = rows[::-1] + 1
             orders, corrector_orders = np.minimum(orders, left), np.minimum(corrector_orders, left + 1)
         step = self.exponential_step(self.tau())
-        return self.predictor_corrector_plan(step, orders, corrector_orders, rows > begin)
+        plan = self.predictor_corrector_plan(step, orders, corrector_orders, rows > begin)
+        return replace(plan, always_draws=True)  # As the original code, so that its seeds give the same samples.
 
     def _final(self, lowest):
         return lowest
