@@ -12,6 +12,8 @@ from mindscience_diffuser.plan import brought_down
 
 COMPUTE_DTYPES = (mstype.float32, mstype.float16)
 FLOAT16_MAX = 65504.0
+ZERO, ONE, OTHER = 0, 1, 2
+"""What may be known of a weight while a graph is compiled."""
 
 
 class StepKernel(nn.Cell):
@@ -54,8 +56,11 @@ class StepKernel(nn.Cell):
         """Returns the sums of the layout, and x0 where it asks for it."""
         return self.apply(row, values)
 
-    def apply(self, row, values):
-        """The step as a plain function, for use inside another compiled cell."""
+    def apply(self, row, values, known=()):
+        """The step as a plain function, for use inside another compiled cell.
+
+        `known` says what the graph may rely on, see :func:`known_weights`; empty, it holds for any weights.
+        """
         cast = ()
         for i in range(self.count):
             cast += (values[i].astype(self.arithmetic),)
@@ -63,10 +68,10 @@ class StepKernel(nn.Cell):
             noise = cast[self.noise] * self.learned_std(row, cast[self.noise + 1])
             cast = cast[: self.noise] + (noise, cast[self.noise + 1])
         if self.x0_form is not None:
-            cast += (self.limited(self.weighted_sum(row, self.x0_form, cast)),)
+            cast += (self.limited(self.weighted_sum(row, self.x0_form, cast, known)),)
         results = ()
         for form in self.sum_forms:
-            results += (self.weighted_sum(row, form, cast),)
+            results += (self.weighted_sum(row, form, cast, known),)
         if self.returns_x0:
             results += cast[-1:]
         return results if self.langevin < 0 else self.corrected(row, results, cast[self.output], cast[self.noise])
@@ -95,9 +100,22 @@ class StepKernel(nn.Cell):
             size = size * length
         return values.reshape((-1, size))
 
-    def weighted_sum(self, row, form, values):
+    def simplified(self, terms, known):
+        """Returns the terms of a sum without those of weight 0, and without the weights that are 1."""
+        if len(known) == 0:
+            return terms
+        left = ()
+        for index, column in terms:
+            if column < 0 or known[column] == ONE:
+                left += ((index, -1),)
+            elif known[column] == OTHER:
+                left += ((index, column),)
+        return left if len(left) > 0 else terms[:1]
+
+    def weighted_sum(self, row, form, values, known):
         """Returns sum(weight * value); a common factor comes last, so that no infinities can meet."""
         terms, gain = form
+        terms = self.simplified(terms, known)
         first, column = terms[0]
         total = values[first] if column < 0 else values[first] * self.weight(row, column, values[first])
         for index, column in terms[1:]:
@@ -173,6 +191,11 @@ class TableKernel(nn.Cell):
     def construct(self, table, index, *values):
         """Returns what the kernel returns for row `index` of `table`."""
         return self.kernel.apply(table[index.reshape(-1) if index.ndim > 1 else index], values)
+
+
+def known_weights(rows):
+    """Returns ``ZERO``, ``ONE`` or ``OTHER`` for each weight of a table, as tuples: constants of a graph."""
+    return tuple(map(tuple, np.select([rows == 0, rows == 1], [ZERO, ONE], OTHER).tolist()))
 
 
 @cache

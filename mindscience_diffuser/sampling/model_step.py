@@ -24,6 +24,8 @@ class ModelStep(nn.Cell):
         - **states** (tuple of Tensors) - the sample, then the remembered tensors.
         - **inputs** (tuple of Tensors) - fresh noise for a stochastic plan; then mask, known values and their noise
           where `inpaint`; then the conditions of the model.
+        - **weights** (tuple of int) - what is known of the weights of the row, see :func:`known_weights`; by default
+          nothing.
 
     Outputs:
         Tuple of Tensors: the next states, then the predicted clean sample where the layout returns it.
@@ -40,7 +42,7 @@ class ModelStep(nn.Cell):
         self.inpaint = inpaint
         self.fixed_shape = True
 
-    def construct(self, row, timestep, states, inputs):
+    def construct(self, row, timestep, states, inputs, weights=()):
         """Returns the next states."""
         sample = states[0]
         known = 1 if self.stochastic else 0
@@ -66,7 +68,7 @@ class ModelStep(nn.Cell):
             values += (inputs[0],)
         if self.learned:
             values += (output[1],)
-        results = self.kernel.apply(row, values)
+        results = self.kernel.apply(row, values, weights)
         if not self.inpaint:
             return results
         mask, original, noise = inputs[known], inputs[known + 1], inputs[known + 2]

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mindscience_diffuser.noise import continuing, draw_steps
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
-from mindscience_diffuser.step import replace_value
+from mindscience_diffuser.step import known_weights, replace_value
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
 METHODS = ("step", "loop", "unrolled")
@@ -138,7 +138,8 @@ class Sampler(nn.Cell):
         states = self.initial(noise)
         if self.method == "loop":
             return self.looped(self.rows, self.timesteps, Tensor(0, mstype.int32), self.count, *states, *inputs)[0]
-        return self.unrolled(self.rows, self.timesteps, *states, *inputs)
+        # Other graphs stay valid for other weights: nothing may be left out because of the present ones.
+        return self.unrolled(self.rows, self.timesteps, ((),) * self.rows.shape[0], *states, *inputs)
 
     def initial(self, noise):
         """Returns the states at the start: the noise, and zeros for what will be remembered."""
@@ -168,8 +169,8 @@ class Sampler(nn.Cell):
         return results
 
     @ms.jit
-    def unrolled(self, rows, timesteps, *inputs):
-        """Runs all steps, written out one by one."""
+    def unrolled(self, rows, timesteps, known, *inputs):
+        """Runs all steps, written out one by one; `known` are the :func:`known_weights` that the graph is for."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
         samples, predictions = (states[0],), ()
         width = rows.shape[1]
@@ -179,7 +180,7 @@ class Sampler(nn.Cell):
         for i in range(rows.shape[0]):
             row = weights[i * width : (i + 1) * width]
             given = (fresh[i],) + inputs[1:] if self.stochastic else inputs
-            states = self.advance(row, told[i], states, given)
+            states = self.advance(row, told[i], states, given, known[i])
             if self.return_intermediates:
                 predictions += (states[-1],)
                 states = states[:-1]
@@ -250,7 +251,7 @@ class Sampler(nn.Cell):
                     states, fresh, len(self._plan) if step_noise is not None else STEPS_AT_ONCE, inputs
                 )
             drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
-            return self.unrolled(*self._tensors[:2], *states, *drawn, *inputs)
+            return self.unrolled(*self._tensors[:2], self._known, *states, *drawn, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
             message = str(error)
@@ -335,6 +336,7 @@ class Sampler(nn.Cell):
         """Takes the selected steps of a plan over and returns rows, timesteps and their number as Tensors."""
         self._plan = plan.take(np.arange(len(plan))[self._selection])
         _, rows = self._packed(self._plan)
+        self._known = known_weights(rows) if self.method == "unrolled" else ()
         dtype = mstype.int32 if plan.timesteps.dtype.kind == "i" else mstype.float32
         self._tensors = (
             Tensor(self._padded(rows)),
