@@ -89,6 +89,21 @@ def test_all_methods_equal_the_loop_over_step_also_after_set_timesteps(name):
             np.testing.assert_allclose(sampler(noise, condition, generator=5).asnumpy(), expected, atol=2e-6)
 
 
+def test_unrolled_leaves_out_only_what_the_present_weights_make_superfluous():
+    scheduler = scheduled(DDPMScheduler)
+    unrolled, loop = (Sampler(Denoiser(), scheduler, method) for method in ("unrolled", "loop"))
+    noise = tensor(*SHAPE)
+    for steps, stop in ((6, 4), (4, None), (6, 4)):  # Four steps, of which the last adds noise or does not.
+        scheduler.set_timesteps(steps)
+        results = []
+        for sampler in (unrolled, loop):
+            sampler.select_steps(stop=stop)
+            assert len(sampler.plan) == 4 and sampler.plan.needs_noise[-1] == (stop is not None)
+            results.append(sampler(noise, generator=5).asnumpy())
+            sampler.select_steps()
+        np.testing.assert_allclose(*results, atol=2e-6)
+
+
 def test_all_methods_agree_in_graph_mode(graph_mode):
     scheduler = scheduled()
     noise = tensor(*SHAPE)
