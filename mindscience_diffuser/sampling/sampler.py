@@ -303,7 +303,8 @@ class Sampler(nn.Cell):
             values = draw_steps(self._plan.needs_noise[first:last], noise.shape, generator)
             if length > len(values):
                 values = np.concatenate([values, np.zeros((length - len(values), *noise.shape), np.float32)])
-            return Tensor(values, self.scheduler.compute_dtype)
+            # Nobody else holds the array, so that the Tensor may use its memory.
+            return Tensor.from_numpy(values).astype(self.scheduler.compute_dtype)
 
         return drawn
 
