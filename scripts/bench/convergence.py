@@ -44,6 +44,8 @@ class Solver(NamedTuple):
     order: float
     spaced: bool = True
     """Whether its levels can be given as sigmas; else the order is measured on its own timesteps."""
+    prediction: str = "epsilon"
+    """What the model predicts; the classes of rectified flows have no choice."""
 
 
 ENDS_EARLY = {"final_sigmas_type": "sigma_min", "lower_order_final": False}
@@ -71,6 +73,9 @@ SOLVERS = (
     Solver("DEIS-3", "DEISMultistepScheduler", {"solver_order": 3, "lower_order_final": False}, 3),
     Solver("Flow Euler", "FlowMatchEulerDiscreteScheduler", {}, 1),
     Solver("Flow Heun", "FlowMatchHeunDiscreteScheduler", {}, 2, spaced=False),
+    Solver("EDM Euler", "EDMEulerScheduler", {}, 1, spaced=False, prediction="edm"),
+    Solver("EDM Heun", "EDMHeunScheduler", {}, 2, spaced=False, prediction="edm"),
+    Solver("EDM DPM-Solver++(2M)", "EDMDPMSolverMultistepScheduler", {}, 2, spaced=False, prediction="edm"),
 )
 STOCHASTIC = (
     Solver("DDPM", "DDPMScheduler", {"clip_sample": False, "beta_schedule": "linear"}, 1),
@@ -81,6 +86,7 @@ STOCHASTIC = (
     Solver("DPM-Solver++ SDE", "DPMSolverSDEScheduler", {"use_karras_sigmas": True}, 1),
     Solver("SDE-DPM-Solver++(2M)", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, 1),
     Solver("SA-Solver", "SASolverScheduler", {}, 1),
+    Solver("Cosine DPM-Solver++ SDE", "CosineDPMSolverMultistepScheduler", {}, 1, prediction="v_prediction"),
 )
 STEP_OPTIONS = {"DDIM (eta=1)": {"eta": 1.0}, "Euler (s_churn)": {"s_churn": 10.0}}
 
@@ -89,7 +95,7 @@ def built(solver):
     """Returns the scheduler, with the prediction that its class takes, and that prediction's type."""
     cls = getattr(mindscience_diffuser, solver.scheduler)
     flow = "prediction_type" not in inspect.signature(cls.__init__).parameters
-    return cls(**solver.options), "flow_prediction" if flow else "epsilon"
+    return cls(**solver.options), "flow_prediction" if flow else solver.prediction
 
 
 def even_levels(count, flow):

@@ -14,6 +14,9 @@ LINEAR_BELOW = 1.0
 """Noise level below which the ODE is integrated in sigma, where it is regular, and above which in log(sigma)."""
 
 
+EDM_SIGMA_DATA = 0.5
+
+
 class Mixture:
     """A mixture of isotropic Gaussians.
 
@@ -46,6 +49,9 @@ class Mixture:
             return epsilon
         if prediction_type == "flow_prediction":
             return epsilon - x0
+        if prediction_type == "edm":  # Karras et al., 2022, table 1.
+            scale = np.hypot(sigma, EDM_SIGMA_DATA)
+            return (x0 - (EDM_SIGMA_DATA / scale) ** 2 * x) / (sigma * EDM_SIGMA_DATA / scale)
         return (alpha * epsilon - sigma * x0) / np.hypot(alpha, sigma)
 
     def draw(self, generator, count):
