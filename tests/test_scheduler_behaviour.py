@@ -7,28 +7,11 @@ import numpy as np
 import pytest
 import reference
 from compiler import api
+from exact_steps import CONFIG, SHAPES, THRESHOLD, TIMESTEPS, TRAIN, arrays, exact_ddim, exact_ddpm, make, near, tensors
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
-from mindscience_diffuser import DDIMScheduler, DDPMScheduler, DiffusionScheduler, NoiseSource, SchedulerOutput
-
-TRAIN = 100
-SHAPES = {2: (2, 12), 3: (2, 4, 3), 4: (2, 3, 2, 2), 5: (2, 3, 1, 2, 2)}
-CONFIG = {
-    "num_train_timesteps": TRAIN,
-    "beta_start": 1e-4,
-    "beta_end": 0.02,
-    "beta_schedule": "squaredcos_cap_v2",
-    "prediction_type": "epsilon",
-    "clip_sample": True,
-    "clip_sample_range": 1.0,
-    "thresholding": False,
-    "rescale_betas_zero_snr": False,
-    "use_clipped_model_output": False,
-    "eta": 0.0,
-    "variance_type": "fixed_small_log",
-}
-THRESHOLD = {"thresholding": True, "sample_max_value": 2.0, "dynamic_thresholding_ratio": 0.8}
+from mindscience_diffuser import DDIMScheduler, DDPMScheduler, NoiseSource, SchedulerOutput
 
 
 @pytest.fixture
@@ -51,58 +34,6 @@ def compilations(monkeypatch):
 
     monkeypatch.setattr(api, "_check_recompile", counting)
     return counted
-
-
-@functools.cache
-def arrays(shape, count=4, seed=0):
-    """Model output, sample, fresh noise, variance output."""
-    return tuple(np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32))
-
-
-def tensors(shape):
-    return tuple(Tensor(array) for array in arrays(shape))
-
-
-def make(kind, steps=10, **arguments):
-    scheduler = kind(TRAIN, **arguments)
-    scheduler.set_timesteps(steps)
-    return scheduler
-
-
-def exact_ddim(shape, timesteps, steps=10, **options):
-    """The float64 step from `timesteps`, one for each sample."""
-    output, sample, noise, _ = (array.astype(np.float64) for array in arrays(shape))
-    config = {**CONFIG, **options}
-    alpha_bar = reference.make_alphas_cumprod(config)
-    rows = []
-    for k, t in enumerate(timesteps):
-        previous = t - TRAIN // steps
-        after = alpha_bar[previous] if previous >= 0 else 1.0
-        one = slice(k, k + 1)
-        rows.append(reference.ddim_step(output[one], sample[one], alpha_bar[t], after, noise[one], config))
-    return np.concatenate(rows)
-
-
-def exact_ddpm(shape, timesteps, steps=10, **options):
-    output, sample, noise, variance = (array.astype(np.float64) for array in arrays(shape))
-    config = {**CONFIG, **options}
-    alpha_bar = reference.make_alphas_cumprod(config)
-    rows = []
-    for k, t in enumerate(timesteps):
-        previous = t - TRAIN // steps
-        after = alpha_bar[previous] if previous >= 0 else 1.0
-        one = slice(k, k + 1)
-        fresh = noise[one] if t > 0 else None
-        rows.append(
-            reference.ddpm_step(output[one], sample[one], alpha_bar[t], after, fresh, config, np.tanh(variance[one]))
-        )
-    return np.concatenate(rows)
-
-
-def near(value, expected, tolerance=3e-6):
-    value = value.asnumpy()
-    assert value.shape == expected.shape
-    np.testing.assert_allclose(value, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 # --- one step, everywhere --------------------------------------------------------------------------------------------
@@ -156,18 +87,6 @@ def check_every_sampler(shape, timestep, timesteps):
     assert isinstance(results[3], SchedulerOutput)
     for k, (result, expected) in enumerate(zip(results, expected_of_every_sampler(shape, timesteps))):
         near(result.prev_sample if k == 3 else result, expected)
-
-
-TIMESTEPS = {
-    "number": (60, (60, 60)),
-    "numpy": (np.int64(60), (60, 60)),
-    "0-D": (Tensor(60, mstype.int32), (60, 60)),
-    "one-element": (Tensor([60], mstype.int32), (60, 60)),
-    "(B,)": (Tensor([60, 0], mstype.int32), (60, 0)),
-    "(B,)-int64": (Tensor([0, 90], mstype.int64), (0, 90)),
-    "(B,1)": (Tensor([[60], [20]], mstype.int32), (60, 20)),
-    "list": ([60, 20], (60, 20)),
-}
 
 
 @pytest.mark.parametrize("form", TIMESTEPS)
@@ -349,96 +268,6 @@ def test_a_trajectory_through_an_outer_graph_compiles_it_once(compilations, plac
         for t in scheduler.timesteps:
             step(output, sample, Tensor(int(t), mstype.int32), noise)
     assert len(compilations) == 1
-
-
-# --- trajectories ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [DiffusionScheduler, DDIMScheduler, DDPMScheduler])
-@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
-def test_a_schedule_has_exactly_the_asked_number_of_steps(kind, spacing):
-    scheduler = kind(TRAIN, timestep_spacing=spacing)
-    for steps in (1, 2, 3, 7, 33, 51, 99, 100):
-        scheduler.set_timesteps(steps)
-        assert scheduler.num_inference_steps == len(scheduler.timesteps) == steps
-        assert isinstance(scheduler.num_timesteps, np.ndarray)
-        np.testing.assert_array_equal(scheduler.num_timesteps, scheduler.timesteps)
-        if kind is not DiffusionScheduler:
-            assert len(scheduler.plan) == steps
-    assert len(scheduler) == TRAIN
-
-
-def test_with_the_exact_noise_as_model_output_ddim_lands_on_the_clean_sample():
-    clean, noise = (array.astype(np.float64) / 5 for array in arrays(SHAPES[3])[:2])
-    for timesteps in ({"num_inference_steps": 7}, {"timesteps": [93, 40, 39, 2]}):
-        scheduler = DDIMScheduler(TRAIN, beta_schedule="linear")
-        scheduler.set_timesteps(**timesteps)
-        x = scheduler.add_noise(
-            Tensor(clean, mstype.float32), Tensor(noise, mstype.float32), int(scheduler.timesteps[0])
-        )
-        for t in scheduler.timesteps:
-            x = scheduler.step(Tensor(noise, mstype.float32), x, t)
-        near(x, clean, 1e-5)
-
-
-def test_custom_timesteps_step_from_each_to_the_next():
-    output, sample, noise, _ = tensors(SHAPES[3])
-    alpha_bar = reference.make_alphas_cumprod(CONFIG)
-    for kind, exact in ((DDIMScheduler, reference.ddim_step), (DDPMScheduler, reference.ddpm_step)):
-        scheduler = kind(TRAIN)
-        scheduler.set_timesteps(timesteps=[97, 60, 13])
-        assert scheduler.timesteps.tolist() == [97, 60, 13] and len(scheduler.plan) == 3
-        for t, after in ((97, alpha_bar[60]), (60, alpha_bar[13]), (13, 1.0)):
-            values = [array.astype(np.float64) for array in arrays(SHAPES[3])[:3]]
-            expected = exact(values[0], values[1], alpha_bar[t], after, values[2], CONFIG)
-            near(scheduler.step(output, sample, t, noise=noise), expected)
-
-
-@pytest.mark.parametrize("variance_type", ["fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"])
-def test_respaced_ddpm_uses_the_variance_of_its_own_stride(variance_type):
-    output, sample, noise, _ = tensors(SHAPES[3])
-    scheduler = make(DDPMScheduler, steps=10, variance_type=variance_type)
-    expected = exact_ddpm(SHAPES[3], (60, 60), steps=10, variance_type=variance_type)
-    near(scheduler.step(output, sample, 60, noise=noise), expected)
-    assert np.abs(expected - exact_ddpm(SHAPES[3], (60, 60), steps=TRAIN, variance_type=variance_type)).max() > 1e-2
-
-
-def test_set_alpha_to_one_decides_where_the_trajectory_ends():
-    output, sample, _, _ = tensors(SHAPES[3])
-    full = make(DDIMScheduler).step(output, sample, 0, return_dict=True)
-    near(full.prev_sample, full.pred_original_sample.asnumpy(), 1e-6)
-    alpha_bar = reference.make_alphas_cumprod(CONFIG)
-    values = [array.astype(np.float64) for array in arrays(SHAPES[3])[:3]]
-    expected = reference.ddim_step(values[0], values[1], alpha_bar[0], alpha_bar[0], values[2], CONFIG)
-    near(make(DDIMScheduler, set_alpha_to_one=False).step(output, sample, 0), expected)
-
-
-# --- the forward process ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rank", SHAPES)
-@pytest.mark.parametrize("form", ["number", "0-D", "(B,)", "(B,1)"])
-def test_add_noise_and_get_velocity_are_their_formulas_in_float64(rank, form):
-    clean, noise = (array.astype(np.float64) for array in arrays(SHAPES[rank])[:2])
-    timestep, timesteps = TIMESTEPS[form]
-    scheduler = DiffusionScheduler(TRAIN, beta_schedule="scaled_linear")
-    alpha_bar = np.cumprod(1 - np.linspace(1e-2, 0.02**0.5, TRAIN) ** 2)[list(timesteps)].reshape(-1, *[1] * (rank - 1))
-    arguments = (Tensor(clean, mstype.float32), Tensor(noise, mstype.float32), timestep)
-    near(scheduler.add_noise(*arguments), np.sqrt(alpha_bar) * clean + np.sqrt(1 - alpha_bar) * noise, 3e-7)
-    near(scheduler.get_velocity(*arguments), np.sqrt(alpha_bar) * noise - np.sqrt(1 - alpha_bar) * clean, 3e-7)
-
-
-def test_zero_snr_makes_the_last_timestep_pure_noise():
-    clean, noise, _, _ = tensors(SHAPES[3])
-    scheduler = DiffusionScheduler(TRAIN, beta_schedule="linear", rescale_betas_zero_snr=True)
-    assert scheduler.alphas_cumprod.asnumpy()[-1] == 0.0
-    np.testing.assert_array_equal(scheduler.add_noise(clean, noise, TRAIN - 1).asnumpy(), noise.asnumpy())
-
-
-def test_scale_model_input_leaves_the_sample_alone():
-    sample = tensors(SHAPES[3])[0]
-    assert make(DDIMScheduler).scale_model_input(sample, 60) is sample
-    assert DDIMScheduler.init_noise_sigma == 1.0 and DDIMScheduler.order == 1
 
 
 # --- noise -----------------------------------------------------------------------------------------------------------
