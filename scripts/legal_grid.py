@@ -11,6 +11,7 @@ see the same.
 
 import argparse
 import collections
+import contextlib
 import inspect
 import itertools
 import logging
@@ -50,7 +51,6 @@ STEPS = (1, 2, 3, 10, 50)
 SHAPE = (1, 4, 8, 8)
 TOLERANCE = 1e-4
 WITHIN = "within 1e-4"
-ROUNDINGS = 8
 DTYPES = {"float32": mstype.float32, "float16": mstype.float16}
 
 
@@ -94,59 +94,77 @@ def run_ours(scheduler, steps, start, noise):
 
 
 def run_peer(name, configuration, steps, start):
-    """Returns the final sample of diffusers' trajectory, or the error that ended it, and its largest value."""
+    """Returns the final sample of diffusers' trajectory, or the error that ended it."""
     import diffusers
     import torch
 
-    peak = 0.0
     try:
         scheduler = getattr(diffusers, name)(**configuration)
         scheduler.set_timesteps(steps)
         x = torch.from_numpy(start) * scheduler.init_noise_sigma
         for timestep in scheduler.timesteps:
             output = 0.2 * scheduler.scale_model_input(x, timestep)
-            peak = max(peak, float(x.abs().max()))
             x = scheduler.step(output, timestep, x, return_dict=False)[0]
-        return x.numpy().astype(np.float64), peak
+        return x.numpy().astype(np.float64)
     except Exception as error:
-        return error, peak
+        return error
 
 
 def fix_peer_noise(noise):
     """Makes every draw of diffusers return `noise`."""
-    import diffusers
     import torch
 
-    for name in SCHEDULERS:
-        module = sys.modules[getattr(diffusers, name).__module__]
+    for module in peer_modules():
         if hasattr(module, "randn_tensor"):
-            module.randn_tensor = lambda *args, **kwargs: torch.from_numpy(noise)
+            module.randn_tensor = lambda *args, **kwargs: torch.from_numpy(noise).to(torch.float32)
 
 
-def compared(name, configuration, steps, start, noise, ours, theirs, peak):
-    """Returns whether ours agrees with theirs, or what explains the difference, and how far they are apart.
+def peer_modules():
+    """Returns the modules of diffusers' schedulers."""
+    import diffusers
 
-    diffusers rounds alphas_cumprod to float32, and adds and subtracts values as large as `peak`, the largest of the
-    trajectory, where the weights here are finished in float64.
-    """
+    return {sys.modules[getattr(diffusers, name).__module__] for name in SCHEDULERS}
+
+
+class DoubleNumPy:
+    """NumPy whose float32 is float64."""
+
+    float32 = np.float64
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+@contextlib.contextmanager
+def peer_in_double():
+    """Makes diffusers compute in float64 where it asks for float32."""
+    import torch
+
+    single = torch.float32
+    torch.float32 = torch.float64
+    torch.set_default_dtype(torch.float64)
+    for module in peer_modules():
+        if hasattr(module, "np"):
+            module.np = DoubleNumPy()
+    try:
+        yield
+    finally:
+        torch.float32 = single
+        torch.set_default_dtype(single)
+        for module in peer_modules():
+            if hasattr(module, "np"):
+                module.np = np
+
+
+def compared(name, configuration, steps, start, ours, theirs):
+    """Returns whether ours agrees with theirs, or else with theirs in float64, and how far the first two are apart."""
     distance = np.abs(ours - theirs).max() / np.abs(theirs).max()
     if distance <= TOLERANCE:
         return WITHIN, distance
-    import diffusers
-
-    alpha_bar = getattr(diffusers, name)(**configuration).alphas_cumprod.double().numpy()
-    betas = 1 - alpha_bar / np.append(1.0, alpha_bar[:-1])
-    rounded = {**configuration, "trained_betas": np.clip(betas, 1e-12, 1 - 1e-12), "rescale_betas_zero_snr": False}
-    if "rescale_betas_zero_snr" not in configuration:
-        del rounded["rescale_betas_zero_snr"]
-    again = run_ours(built(name, rounded, mstype.float32), steps, start, noise)
-    if isinstance(again, Exception):
-        return "differs", distance
-    remaining = np.abs(again - theirs).max()
-    if remaining <= TOLERANCE * np.abs(theirs).max():
-        return "within 1e-4 with diffusers' alphas_cumprod, which are rounded to float32", distance
-    if remaining <= ROUNDINGS * np.finfo(np.float32).eps * peak:
-        return f"within {ROUNDINGS} float32 roundings of diffusers' largest value on the way", distance
+    with peer_in_double():
+        exact = run_peer(name, configuration, steps, start.astype(np.float64))
+    if ending(exact) == "finite" and np.abs(ours - exact).max() <= TOLERANCE * np.abs(exact).max():
+        return "within 1e-4 of diffusers in float64", distance
     return "differs", distance
 
 
@@ -187,12 +205,10 @@ def main():
                         f"{label} {ending(result)} {str(result)[:110] if ending(result) == 'refused' else ''}"
                     ].append(what)
             if options.peer:
-                theirs, peak = run_peer(name, configuration, steps, start)
+                theirs = run_peer(name, configuration, steps, start)
                 counts["diffusers"][ending(theirs)] += 1
                 if ending(theirs) == "finite" and ending(results["float32"]) == "finite":
-                    verdict, distance = compared(
-                        name, configuration, steps, start, noise, results["float32"], theirs, peak
-                    )
+                    verdict, distance = compared(name, configuration, steps, start, results["float32"], theirs)
                     counts["distance"][verdict] += 1
                     if verdict != WITHIN:
                         notes[f"{name} {verdict}"].append(f"{distance:.1e} {what}")

@@ -69,6 +69,17 @@ def test_repeated_levels_and_single_steps_are_finite(kind, prediction_type):
         assert np.all(np.isfinite(sample))
 
 
+def test_half_precision_stays_finite_where_large_weights_of_slopes_cancel():
+    scheduler = scheduled(
+        LMSDiscreteScheduler(beta_schedule="squaredcos_cap_v2", use_beta_sigmas=True, compute_dtype=mstype.float16),
+        num_inference_steps=10,
+    )
+    x = Tensor(np.linspace(-3, 3, 12).reshape(2, 6) * scheduler.init_noise_sigma, mstype.float16)
+    for t in scheduler.timesteps:
+        x = scheduler.step(0.2 * scheduler.scale_model_input(x, t), x, t)
+        assert np.isfinite(x.asnumpy()).all(), t
+
+
 @pytest.mark.parametrize(
     "kind", [HeunDiscreteScheduler, KDPM2DiscreteScheduler, KDPM2AncestralDiscreteScheduler, DPMSolverSDEScheduler]
 )

@@ -63,7 +63,7 @@ class LMSDiscreteScheduler(SolverScheduler):
             self.timesteps,
             self.clean_sample(sigma),
             states,
-            amplifies=self.prediction_type == "sample",
+            amplifies=True,
             next_level=self.level(sigma_next),
             input_scale=self.input_scale(sigma),
         )
