@@ -1,5 +1,6 @@
 """Flow-matching and distillation runs from end to end on tiny models, and the weights of theirs that are shipped."""
 
+import itertools
 import json
 
 import numpy as np
@@ -126,8 +127,7 @@ def test_distillation_batches_hold_its_timesteps_and_scales_in_the_range(configs
     np.testing.assert_array_equal(condition.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "dtype"), zip(KINDS, itertools.cycle(["float32", "float16"])))
 def test_samples_of_the_exported_graph_are_those_of_the_model(configs, tmp_path, kind, dtype):
     resolved = output_of(configs[kind]) / "train" / "config.yaml"
     common = [f"sampling.compute_dtype={dtype}"]
