@@ -52,34 +52,32 @@ def make(kind, steps=10, **arguments):
     return scheduler
 
 
-def exact_ddim(shape, timesteps, steps=10, **options):
-    """The float64 step from `timesteps`, one for each sample."""
-    output, sample, noise, _ = (array.astype(np.float64) for array in arrays(shape))
+def exact_steps(step, shape, timesteps, steps, options):
+    """The float64 steps from `timesteps`, one for each sample; at timestep 0 without noise."""
+    values = [array.astype(np.float64) for array in arrays(shape)]
     config = {**CONFIG, **options}
     alpha_bar = reference.make_alphas_cumprod(config)
     rows = []
     for k, t in enumerate(timesteps):
         previous = t - TRAIN // steps
         after = alpha_bar[previous] if previous >= 0 else 1.0
-        one = slice(k, k + 1)
-        rows.append(reference.ddim_step(output[one], sample[one], alpha_bar[t], after, noise[one], config))
+        output, sample, noise, variance = (value[k : k + 1] for value in values)
+        rows.append(step(output, sample, alpha_bar[t], after, noise if t > 0 else None, config, variance))
     return np.concatenate(rows)
+
+
+def exact_ddim(shape, timesteps, steps=10, **options):
+    def step(output, sample, before, after, noise, config, _):
+        return reference.ddim_step(output, sample, before, after, 0.0 if noise is None else noise, config)
+
+    return exact_steps(step, shape, timesteps, steps, options)
 
 
 def exact_ddpm(shape, timesteps, steps=10, **options):
-    output, sample, noise, variance = (array.astype(np.float64) for array in arrays(shape))
-    config = {**CONFIG, **options}
-    alpha_bar = reference.make_alphas_cumprod(config)
-    rows = []
-    for k, t in enumerate(timesteps):
-        previous = t - TRAIN // steps
-        after = alpha_bar[previous] if previous >= 0 else 1.0
-        one = slice(k, k + 1)
-        fresh = noise[one] if t > 0 else None
-        rows.append(
-            reference.ddpm_step(output[one], sample[one], alpha_bar[t], after, fresh, config, np.tanh(variance[one]))
-        )
-    return np.concatenate(rows)
+    def step(*arguments):
+        return reference.ddpm_step(*arguments[:-1], np.tanh(arguments[-1]))
+
+    return exact_steps(step, shape, timesteps, steps, options)
 
 
 def near(value, expected, tolerance=3e-6):
