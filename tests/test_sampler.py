@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from mindscience_diffuser import (
     LMSDiscreteScheduler,
     NoiseSource,
     Sampler,
+    UniPCMultistepScheduler,
 )
 
 METHODS = ("step", "loop", "unrolled")
@@ -384,3 +389,21 @@ def test_multistep_method_warms_up_where_the_trajectory_begins():
         x = scheduler.step(Denoiser()(scheduler.scale_model_input(x, t), Tensor([t] * 3, ms.float32)), x, t)
     np.testing.assert_allclose(sampler(noise).asnumpy(), x.asnumpy(), rtol=1e-5, atol=1e-5)
     assert not np.array_equal(sampler.plan.states["sample"]["slope_1"], scheduler.plan.states["sample"]["slope_1"][3:])
+
+
+def test_a_loop_in_a_graph_keeps_no_step_in_memory():
+    # UniPC carries three tensors through the loop; with all their old values this would be more than a hundred.
+    script = Path(__file__).parents[1] / "scripts" / "bench" / "trajectory.py"
+    command = [sys.executable, script, "--memory-of", "UniPC"]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(finished.stdout.split()[-1]) <= 4
+
+
+def test_a_loop_says_how_many_tensors_it_can_carry():
+    scheduler = scheduled(UniPCMultistepScheduler, steps=12, solver_order=8)
+    with pytest.raises(ValueError, match="'method' is 'loop', which carries up to 8 tensors.*has 9"):
+        Sampler(Denoiser(), scheduler, "loop")
+    sampler = Sampler(Denoiser(), scheduled(UniPCMultistepScheduler, steps=12, solver_order=7), "loop")
+    unrolled = Sampler(Denoiser(), sampler.scheduler, "unrolled")
+    noise = tensor(*SHAPE)
+    np.testing.assert_allclose(sampler(noise).asnumpy(), unrolled(noise).asnumpy(), atol=1e-4)

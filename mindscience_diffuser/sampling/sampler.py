@@ -14,7 +14,10 @@ from mindscience_diffuser.validation import check_bool, check_choice, check_inte
 
 METHODS = ("step", "loop", "unrolled")
 
-STEPS_AT_ONCE = 3
+MOST_STATES = 8
+"""Tensors that a loop in a graph can carry: the sample and what a solver remembers."""
+
+STEPS_AT_ONCE = 2
 """Steps of a stochastic loop whose fresh noise is held in memory at once."""
 
 
@@ -72,6 +75,12 @@ class Sampler(nn.Cell):
         self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint)
         self.stochastic = plan.stochastic
         self.history = len(plan.states) - 1
+        if method == "loop" and self.history >= MOST_STATES:
+            raise ValueError(
+                f"'method' is 'loop', which carries up to {MOST_STATES} tensors, but {type(scheduler).__name__} has "
+                f"{self.history + 1}: the sample and what it remembers. Use method='unrolled' or 'step', or a lower "
+                "order."
+            )
         self.capacity = max(scheduler.num_train_timesteps * scheduler.order, len(plan)) if method == "loop" else 0
         self._selection = slice(None)
         for name, value in zip(("rows", "timesteps", "count"), self._load(plan)):
@@ -152,21 +161,18 @@ class Sampler(nn.Cell):
     def looped(self, rows, timesteps, first, last, *inputs):
         """Runs the steps in [first, last); `inputs` are the states, then those of a step, with noise for each."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
-        columns = mint.unbind(rows, 1)
-        i = Tensor(0, mstype.int32)
-        while i < last - first:
-            k = first + i
-            row = ()
-            for column in columns:
-                row += (column[k],)
-            given = (inputs[0][i],) + inputs[1:] if self.stochastic else inputs
-            states = self.advance(row, timesteps[k], states, given)
-            i = i + 1
-        # Item by item: a tuple that a loop carries has no shapes that the next call could be compiled for.
-        results = ()
-        for k in range(self.history + 1):
-            results += (states[k],)
-        return results
+        unused = (first,) * (MOST_STATES - self.history - 1)
+        # Under names of their own: every value that a tuple in a loop has had stays in memory to the end of the loop.
+        s0, s1, s2, s3, s4, s5, s6, s7 = states + unused
+        k = first
+        while k < last:
+            # Gathered: an index in brackets would be checked for its sign in every step.
+            row = ops.unstack(ops.gather(rows, k, 0))
+            given = (ops.gather(inputs[0], k - first, 0),) + inputs[1:] if self.stochastic else inputs
+            states = (s0, s1, s2, s3, s4, s5, s6, s7)[: self.history + 1]
+            s0, s1, s2, s3, s4, s5, s6, s7 = self.advance(row, ops.gather(timesteps, k, 0), states, given) + unused
+            k = k + 1
+        return (s0, s1, s2, s3, s4, s5, s6, s7)[: self.history + 1]
 
     @ms.jit
     def unrolled(self, rows, timesteps, known, *inputs):

@@ -6,7 +6,7 @@
   its noise given on both sides and, where there is any, drawn on both sides.
 - pass: one DDIM step in the graph over one bare fused a*x + b*e pass in a graph of as many.
 - model: with the shipped digits model, the share of a trajectory that is not the model.
-- memory: peak memory of a process that runs 50 steps in a graph, less that of one that runs 1, in samples.
+- memory: how much the peak memory of a process grows from 1 to 50 steps in a graph, in samples.
 - compile: seconds of the first call of an in-graph loop with the digits model, 200 steps over 20.
 
 What is compared takes turns, each implementation in a process of its own (turns.py), medians over the measured calls.
@@ -32,6 +32,7 @@ from mindscience_diffuser import Sampler
 
 METHODS = ("unrolled", "loop", "step")
 MEMORY_SHAPE = (4, 16, 256, 256)
+MEMORY_CASES = ("DDIM", "DDIM eta=1", "Heun", "DPM++ 2M", "UniPC", "PNDM")
 RATIO_CASES = tuple(name for name, case in CASES.items() if case.noise != "drawn")
 
 
@@ -190,26 +191,25 @@ def model_share(processes, turns):
         print(f"  batch {batch:4}: trajectory {found['trajectory'] * 1e3:.1f} ms, not the model {share:.1%}")
 
 
-def memory_of(steps):
-    """Prints the peak memory in bytes of this process after a trajectory of so many steps."""
-    scheduler = our_scheduler(CASES["DDIM"], STEPS)
-    sampler = Sampler(HalfModel(), scheduler, "loop")
-    sampler.select_steps(stop=steps)
+def memory_of(name):
+    """Prints by how many samples the peak memory of this process grows from trajectories of 1 step to those of all."""
+    sampler = Sampler(HalfModel(), our_scheduler(CASES[name]), "loop", **CASES[name].step)
     x = ms.Tensor(np.random.default_rng(0).standard_normal(MEMORY_SHAPE, dtype=np.float32))
-    for _ in range(2):
-        sampler(x).asnumpy()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    peaks = []
+    for steps in (1, None):
+        sampler.select_steps(stop=steps)
+        for _ in range(2):
+            sampler(x, generator=0 if sampler.stochastic else None).asnumpy()
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print((peaks[1] - peaks[0]) / x.nbytes)
 
 
 def memory(*_):
-    peaks = {}
-    for steps in (1, STEPS):
-        command = [sys.executable, __file__, "--memory-of", str(steps)]
+    print(f"\npeak memory of {STEPS} steps in a graph over that of 1, in samples")
+    for name in MEMORY_CASES:
+        command = [sys.executable, __file__, "--memory-of", name]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        peaks[steps] = int(output.split()[-1])
-    sample = np.prod(MEMORY_SHAPE) * 4
-    growth = (peaks[STEPS] - peaks[1]) / sample
-    print(f"\npeak memory of {STEPS} steps in a graph over that of 1: {growth:.2f} samples of {sample / 2**20:.0f} MiB")
+        print(f"  {name:16} {float(output.split()[-1]):.2f}")
 
 
 def first_call(model, shape, steps):
@@ -239,7 +239,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=list(parts), choices=list(parts))
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory_of:
         memory_of(arguments.memory_of)
