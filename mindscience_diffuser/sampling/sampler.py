@@ -17,8 +17,10 @@ METHODS = ("step", "loop", "unrolled")
 MOST_STATES = 8
 """Tensors that a loop in a graph can carry: the sample and what a solver remembers."""
 
-STEPS_AT_ONCE = 2
-"""Steps of a stochastic loop whose fresh noise is held in memory at once."""
+FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 32
+"""Steps of a stochastic loop whose fresh noise is held in memory at once: more than the fewest as far as they fit in
+`BYTES_AT_ONCE`."""
+BYTES_AT_ONCE = 2**22
 
 
 class Sampler(nn.Cell):
@@ -253,9 +255,9 @@ class Sampler(nn.Cell):
             inputs = tuple(item.contiguous() if isinstance(item, Tensor) else item for item in inputs)
             states = self.initial(noise.contiguous())
             if self.method == "loop":
-                return self._in_parts(
-                    states, fresh, len(self._plan) if step_noise is not None else STEPS_AT_ONCE, inputs
-                )
+                # By the size alone: another number of steps finds the same graph.
+                length = min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
+                return self._in_parts(states, fresh, length if step_noise is None else len(self._plan), inputs)
             drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
             return self.unrolled(*self._tensors[:2], self._known, *states, *drawn, *inputs)
         except (TypeError, ValueError) as error:
