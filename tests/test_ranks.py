@@ -29,10 +29,11 @@ def environment(**values):
 def outputs(tmp_path_factory):
     """Results of the worker alone and on two ranks."""
     alone, two = tmp_path_factory.mktemp("alone"), tmp_path_factory.mktemp("two")
-    subprocess.run([sys.executable, WORKER, alone], env=environment(), check=True)
     launch = ["msrun", "--worker_num", "2", "--local_worker_num", "2", "--master_port", str(free_port())]
     launch += ["--log_dir", str(two / "logs"), "--join", "True", "python", str(WORKER), str(two)]
-    subprocess.run(launch, env=environment(), check=True)
+    # At the same time: much of both is waiting for processes to start and to end.
+    started = [subprocess.Popen(command, env=environment()) for command in ([sys.executable, WORKER, alone], launch)]
+    assert [process.wait() for process in started] == [0, 0]
     return alone, two
 
 
