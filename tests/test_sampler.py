@@ -404,6 +404,6 @@ def test_a_loop_says_how_many_tensors_it_can_carry():
     with pytest.raises(ValueError, match="'method' is 'loop', which carries up to 8 tensors.*has 9"):
         Sampler(Denoiser(), scheduler, "loop")
     sampler = Sampler(Denoiser(), scheduled(UniPCMultistepScheduler, steps=12, solver_order=7), "loop")
-    unrolled = Sampler(Denoiser(), sampler.scheduler, "unrolled")
+    stepwise = Sampler(Denoiser(), sampler.scheduler, "step")
     noise = tensor(*SHAPE)
-    np.testing.assert_allclose(sampler(noise).asnumpy(), unrolled(noise).asnumpy(), atol=1e-4)
+    np.testing.assert_allclose(sampler(noise).asnumpy(), stepwise(noise).asnumpy(), atol=1e-4)
