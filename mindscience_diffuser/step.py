@@ -24,8 +24,8 @@ class StepKernel(nn.Cell):
         compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
 
     Inputs:
-        - **row** (Tensor or tuple) - float32 weights of the step: shape ``(columns,)``, or one 0-D Tensor for each
-          column, or ``(B, columns)`` where every sample has a step of its own.
+        - **row** (Tensor) - float32 weights of the step: shape ``(columns,)``, or ``(B, columns)`` where every sample
+          has a step of its own.
         - **values** (Tensor) - the tensors named by ``layout.inputs``, each of shape ``(B, ...)``.
 
     Outputs:
@@ -45,6 +45,7 @@ class StepKernel(nn.Cell):
         self.count = len(layout.inputs)
         self.log_std = layout.log_std
         self.langevin = layout.langevin
+        self.largest = ops.TopK(sorted=True)
         # The norms of a Langevin corrector, and the squares of the levels that it belongs to, leave float16.
         self.arithmetic = compute_dtype if layout.langevin < 0 else mstype.float32
         # The fused add takes its factor as a host scalar. On CPU that is free; on Ascend it would wait for the device.
@@ -54,16 +55,17 @@ class StepKernel(nn.Cell):
     @ms.jit
     def construct(self, row, *values):
         """Returns the sums of the layout, and x0 where it asks for it."""
-        return self.apply(row, values)
+        return self.apply(weights_of(row), values)
 
     def apply(self, row, values, known=()):
         """The step as a plain function, for use inside another compiled cell.
 
-        `known` says what the graph may rely on, see :func:`known_weights`; empty, it holds for any weights.
+        `row` is a tuple from :func:`weights_of`; `known` says what the graph may rely on, see :func:`known_weights`:
+        empty, it holds for any weights.
         """
         cast = ()
         for i in range(self.count):
-            cast += (values[i].astype(self.arithmetic),)
+            cast += (ops.cast(values[i], self.arithmetic),)
         if self.learned:
             noise = cast[self.noise] * self.learned_std(row, cast[self.noise + 1])
             cast = cast[: self.noise] + (noise, cast[self.noise + 1])
@@ -122,7 +124,7 @@ class StepKernel(nn.Cell):
             value = values[index]
             if column < 0:
                 total = total + value
-            elif self.fused and (isinstance(row, tuple) or row.ndim == 1):
+            elif self.fused and row[column].ndim == 0:
                 total = mint.add(total, value, alpha=row[column].item())
             else:
                 total = total + value * self.weight(row, column, value)
@@ -137,9 +139,8 @@ class StepKernel(nn.Cell):
 
     def weight(self, row, column, value):
         """Returns one weight of the row, shaped to multiply `value`."""
-        if isinstance(row, tuple) or row.ndim == 1:
-            return row[column].astype(self.arithmetic)
-        return row[:, column].astype(self.arithmetic).reshape((-1,) + (1,) * (value.ndim - 1))
+        weight = ops.cast(row[column], self.arithmetic)
+        return weight if weight.ndim == 0 else weight.reshape((-1,) + (1,) * (value.ndim - 1))
 
     def limited(self, x0):
         """Clips or dynamically thresholds the predicted clean sample."""
@@ -156,7 +157,7 @@ class StepKernel(nn.Cell):
         lower = int(position)
         fraction = position - lower
         # Only the largest values are needed: the order statistics around the quantile.
-        top = ops.topk(flat, size - lower, dim=1)[0]
+        top = self.largest(flat, size - lower)[0]
         scale = top[:, -1:]
         if fraction > 0:
             scale = scale * (1 - fraction) + top[:, -2:-1] * fraction
@@ -190,7 +191,18 @@ class TableKernel(nn.Cell):
     @ms.jit
     def construct(self, table, index, *values):
         """Returns what the kernel returns for row `index` of `table`."""
-        return self.kernel.apply(table[index.reshape(-1) if index.ndim > 1 else index], values)
+        return self.kernel.apply(looked_up(table, index), values)
+
+
+def weights_of(row):
+    """Returns the weights of a row ``(columns,)`` as 0-D Tensors, of rows ``(B, columns)`` as Tensors ``(B,)``."""
+    # At once: one element in brackets takes as long to compile as the rest of a simple step.
+    return ops.unstack(row, -1)
+
+
+def looked_up(table, index):
+    """Returns the weights of row `index` of a table; the index is 0-D, ``(B,)`` or ``(B, 1)``."""
+    return weights_of(ops.gather(table, index.reshape(-1) if index.ndim > 1 else index, 0))
 
 
 def known_weights(rows):
@@ -249,7 +261,7 @@ class PlanCell(nn.Cell):
 
     def construct(self, index, *values):
         """Returns the step as part of somebody else's graph."""
-        return self.kernel.apply(self.rows[index.reshape(-1) if index.ndim > 1 else index], values)
+        return self.kernel.apply(looked_up(self.rows, index), values)
 
     def run(self, index, values):
         """Runs one step eagerly, compiled in both modes; `index` is an int, or a Tensor that stays on the device."""

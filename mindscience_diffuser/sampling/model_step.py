@@ -19,7 +19,7 @@ class ModelStep(nn.Cell):
             and sigma of the next level.
 
     Inputs:
-        - **row** (Tensor or tuple) - weights of the step, ``(columns,)``, or one 0-D Tensor for each column.
+        - **row** (tuple of Tensors) - weights of the step, one 0-D Tensor for each column.
         - **timestep** (Tensor) - what the model is told, 0-D.
         - **states** (tuple of Tensors) - the sample, then the remembered tensors.
         - **inputs** (tuple of Tensors) - fresh noise for a stochastic plan; then mask, known values and their noise

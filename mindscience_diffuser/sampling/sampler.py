@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mindscience_diffuser.noise import continuing, draw_steps
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
-from mindscience_diffuser.step import known_weights, replace_value
+from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
 METHODS = ("step", "loop", "unrolled")
@@ -169,7 +169,7 @@ class Sampler(nn.Cell):
         k = first
         while k < last:
             # Gathered: an index in brackets would be checked for its sign in every step.
-            row = ops.unstack(ops.gather(rows, k, 0))
+            row = looked_up(rows, k)
             given = (ops.gather(inputs[0], k - first, 0),) + inputs[1:] if self.stochastic else inputs
             states = (s0, s1, s2, s3, s4, s5, s6, s7)[: self.history + 1]
             s0, s1, s2, s3, s4, s5, s6, s7 = self.advance(row, ops.gather(timesteps, k, 0), states, given) + unused
@@ -200,7 +200,7 @@ class Sampler(nn.Cell):
     @ms.jit
     def compiled_step(self, row, timestep, *inputs):
         """One step; `inputs` are the states, then those of :class:`ModelStep`."""
-        return self.advance(row, timestep, inputs[: self.history + 1], inputs[self.history + 1 :])
+        return self.advance(weights_of(row), timestep, inputs[: self.history + 1], inputs[self.history + 1 :])
 
     def __call__(
         self,

@@ -10,7 +10,7 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput, timestep_index, timestep_index_in_graph
-from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, weights_of
 from mindscience_diffuser.validation import check_integer
 
 
@@ -129,7 +129,7 @@ class RePaintScheduler(ImplicitScheduler):
         index = self.index_in_graph(model_output, sample, timestep)
         if noise is None:
             noise = self._device_noise(sample)
-        row = self.table.rows[index.reshape(-1) if index.ndim > 1 else index]
+        row = looked_up(self.table.rows, index)
         outputs = self.masked.apply(row, mask, (sample, model_output, noise, original_image))
         if return_dict:
             return SchedulerOutput(*outputs)
@@ -205,7 +205,7 @@ class MaskedStep(nn.Cell):
     @ms.jit
     def construct(self, row, mask, *values):
         """Returns the next sample and the predicted clean one."""
-        return self.apply(row, mask, values)
+        return self.apply(weights_of(row), mask, values)
 
     def apply(self, row, mask, values):
         """The step as a plain function, for use inside another compiled cell."""
