@@ -37,7 +37,8 @@ class Sampler(nn.Cell):
         method (str): How the plan is run. ``"step"``: one compiled call a step, which allows progress and callbacks.
             ``"loop"``: one graph with a loop inside; its compile time does not depend on the number of steps, and
             another number of steps does not compile it again. ``"unrolled"``: one graph with all steps written out,
-            the fastest for tiny models and short plans. Default: ``"loop"``.
+            which may return what is on the way; it takes longer to compile and, for large samples of stochastic plans
+            and of solvers with several model calls a step, less long to run. Default: ``"loop"``.
         return_intermediates (bool): Whether to return every sample and predicted clean sample on the way too; not
             with ``"loop"``. Default: ``False``.
         inpaint (bool): Whether calls take a mask and known values that hold outside it at every step.
