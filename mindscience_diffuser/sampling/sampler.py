@@ -15,7 +15,7 @@ from mindscience_diffuser.validation import check_bool, check_choice, check_inte
 METHODS = ("step", "loop", "unrolled")
 
 MOST_STATES = 8
-"""Tensors that a loop in a graph can carry: the sample and what a solver remembers."""
+"""Tensors that a loop in a graph can carry, each by a name of its own: the sample and what a solver remembers."""
 
 FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 32
 """Steps of a stochastic loop whose fresh noise is held in memory at once: more than the fewest as far as they fit in
