@@ -64,6 +64,17 @@ class Layout(NamedTuple):
     langevin: int
     """Column of the ratio r of :func:`langevin_factor`; -1 where no step is a Langevin corrector."""
 
+    @property
+    def handed_on(self):
+        """For each sum the index of the input that it is at every step, None where it must be computed."""
+
+        def source(form):
+            (index, column), *others = form.terms
+            plain = column < 0 and form.gain < 0 and not others
+            return index if plain and self.inputs[index : index + 1] not in ((), ("noise",)) else None
+
+        return (None, *map(source, self.sums[1:]))
+
 
 @dataclass(frozen=True)
 class StepPlan:

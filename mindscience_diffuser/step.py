@@ -1,7 +1,7 @@
 """The kernel: the only place where step arithmetic touches the device."""
 
 import inspect
-from functools import cache
+from functools import cache, cached_property
 
 import mindspore as ms
 import numpy as np
@@ -17,19 +17,11 @@ ZERO, ONE, OTHER = 0, 1, 2
 
 
 class StepKernel(nn.Cell):
-    """One step of any plan: weighted sums around a limit on the predicted clean sample.
+    """One step of any plan: weighted sums around a limit on the predicted clean sample; a part of larger graphs.
 
     Args:
         layout (Layout): Static structure of the plan, from :meth:`StepPlan.pack`.
         compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
-
-    Inputs:
-        - **row** (Tensor) - float32 weights of the step: shape ``(columns,)``, or ``(B, columns)`` where every sample
-          has a step of its own.
-        - **values** (Tensor) - the tensors named by ``layout.inputs``, each of shape ``(B, ...)``.
-
-    Outputs:
-        Tuple of Tensors in `compute_dtype`: the sums of the layout, then x0 where the layout returns it.
     """
 
     def __init__(self, layout, compute_dtype):
@@ -52,16 +44,12 @@ class StepKernel(nn.Cell):
         # In float16 it would round less often than the portable form, and an exported graph would differ.
         self.fused = ms.get_context("device_target") == "CPU" and self.arithmetic == mstype.float32
 
-    @ms.jit
-    def construct(self, row, *values):
-        """Returns the sums of the layout, and x0 where it asks for it."""
-        return self.apply(weights_of(row), values)
-
     def apply(self, row, values, known=()):
-        """The step as a plain function, for use inside another compiled cell.
+        """Returns the sums of the layout, then x0 where the layout returns it: a tuple of Tensors in `compute_dtype`.
 
-        `row` is a tuple from :func:`weights_of`; `known` says what the graph may rely on, see :func:`known_weights`:
-        empty, it holds for any weights.
+        `row` is a tuple from :func:`weights_of`; `values` are the tensors named by ``layout.inputs``, each of shape
+        ``(B, ...)``; `known` says what the graph may rely on, see :func:`known_weights`: empty, it holds for any
+        weights.
         """
         cast = ()
         for i in range(self.count):
@@ -181,19 +169,6 @@ class StepKernel(nn.Cell):
         return ops.exp(self.weight(row, intercept, variance) + self.weight(row, slope, variance) * variance)
 
 
-class TableKernel(nn.Cell):
-    """A :class:`StepKernel` that looks its row up: inputs (table, index, *values), index 0-D or of shape ``(B,)``."""
-
-    def __init__(self, kernel):
-        super().__init__()
-        self.kernel = kernel
-
-    @ms.jit
-    def construct(self, table, index, *values):
-        """Returns what the kernel returns for row `index` of `table`."""
-        return self.kernel.apply(looked_up(table, index), values)
-
-
 def weights_of(row):
     """Returns the weights of a row ``(columns,)`` as 0-D Tensors, of rows ``(B, columns)`` as Tensors ``(B,)``."""
     # At once: one element in brackets takes as long to compile as the rest of a simple step.
@@ -217,9 +192,63 @@ def step_kernel(layout, compute_dtype):
 
 
 @cache
-def table_kernel(layout, compute_dtype):
-    """Returns the looking-up form of :func:`step_kernel`."""
-    return TableKernel(step_kernel(layout, compute_dtype))
+def compiled_step(layout, compute_dtype):
+    """Returns the compiled function of (table, index, *values) that takes one step; the index is 0-D or ``(B,)``."""
+    kernel = step_kernel(layout, compute_dtype)
+
+    @ms.jit
+    def step(table, index, *values):
+        return kernel.apply(looked_up(table, index), values)
+
+    return step
+
+
+def row_index(index):
+    """Returns the index of a row, an int or a Tensor, as a Tensor."""
+    return index if isinstance(index, Tensor) else _index_tensor(index)
+
+
+@cache
+def _index_tensor(index):
+    # A new Tensor for each step would take longer than the step of a small sample.
+    return Tensor(index, mstype.int32)
+
+
+def packed(plan, compute_dtype, returns_x0=False, capacity=0):
+    """Returns the layout of a plan and its table, at least `capacity` rows of weights."""
+    layout, rows = plan.pack(returns_x0, half=compute_dtype == mstype.float16)
+    return layout, np.pad(rows, [(0, max(capacity - len(rows), 0)), (0, 0)])
+
+
+class EagerPlan:
+    """A plan whose steps Python runs one by one, each of them one call of a compiled graph, in both modes.
+
+    Args:
+        plan (StepPlan): The plan.
+        compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
+        returns_x0 (bool): Whether a step also returns the predicted clean sample. Default: ``False``.
+        capacity (int): Rows that the table has at least; plans up to it share one compiled graph. Default: ``0``.
+    """
+
+    def __init__(self, plan, compute_dtype, returns_x0=False, capacity=0):
+        layout, rows = packed(plan, compute_dtype, returns_x0, capacity)
+        self.inputs = layout.inputs
+        self.needs_noise = plan.needs_noise
+        self._compute_dtype = compute_dtype
+        self._table = Tensor(rows)
+        self._handed_on = layout.handed_on
+        computed = tuple(form for form, source in zip(layout.sums, self._handed_on) if source is None)
+        self._step = compiled_step(layout._replace(sums=computed), compute_dtype)
+
+    def run(self, index, values):
+        """Returns what :meth:`StepKernel.apply` does; `index` is an int, or a Tensor that stays on the device."""
+        computed = iter(self._step(self._table, row_index(index), *values))
+        # The graph would copy what a step only hands on.
+        sums = [
+            next(computed) if source is None else values[source].astype(self._compute_dtype)
+            for source in self._handed_on
+        ]
+        return (*sums, *computed)
 
 
 class PlanCell(nn.Cell):
@@ -241,46 +270,33 @@ class PlanCell(nn.Cell):
 
     def __init__(self, plan, compute_dtype, returns_x0=False, capacity=0):
         super().__init__()
-        self.compute_dtype = compute_dtype
-        self.returns_x0 = returns_x0
-        self.capacity = capacity
-        self.layout, rows = self._pack(plan)
+        self._packed_as = (compute_dtype, returns_x0, capacity)
+        self._plan = plan
+        self.layout, rows = packed(plan, *self._packed_as)
         self.kernel = step_kernel(self.layout, compute_dtype)
         self.rows = Parameter(Tensor(rows), name="rows", requires_grad=False)
-        self._host_rows = rows
-        self._row_tensors = {}
 
     def load(self, plan):
         """Replaces the table by that of another plan of the same structure."""
-        layout, rows = self._pack(plan)
+        layout, rows = packed(plan, *self._packed_as)
         if layout != self.layout:
             raise ValueError("The structure of a plan must not depend on its steps; this is a defect of the scheduler.")
         replace_value(self.rows, Tensor(rows))
-        self._host_rows = rows
-        self._row_tensors = {}
+        self._plan = plan
+        vars(self).pop("eager", None)
 
     def construct(self, index, *values):
         """Returns the step as part of somebody else's graph."""
         return self.kernel.apply(looked_up(self.rows, index), values)
 
+    @cached_property
+    def eager(self):
+        """The plan for single steps from Python."""
+        return EagerPlan(self._plan, *self._packed_as)
+
     def run(self, index, values):
-        """Runs one step eagerly, compiled in both modes; `index` is an int, or a Tensor that stays on the device."""
-        if isinstance(index, Tensor):
-            return table_kernel(self.layout, self.compute_dtype)(self.rows, index, *values)
-        return self.kernel(self.row(index), *values)
-
-    def row(self, index):
-        """Returns the weights of a row, an int, or of one row for each sample, a Tensor."""
-        if isinstance(index, Tensor):
-            return self.rows[index]
-        if index not in self._row_tensors:
-            self._row_tensors[index] = Tensor(self._host_rows[index])
-        return self._row_tensors[index]
-
-    def _pack(self, plan):
-        self.needs_noise = plan.needs_noise
-        layout, rows = plan.pack(self.returns_x0, half=self.compute_dtype == mstype.float16)
-        return layout, np.pad(rows, [(0, max(self.capacity - len(rows), 0)), (0, 0)])
+        """Runs one step eagerly, see :meth:`EagerPlan.run`."""
+        return self.eager.run(index, values)
 
 
 def replace_value(parameter, value):

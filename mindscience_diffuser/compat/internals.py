@@ -15,7 +15,7 @@ from mindscience_diffuser.schedulers.ddpm import log_std_range, posterior
 from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr
 from mindscience_diffuser.schedulers.lcm import boundary_scalings
 from mindscience_diffuser.schedulers.lms_discrete import adams_bashforth
-from mindscience_diffuser.step import PlanCell
+from mindscience_diffuser.step import EagerPlan
 
 
 class Internals:
@@ -35,7 +35,8 @@ class Internals:
             return model_output
         x0 = native.clean_sample(native.sigmas[:-1])
         plan = StepPlan(native.timesteps, x0, {"sample": native.prediction()}, limit=native.limit)
-        return PlanCell(plan, native.compute_dtype).run(self._present_row(), (sample, model_output))[0]
+        present = plan.take([self._present_row()])
+        return EagerPlan(present, native.compute_dtype).run(0, (sample, model_output))[0]
 
     def _integrate(self, start, end, nodes, predictions, sample, noise=None, tau=None, rule=None):
         """Returns the sample at the end of a step of the log-SNR solvers.

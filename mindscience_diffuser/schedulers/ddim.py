@@ -153,11 +153,11 @@ class DDIMScheduler(ImplicitScheduler):
         index = self._check_step_at(model_output, sample, timestep)
         eta = check_number("eta", eta, "[0, 1]")
         clipped = check_bool("use_clipped_model_output", use_clipped_model_output)
-        cell = self._eager_cell((eta, clipped, return_dict), lambda: self.dense_plan(eta, clipped))
+        eager = self._eager_plan((eta, clipped, return_dict), lambda: self.dense_plan(eta, clipped))
         values = (sample, model_output)
         if eta > 0:
             values += (self._step_noise(sample, noise, generator),)
-        return self._result(cell.run(index, values), return_dict)
+        return self._result(eager.run(index, values), return_dict)
 
     def plan_for(self, eta=0.0, use_clipped_model_output=False):
         """Returns the :class:`StepPlan` of the chosen timesteps for these options of `step`."""

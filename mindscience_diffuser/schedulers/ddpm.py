@@ -138,8 +138,8 @@ class DDPMScheduler(DenseScheduler):
                 )
             self.check_tensor("predicted_variance", predicted_variance, like=sample)
             values += (predicted_variance,)
-        cell = self._eager_cell((*options.items(), return_dict), lambda: self.dense_plan(**options))
-        return self._result(cell.run(index, values), return_dict)
+        eager = self._eager_plan((*options.items(), return_dict), lambda: self.dense_plan(**options))
+        return self._result(eager.run(index, values), return_dict)
 
     def dense_plan(self):
         """Returns the plan of a step from every training timestep to the one that follows it in the trajectory."""

@@ -10,7 +10,7 @@ from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.ddpm import posterior
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler
 from mindscience_diffuser.schedulers.scheduler import timestep_values
-from mindscience_diffuser.step import compiles_as, step_kernel
+from mindscience_diffuser.step import EagerPlan, compiles_as
 from mindscience_diffuser.validation import check_descending, check_integer
 
 LOWEST, HIGHEST = 0.0001, 0.9999
@@ -100,9 +100,8 @@ class DDPMWuerstchenScheduler(LeveledScheduler):
             raise ValueError(f"'timesteps' must be in [0, 1], but is {times.tolist()}.")
         alpha, sigma = self.level_at(times)
         plan = StepPlan(times, {}, {"sample": {"sample": alpha, "output": sigma}})
-        layout, rows = plan.pack(half=self.compute_dtype == mstype.float16)
-        kernel = step_kernel(layout, self.compute_dtype)
-        return kernel(Tensor(rows[0] if len(rows) == 1 else rows), original_samples, noise)[0]
+        rows = 0 if len(plan) == 1 else Tensor(np.arange(len(plan)), mstype.int32)
+        return EagerPlan(plan, self.compute_dtype).run(rows, (original_samples, noise))[0]
 
     def trajectory_plan(self):
         """Returns the plan of the chosen times."""

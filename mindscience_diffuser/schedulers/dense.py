@@ -71,5 +71,5 @@ class DenseScheduler(DiffusionScheduler):
             ValueError: If the shapes differ, the timestep is out of range, or `set_timesteps` was not called.
         """
         index = self._check_step_at(model_output, sample, timestep)
-        cell = self._eager_cell((return_dict,), self.dense_plan)
-        return self._result(cell.run(index, (sample, model_output)), return_dict)
+        eager = self._eager_plan((return_dict,), self.dense_plan)
+        return self._result(eager.run(index, (sample, model_output)), return_dict)

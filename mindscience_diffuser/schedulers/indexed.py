@@ -4,7 +4,7 @@ import inspect
 from dataclasses import replace
 
 import numpy as np
-from mindspore import Parameter, Tensor, ops
+from mindspore import Parameter, Tensor, mint, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.plan import StepPlan
@@ -158,17 +158,22 @@ class IndexedScheduler(Scheduler):
         index = self._row(timestep, sample.shape[0])
         if self.warms_up:
             options["begin"] = self._trajectory.begin
-        cell = self._eager_cell((*options.items(), bool(return_dict)), lambda: self._eager_plan(return_dict, options))
+        plan = self._eager_plan((*options.items(), bool(return_dict)), lambda: self._step_plan(return_dict, options))
         single, remembered = isinstance(index, int), self.remembered
         values = (sample, *self._remembered(sample), model_output)
-        if "noise" in cell.layout.inputs:
-            if noise is None and single and not cell.needs_noise[index]:
+        if "noise" in plan.inputs:
+            if noise is None and single and not plan.needs_noise[index]:
                 noise, generator = sample, None  # Any tensor will do: its weight is 0.
             values += (self._step_noise(sample, noise, generator),)
-        outputs = cell.run(index, values)
+        outputs = plan.run(index, values)
         if single:
             self._trajectory.position, self._trajectory.history = index + 1, outputs[1 : remembered + 1]
         return self.output(outputs[0], *outputs[remembered + 1 :]) if return_dict else outputs[0]
+
+    @property
+    def capacity(self):
+        """Rows of the tables: those of a trajectory that visits every training timestep."""
+        return self.num_train_timesteps * self.order
 
     @property
     def step_options(self):
@@ -181,7 +186,7 @@ class IndexedScheduler(Scheduler):
                 known = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
                 raise TypeError(f"A step of {type(self).__name__} has no option {name!r}; {known}.")
 
-    def _eager_plan(self, with_results, options):
+    def _step_plan(self, with_results, options):
         plan = self.trajectory_plan(**options)
         return plan if with_results else replace(plan, results={})
 
@@ -198,7 +203,7 @@ class IndexedScheduler(Scheduler):
         """Returns the remembered tensors of the trajectory, zeros at its start."""
         history = self._trajectory.history
         if self.remembered and not history:
-            return (Tensor(np.zeros(sample.shape), self.compute_dtype),) * self.remembered
+            return (mint.zeros(sample.shape, dtype=self.compute_dtype),) * self.remembered
         if history and history[0].shape != sample.shape:
             raise ValueError(
                 f"'sample' has shape {sample.shape}, but this trajectory began with {history[0].shape}; a new one "
@@ -260,16 +265,16 @@ class IndexedScheduler(Scheduler):
         self.scheduled = scheduled
         self._trajectory = Trajectory()
         plan = self.trajectory_plan()
-        capacity = self.num_train_timesteps * self.order
-        moments = np.pad(timesteps.astype(np.float32), (0, max(capacity - len(timesteps), 0)), constant_values=np.inf)
+        unused = max(self.capacity - len(timesteps), 0)
+        moments = np.pad(timesteps.astype(np.float32), (0, unused), constant_values=np.inf)
         if not scheduled:
             self.remembered = len(plan.states) - 1
             self.stochastic = plan.stochastic
             history = tuple(name for name in plan.states if name != "sample")
             self.input_names = ("model_output", "sample", "index", *history, *(("noise",) if plan.stochastic else ()))
-            self.table = PlanCell(plan, self.compute_dtype, returns_x0=True, capacity=capacity)
-            scales = plan.input_scale is not None
-            self.input_scaling = PlanCell(_scaling(plan), self.compute_dtype, capacity=capacity) if scales else None
+            self.table = PlanCell(plan, self.compute_dtype, returns_x0=True, capacity=self.capacity)
+            scaling = None if plan.input_scale is None else _scaling(plan)
+            self.input_scaling = scaling and PlanCell(scaling, self.compute_dtype, capacity=self.capacity)
             self.schedule = Parameter(Tensor(moments), name="schedule", requires_grad=False)
             return
         self.plan = replace(plan, results={})

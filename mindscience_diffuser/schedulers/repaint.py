@@ -10,7 +10,7 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput, timestep_index, timestep_index_in_graph
-from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, weights_of
+from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, row_index
 from mindscience_diffuser.validation import check_integer
 
 
@@ -161,7 +161,7 @@ class RePaintScheduler(ImplicitScheduler):
         self.check_tensor("original_image", original_image, like=sample)
         self.check_mask(mask, sample)
         values = (sample, model_output, self._step_noise(sample, noise, generator), original_image)
-        return self._result(self.masked(self.table.row(index), mask, *values), return_dict)
+        return self._result(self.masked(self.table.rows, row_index(index), mask, *values), return_dict)
 
     def undo_step_in_graph(self, sample, timestep, noise=None, generator=None):
         """What the graph compiler reads in place of :meth:`undo_step`."""
@@ -195,7 +195,8 @@ class RePaintScheduler(ImplicitScheduler):
 class MaskedStep(nn.Cell):
     """A step of which a mask takes the known part: the product of mask and sample is no weighted sum.
 
-    Inputs: the row of weights, the mask, then the values of the kernel. Outputs: the next sample and the clean one.
+    Inputs: the table, the index of its row, the mask, then the values of the kernel. Outputs: the next sample and the
+    clean one.
     """
 
     def __init__(self, kernel):
@@ -203,9 +204,9 @@ class MaskedStep(nn.Cell):
         self.kernel = kernel
 
     @ms.jit
-    def construct(self, row, mask, *values):
+    def construct(self, table, index, mask, *values):
         """Returns the next sample and the predicted clean one."""
-        return self.apply(weights_of(row), mask, values)
+        return self.apply(looked_up(table, index), mask, values)
 
     def apply(self, row, mask, values):
         """The step as a plain function, for use inside another compiled cell."""

@@ -12,7 +12,7 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import continuing, draw_noise, missing_schedule_arguments
 from mindscience_diffuser.schedulers.config import Configurable
-from mindscience_diffuser.step import COMPUTE_DTYPES, PlanCell
+from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
@@ -69,6 +69,9 @@ class Scheduler(Configurable, nn.Cell):
     init_noise_sigma = 1.0
     compatibles = Compatibles()
 
+    capacity = 0
+    """Rows that a table of steps has at least, so that other numbers of steps share its compiled graphs."""
+
     warms_up = False
     """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
 
@@ -84,7 +87,7 @@ class Scheduler(Configurable, nn.Cell):
         self.fixed_shape = True
         self.plan = None
         self.followers = weakref.WeakSet()
-        self._eager_cells = {}
+        self._eager_plans = {}
         self._seeded = (None, None)
 
     @classmethod
@@ -97,11 +100,11 @@ class Scheduler(Configurable, nn.Cell):
         del timestep
         return sample
 
-    def _eager_cell(self, key, plan):
-        """Returns the compiled plan that `step` uses for the options `key`; `plan` builds it the first time."""
-        if key not in self._eager_cells:
-            self._eager_cells[key] = PlanCell(plan(), self.compute_dtype, returns_x0=key[-1])
-        return self._eager_cells[key]
+    def _eager_plan(self, key, plan):
+        """Returns the plan that `step` runs for the options `key`; `plan` builds it the first time."""
+        if key not in self._eager_plans:
+            self._eager_plans[key] = EagerPlan(plan(), self.compute_dtype, key[-1], self.capacity)
+        return self._eager_plans[key]
 
     def plan_for(self):
         """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the chosen timesteps.
@@ -117,7 +120,7 @@ class Scheduler(Configurable, nn.Cell):
 
     def _plan_changed(self):
         """Drops what was derived from the last plan, and tells the cells that follow this scheduler."""
-        self._eager_cells.clear()
+        self._eager_plans.clear()
         self._seeded = (None, None)
         for cell in self.followers:
             cell.follow()
