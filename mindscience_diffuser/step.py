@@ -245,7 +245,7 @@ class EagerPlan:
         computed = iter(self._step(self._table, row_index(index), *values))
         # The graph would copy what a step only hands on.
         sums = [
-            next(computed) if source is None else values[source].astype(self._compute_dtype)
+            next(computed) if source is None else ops.cast(values[source], self._compute_dtype)
             for source in self._handed_on
         ]
         return (*sums, *computed)

@@ -143,6 +143,8 @@ def peer_run(kind, case, start, output, noise, to_numpy):
 
 def diffusers_peer(case, shape):
     """Returns a function that runs 50 steps of diffusers, or None where it is missing."""
+    # A step without scale_model_input would print a warning, every time.
+    os.environ["DIFFUSERS_VERBOSITY"] = "error"
     try:
         import diffusers
         import torch
