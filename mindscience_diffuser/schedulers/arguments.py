@@ -234,6 +234,21 @@ ARGUMENTS = {
     ),
 }
 
+# Defaults that many schedulers share; their order is part of their constructors.
+LINEAR_BETAS = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "trained_betas": None,
+}
+LATENT_BETAS = {**LINEAR_BETAS, "beta_start": 0.00085, "beta_end": 0.012}
+LINSPACE = {"timestep_spacing": "linspace", "steps_offset": 0}
+THRESHOLDING = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
+SIGMA_SPACINGS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+FLOW = {"use_flow_sigmas": False, "flow_shift": 1.0}
+DYNAMIC_SHIFT = {"use_dynamic_shifting": False, "time_shift_type": "exponential"}
+
 
 def takes_arguments(choices=None, synonyms=None, **defaults):
     """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype` at the end.

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from mindscience_diffuser.noise import custom_timesteps
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import THRESHOLDING, takes_arguments
 from mindscience_diffuser.schedulers.config import configured_limit
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
@@ -24,9 +24,7 @@ from mindscience_diffuser.validation import check_integer, check_number
     set_alpha_to_one=True,
     steps_offset=0,
     prediction_type="epsilon",
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     timestep_spacing="leading",
     timestep_scaling=10.0,
     rescale_betas_zero_snr=False,

@@ -2,16 +2,12 @@
 
 import numpy as np
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, takes_arguments
 from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     clip_sample=True,
     set_alpha_to_one=True,
     steps_offset=0,

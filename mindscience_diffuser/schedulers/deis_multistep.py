@@ -1,6 +1,14 @@
 """DEIS (Zhang and Chen, 2022, arXiv:2204.13902)."""
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import (
+    DYNAMIC_SHIFT,
+    FLOW,
+    LINEAR_BETAS,
+    LINSPACE,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
 from mindscience_diffuser.schedulers.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
 
 
@@ -10,28 +18,17 @@ from mindscience_diffuser.schedulers.log_snr import CHOICES, UP_TO_THREE, LogSNR
         "algorithm_type": {"dpmsolver": "deis", "dpmsolver++": "deis"},
         "solver_type": {"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"},
     },
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     solver_order=2,
     prediction_type="epsilon",
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     algorithm_type="deis",
     solver_type="logrho",
     lower_order_final=True,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
-    use_flow_sigmas=False,
-    flow_shift=1.0,
-    timestep_spacing="linspace",
-    steps_offset=0,
-    use_dynamic_shifting=False,
-    time_shift_type="exponential",
+    **SIGMA_SPACINGS,
+    **FLOW,
+    **LINSPACE,
+    **DYNAMIC_SHIFT,
 )
 class DEISMultistepScheduler(LogSNRScheduler):
     """Exponential Adams-Bashforth in rho = sigma / alpha: tAB-DEIS of the paper with polynomials of log(rho).

@@ -1,6 +1,14 @@
 """DPM-Solver and DPM-Solver++, multistep (Lu et al., 2022, arXiv:2206.00927 and arXiv:2211.01095)."""
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import (
+    DYNAMIC_SHIFT,
+    FLOW,
+    LINEAR_BETAS,
+    LINSPACE,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
 from mindscience_diffuser.schedulers.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
 from mindscience_diffuser.schedulers.multistep import MultistepMethod
 
@@ -66,34 +74,23 @@ class DPMSolverScheduler(DPMSolverMethod, LogSNRScheduler):
 @takes_arguments(
     choices=DPM_CHOICES,
     synonyms=SYNONYMS,
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     solver_order=2,
     prediction_type="epsilon",
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     algorithm_type="dpmsolver++",
     solver_type="midpoint",
     lower_order_final=True,
     euler_at_final=False,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **SIGMA_SPACINGS,
     use_lu_lambdas=False,
-    use_flow_sigmas=False,
-    flow_shift=1.0,
+    **FLOW,
     final_sigmas_type="zero",
     lambda_min_clipped=-float("inf"),
     variance_type=None,
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
     rescale_betas_zero_snr=False,
-    use_dynamic_shifting=False,
-    time_shift_type="exponential",
+    **DYNAMIC_SHIFT,
 )
 class DPMSolverMultistepScheduler(DPMSolverScheduler):
     """One model call a step, of order 1 to 3: DPM-Solver++(2M), DPM-Solver++(3M) and their SDE forms.

@@ -2,36 +2,33 @@
 
 import numpy as np
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import (
+    FLOW,
+    LINEAR_BETAS,
+    LINSPACE,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
 from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
 
 
 @takes_arguments(
     choices={**DPM_CHOICES, "algorithm_type": ("dpmsolver", "dpmsolver++")},
     synonyms=SYNONYMS,
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     solver_order=2,
     prediction_type="epsilon",
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     algorithm_type="dpmsolver++",
     solver_type="midpoint",
     lower_order_final=True,
     euler_at_final=False,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
-    use_flow_sigmas=False,
-    flow_shift=1.0,
+    **SIGMA_SPACINGS,
+    **FLOW,
     lambda_min_clipped=-float("inf"),
     variance_type=None,
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class DPMSolverMultistepInverseScheduler(DPMSolverScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` along ascending levels, from a sample to its noise.

@@ -4,24 +4,17 @@ import numpy as np
 
 from mindscience_diffuser.noise import ancestral
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LATENT_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.two_call import TwoCallScheduler
 from mindscience_diffuser.validation import check_number
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LATENT_BETAS,
     prediction_type="epsilon",
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **SIGMA_SPACINGS,
     noise_sampler_seed=None,
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class DPMSolverSDEScheduler(TwoCallScheduler):
     """A midpoint method in log(sigma) whose both calls add noise of one Brownian path: 2n - 1 model calls for n steps.

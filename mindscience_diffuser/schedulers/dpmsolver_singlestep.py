@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import (
+    DYNAMIC_SHIFT,
+    FLOW,
+    LINEAR_BETAS,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
 from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
 from mindscience_diffuser.schedulers.exponential import ExponentialStep
 
@@ -10,29 +17,19 @@ from mindscience_diffuser.schedulers.exponential import ExponentialStep
 @takes_arguments(
     choices={**DPM_CHOICES, "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver++")},
     synonyms=SYNONYMS,
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     solver_order=2,
     prediction_type="epsilon",
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     algorithm_type="dpmsolver++",
     solver_type="midpoint",
     lower_order_final=False,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
-    use_flow_sigmas=False,
-    flow_shift=1.0,
+    **SIGMA_SPACINGS,
+    **FLOW,
     final_sigmas_type="zero",
     lambda_min_clipped=-float("inf"),
     variance_type=None,
-    use_dynamic_shifting=False,
-    time_shift_type="exponential",
+    **DYNAMIC_SHIFT,
 )
 class DPMSolverSinglestepScheduler(DPMSolverScheduler):
     """Groups of steps that start from one base point: the k-th model call of a group is a step of order k from it.

@@ -1,6 +1,6 @@
 """DPM-Solver++ around an EDM denoiser (Lu et al., 2022, arXiv:2211.01095; Karras et al., 2022, arXiv:2206.00364)."""
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import THRESHOLDING, takes_arguments
 from mindscience_diffuser.schedulers.dpmsolver_multistep import SLOPES, SYNONYMS, DPMSolverMethod
 from mindscience_diffuser.schedulers.edm import EDMScheduler
 from mindscience_diffuser.schedulers.log_snr import UP_TO_THREE
@@ -22,9 +22,7 @@ from mindscience_diffuser.schedulers.log_snr import UP_TO_THREE
     prediction_type="epsilon",
     rho=7.0,
     solver_order=2,
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     algorithm_type="dpmsolver++",
     solver_type="midpoint",
     lower_order_final=True,

@@ -2,19 +2,14 @@
 
 from mindscience_diffuser.noise import ancestral
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, LINSPACE, takes_arguments
 from mindscience_diffuser.schedulers.solver import SolverScheduler
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     prediction_type="epsilon",
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
     rescale_betas_zero_snr=False,
 )
 class EulerAncestralDiscreteScheduler(SolverScheduler):

@@ -4,21 +4,15 @@ import numpy as np
 
 from mindscience_diffuser.noise import churn
 from mindscience_diffuser.plan import StepPlan, substituted, weighted
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.solver import SolverScheduler
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     prediction_type="epsilon",
     interpolation_type="linear",
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **SIGMA_SPACINGS,
     sigma_min=None,
     sigma_max=None,
     timestep_spacing="linspace",

@@ -3,24 +3,17 @@
 import numpy as np
 
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LATENT_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.two_call import TwoCallScheduler
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LATENT_BETAS,
     prediction_type="epsilon",
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **SIGMA_SPACINGS,
     clip_sample=False,
     clip_sample_range=1.0,
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class HeunDiscreteScheduler(TwoCallScheduler):
     """Second order, algorithm 1 of the paper: 2n - 1 model calls for n steps.

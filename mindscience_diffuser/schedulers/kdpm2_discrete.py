@@ -4,22 +4,15 @@ import numpy as np
 
 from mindscience_diffuser.noise import ancestral
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LATENT_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.two_call import TwoCallScheduler
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="linear",
-    trained_betas=None,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **LATENT_BETAS,
+    **SIGMA_SPACINGS,
     prediction_type="epsilon",
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class KDPM2DiscreteScheduler(TwoCallScheduler):
     """Second order, a midpoint method in log(sigma): 2n - 1 model calls for n steps.
@@ -62,17 +55,10 @@ class KDPM2DiscreteScheduler(TwoCallScheduler):
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="linear",
-    trained_betas=None,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **LATENT_BETAS,
+    **SIGMA_SPACINGS,
     prediction_type="epsilon",
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class KDPM2AncestralDiscreteScheduler(KDPM2DiscreteScheduler):
     """The same method as far as sigma_down, and then fresh noise: 2n - 1 model calls for n steps.

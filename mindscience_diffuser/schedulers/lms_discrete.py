@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.solver import SolverScheduler
 from mindscience_diffuser.validation import check_integer
 
@@ -11,17 +11,10 @@ HIGHEST_ORDER = 4
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
+    **LINEAR_BETAS,
+    **SIGMA_SPACINGS,
     prediction_type="epsilon",
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class LMSDiscreteScheduler(SolverScheduler):
     """Order up to 4, one model call a step.

@@ -2,17 +2,13 @@
 
 from mindspore import ops
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, takes_arguments
 from mindscience_diffuser.schedulers.ddim import DDIMScheduler
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     clip_sample=True,
     set_alpha_to_one=True,
     steps_offset=0,
@@ -34,11 +30,7 @@ class DDIMParallelScheduler(DDIMScheduler):
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     variance_type="fixed_small",
     clip_sample=True,
     prediction_type="epsilon",

@@ -4,7 +4,7 @@ import numpy as np
 
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
 from mindscience_diffuser.plan import StepPlan, substituted, weighted
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, takes_arguments
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 
@@ -29,11 +29,7 @@ def adams_bashforth(usable):
 
 
 @takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     skip_prk_steps=False,
     set_alpha_to_one=False,
     prediction_type="epsilon",

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import (
+    FLOW,
+    LINEAR_BETAS,
+    LINSPACE,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
 from mindscience_diffuser.schedulers.log_snr import CHOICES
 from mindscience_diffuser.schedulers.predictor_corrector import PredictorCorrectorScheduler
 from mindscience_diffuser.validation import check_number
@@ -12,29 +19,19 @@ from mindscience_diffuser.validation import check_number
 
 @takes_arguments(
     choices={**CHOICES, "algorithm_type": ("data_prediction", "noise_prediction")},
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     predictor_order=2,
     corrector_order=2,
     prediction_type="epsilon",
     tau_func=None,
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     algorithm_type="data_prediction",
     lower_order_final=True,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
-    use_flow_sigmas=False,
-    flow_shift=1.0,
+    **SIGMA_SPACINGS,
+    **FLOW,
     lambda_min_clipped=-float("inf"),
     variance_type=None,
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **LINSPACE,
 )
 class SASolverScheduler(PredictorCorrectorScheduler):
     """Predictor and corrector of the reverse SDE whose stochasticity tau is a function of the timestep.

@@ -3,7 +3,15 @@
 import numpy as np
 
 from mindscience_diffuser.noise import stretch_to_terminal
-from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.arguments import (
+    DYNAMIC_SHIFT,
+    FLOW,
+    LINEAR_BETAS,
+    LINSPACE,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.schedulers.log_snr import CHOICES
 from mindscience_diffuser.schedulers.predictor_corrector import PredictorCorrectorScheduler
@@ -14,32 +22,21 @@ SLOPES = {"bh1": "last", "bh2": "half"}
 @takes_arguments(
     choices={**CHOICES, "solver_type": tuple(SLOPES), "time_shift_type": ("exponential", "linear")},
     synonyms={"solver_type": {"midpoint": "bh2", "heun": "bh2", "logrho": "bh2"}},
-    num_train_timesteps=1000,
-    beta_start=0.0001,
-    beta_end=0.02,
-    beta_schedule="linear",
-    trained_betas=None,
+    **LINEAR_BETAS,
     solver_order=2,
     prediction_type="epsilon",
-    thresholding=False,
-    dynamic_thresholding_ratio=0.995,
-    sample_max_value=1.0,
+    **THRESHOLDING,
     predict_x0=True,
     solver_type="bh2",
     lower_order_final=True,
     disable_corrector=[],
     solver_p=None,
-    use_karras_sigmas=False,
-    use_exponential_sigmas=False,
-    use_beta_sigmas=False,
-    use_flow_sigmas=False,
-    flow_shift=1.0,
-    timestep_spacing="linspace",
-    steps_offset=0,
+    **SIGMA_SPACINGS,
+    **FLOW,
+    **LINSPACE,
     final_sigmas_type="zero",
     rescale_betas_zero_snr=False,
-    use_dynamic_shifting=False,
-    time_shift_type="exponential",
+    **DYNAMIC_SHIFT,
     sigma_min=None,
     sigma_max=None,
     shift_terminal=None,
