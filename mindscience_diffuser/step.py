@@ -74,7 +74,7 @@ class StepKernel(nn.Cell):
         for result in (results[0] + 2 * factor * (factor * score + noise),) + results[1:]:
             if self.compute_dtype == mstype.float16:
                 result = self.clamped(result, FLOAT16_MAX)
-            rounded += (result.astype(self.compute_dtype),)
+            rounded += (ops.cast(result, self.compute_dtype),)
         return rounded
 
     def mean_norm(self, values):
@@ -123,7 +123,7 @@ class StepKernel(nn.Cell):
 
     def clamped(self, values, maximum):
         """Returns `values` in [-maximum, maximum]; MindSpore 2.7 misreads a float16 clamp that ends a graph."""
-        return ops.clamp(values.astype(mstype.float32), -maximum, maximum).astype(self.compute_dtype)
+        return ops.cast(ops.clamp(ops.cast(values, mstype.float32), -maximum, maximum), self.compute_dtype)
 
     def weight(self, row, column, value):
         """Returns one weight of the row, shaped to multiply `value`."""

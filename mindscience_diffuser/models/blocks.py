@@ -52,6 +52,10 @@ class SelfAttention(nn.Cell):
         self.compute_dtype = compute_dtype
         self.qkv = nn.Dense(channels, 3 * channels).to_float(compute_dtype)
         self.proj = nn.Dense(channels, channels).to_float(compute_dtype)
+        # Operators rather than functions: the graph compiler takes longer over ops.split and ops.softmax than over the
+        # rest of the attention.
+        self.kinds = ops.Split(axis=1, output_num=3)
+        self.softmax = ops.Softmax(axis=-1)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.mix = ops.BatchMatMul()
 
@@ -61,10 +65,10 @@ class SelfAttention(nn.Cell):
         width = self.channels // self.heads
         # Heads of all three kinds side by side in one axis: a 5-D transpose is 15 times slower on CPU than this one.
         by_head = self.qkv(x).reshape((-1, length, 3 * self.heads, width)).transpose((0, 2, 1, 3))
-        query, key, value = ops.split(by_head, self.heads, axis=1)
+        query, key, value = self.kinds(by_head)
         # The queries are scaled before the product so that half precision never holds an unscaled score.
         scores = self.scores(query * self.scale, key)
-        weights = ops.cast(ops.softmax(ops.cast(scores, mstype.float32), axis=-1), self.compute_dtype)
+        weights = ops.cast(self.softmax(ops.cast(scores, mstype.float32)), self.compute_dtype)
         mixed = self.mix(weights, value)
         return self.proj(mixed.transpose((0, 2, 1, 3)).reshape((-1, length, self.channels)))
 

@@ -77,8 +77,8 @@ class DiffusionTransformer(nn.Cell):
         """Predicts from the noisy tokens `x` at `timestep`."""
         tokens = self._tokens(x)
         if self.time_token_cond:
-            return self._transform(tokens, self._time(timestep).expand_dims(1), 1)
-        return self._transform(tokens + self._time(timestep).expand_dims(1), None, 0)
+            return self._transform(tokens, ops.expand_dims(self._time(timestep), 1), 1)
+        return self._transform(tokens + ops.expand_dims(self._time(timestep), 1), None, 0)
 
     def flops(self, length):
         """Returns the floating-point operations of the matrix products of one call on one sample of `length` tokens.
@@ -97,8 +97,9 @@ class DiffusionTransformer(nn.Cell):
 
     def _tokens(self, x):
         """Projects the input and adds the positions of its tokens."""
-        positions = self.wave_embed(ops.arange(x.shape[1]))
-        return self.input_proj(x) + ops.cast(positions, self.compute_dtype).expand_dims(0)
+        # ops.arange would take longer to compile than the rest of a small model.
+        positions = self.wave_embed(ops.range(0, x.shape[1], 1))
+        return self.input_proj(x) + ops.expand_dims(ops.cast(positions, self.compute_dtype), 0)
 
     def _transform(self, tokens, context, context_length):
         """Runs the blocks over `context_length` context tokens (B, N, C) and `tokens`; returns the latter projected."""
@@ -174,13 +175,13 @@ class ConditionDiffusionTransformer(DiffusionTransformer):
         """Predicts from the noisy tokens `x`, the embedded timestep (B, hidden_channels) and `condition`."""
         tokens = self._tokens(x)
         context = ()
-        time = time.expand_dims(1)
+        time = ops.expand_dims(time, 1)
         if self.time_token_cond:
             context = context + (time,)
         else:
             tokens = tokens + time
         if condition is not None:
-            embedded = self.cond_embed(condition).expand_dims(1)
+            embedded = ops.expand_dims(self.cond_embed(condition), 1)
             if self.cond_as_token:
                 context = context + (embedded,)
             else:

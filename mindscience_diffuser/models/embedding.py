@@ -33,7 +33,7 @@ class SinusoidalEmbedding(nn.Cell):
 
     def construct(self, values):
         """Embeds `values`."""
-        angles = ops.cast(values, mstype.float32).reshape((-1, 1)) * self.frequencies
+        angles = ops.expand_dims(ops.cast(values, mstype.float32), 1) * self.frequencies
         waves = ops.concat((mint.cos(angles), mint.sin(angles)), axis=-1)
         if self.padding:
             waves = ops.concat((waves, ops.zeros_like(waves[:, :1])), axis=-1)

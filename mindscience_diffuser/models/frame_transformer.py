@@ -1,7 +1,7 @@
 """A transformer that predicts the next frame of a world from the last ones and the actions."""
 
 import numpy as np
-from mindspore import Parameter, Tensor, mint, nn
+from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal, initializer
 
@@ -93,16 +93,16 @@ class FrameTransformer(nn.Cell):
 
     def construct(self, x, noise_level, obs, act):
         """Predicts from the noisy frame `x`."""
-        x = x.astype(self.compute_dtype)
-        obs = (obs / self.sigma_data).astype(self.compute_dtype)
+        x = ops.cast(x, self.compute_dtype)
+        obs = ops.cast(obs / self.sigma_data, self.compute_dtype)
         waves = self.wave_embed(noise_level * NOISE_LEVEL_SCALE)
-        chosen = (act.expand_dims(-1) == self.every_action).astype(self.compute_dtype)
-        condition = self.level_embed(waves.astype(self.compute_dtype)) + self.action_embed(
+        chosen = ops.cast(ops.expand_dims(act, -1) == self.every_action, self.compute_dtype)
+        condition = self.level_embed(ops.cast(waves, self.compute_dtype)) + self.action_embed(
             chosen.reshape((-1, self.context * self.actions))
         )
         frames = mint.cat((x, obs), 1)
         tokens = self.input_proj(self.to_tokens(self.quarters(frames), 4 * (self.context + 1)))
-        tokens = tokens + self.positions.astype(self.compute_dtype) + condition.expand_dims(1)
+        tokens = tokens + ops.cast(self.positions, self.compute_dtype) + ops.expand_dims(condition, 1)
         for block in self.blocks:
             tokens = block(tokens)
         gains = self.gains(condition).reshape((-1, self.context + 1, 1, 1))

@@ -1,7 +1,7 @@
 """A transformer that is told the guidance scale, in place of being called twice for it."""
 
 from mindspore import dtype as mstype
-from mindspore import nn
+from mindspore import nn, ops
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer
 
@@ -61,4 +61,4 @@ class GuidanceDiffusionTransformer(ConditionDiffusionTransformer):
     def construct(self, x, timestep, condition, guidance_scale):
         """Predicts from the noisy tokens `x` at `timestep` under `condition`, guided with `guidance_scale`."""
         waves = self.wave_embed(timestep) + self.guidance_proj(self.wave_embed(guidance_scale * SCALE_STRIDE))
-        return self.predict(x, self.time_embed(waves.astype(self.compute_dtype)), condition)
+        return self.predict(x, self.time_embed(ops.cast(waves, self.compute_dtype)), condition)

@@ -148,14 +148,14 @@ class DiffusionSampler(nn.Cell):
     def trajectory(self, prev_obs, prev_act, noise, *step_noise):
         """Returns the next observation, and the samples from the initial noise to it."""
         _, frames, channels, height, width = prev_obs.shape
-        start = noise.astype(self.compute_dtype) * self.scale
+        start = ops.cast(noise, self.compute_dtype) * self.scale
         if self.from_observation:
-            start = start + prev_obs[:, frames - 1].astype(self.compute_dtype)
+            start = start + ops.cast(prev_obs[:, frames - 1], self.compute_dtype)
         conditions = (prev_obs.reshape((-1, frames * channels, height, width)), prev_act)
         if not self.churns:
             final, samples, _ = self.sampler(start, *conditions)
             return final, self.at_steps(samples)
-        fresh = mint.unbind(step_noise[0].astype(self.compute_dtype))
+        fresh = mint.unbind(ops.cast(step_noise[0], self.compute_dtype))
         # The scheduler adds the noise of a step at the end of the step before: that of step 0 is added here.
         final, samples, _ = self.sampler(start + self.churn_std[0] * fresh[0], self.at_calls(fresh), *conditions)
         return final, self.at_steps(samples) - self.added(fresh)

@@ -57,8 +57,7 @@ class ClassifierFreeGuidance(nn.Cell):
         for i in range(len(conditions)):
             pairs += (self.paired(conditions[i], self.unconditional[i]),)
         output = self.model(mint.cat((x, x)), mint.cat((timestep, timestep)), *pairs)
-        halves = output.reshape((2, -1) + output.shape[1:])
-        conditional, unconditional = halves[0], halves[1]
+        conditional, unconditional = ops.unstack(ops.reshape(output, (2, -1) + output.shape[1:]))
         guided = unconditional + self.guidance_scale * (conditional - unconditional)
         if self.guidance_rescale > 0:
             axes = tuple(range(1, output.ndim))
@@ -76,7 +75,7 @@ class ClassifierFreeGuidance(nn.Cell):
             for i in range(len(condition)):
                 pairs += (self.paired(condition[i], unconditional[i]),)
             return pairs
-        return mint.cat((condition, ops.zeros_like(condition) + unconditional.astype(condition.dtype)))
+        return mint.cat((condition, ops.zeros_like(condition) + ops.cast(unconditional, condition.dtype)))
 
     def _parameters(self, entry, name):
         """Makes Parameters of Tensors, so that compiled graphs follow when they are given new values."""

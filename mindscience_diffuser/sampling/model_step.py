@@ -1,6 +1,6 @@
 """One model call and one step of a plan, in one graph."""
 
-from mindspore import mint, nn
+from mindspore import mint, nn, ops
 
 from mindscience_diffuser.step import step_kernel
 
@@ -50,7 +50,7 @@ class ModelStep(nn.Cell):
         batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
         scaled = sample
         if self.input_scale >= 0:
-            scaled = sample * row[self.input_scale].astype(sample.dtype)
+            scaled = sample * ops.cast(row[self.input_scale], sample.dtype)
         output = self.model(scaled, batched, *conditions)
         if self.learned and not isinstance(output, tuple):
             raise TypeError(
@@ -72,7 +72,7 @@ class ModelStep(nn.Cell):
         if not self.inpaint:
             return results
         mask, original, noise = inputs[known], inputs[known + 1], inputs[known + 2]
-        level = original * row[-2].astype(original.dtype) + noise * row[-1].astype(noise.dtype)
+        level = original * ops.cast(row[-2], original.dtype) + noise * ops.cast(row[-1], noise.dtype)
         blended = (level + mask * (results[0] - level),)
         for i in range(1, len(results)):
             blended += (results[i],)

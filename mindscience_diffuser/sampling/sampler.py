@@ -155,7 +155,7 @@ class Sampler(nn.Cell):
 
     def initial(self, noise):
         """Returns the states at the start: the noise, and zeros for what will be remembered."""
-        states = (noise.astype(self.scheduler.compute_dtype),)
+        states = (ops.cast(noise, self.scheduler.compute_dtype),)
         for _ in range(self.history):
             states += (ops.zeros_like(states[0]),)
         return states
