@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 RUNS = ["scikit-learn>=1.2", "matplotlib>=3.7", "pillow>=9.0", "pydantic>=2.0,<3"]
-TESTS = ["pytest>=7.0", "pytest-xdist>=3.0", "ruff>=0.6", *RUNS]
+TESTS = ["pytest>=7.0", "pytest-xdist>=3.8", "ruff>=0.6", *RUNS]
 
 setup(
     name="mindscience_diffuser",

@@ -227,11 +227,11 @@ class EagerPlan:
         plan (StepPlan): The plan.
         compute_dtype (mindspore.dtype): Dtype of the arithmetic, float32 or float16.
         returns_x0 (bool): Whether a step also returns the predicted clean sample. Default: ``False``.
-        capacity (int): Rows that the table has at least; plans up to it share one compiled graph. Default: ``0``.
     """
 
-    def __init__(self, plan, compute_dtype, returns_x0=False, capacity=0):
-        layout, rows = packed(plan, compute_dtype, returns_x0, capacity)
+    def __init__(self, plan, compute_dtype, returns_x0=False):
+        # In whole thousands of rows: a table of another length would need another graph.
+        layout, rows = packed(plan, compute_dtype, returns_x0, capacity=-(-len(plan) // 1000) * 1000)
         self.inputs = layout.inputs
         self.needs_noise = plan.needs_noise
         self._compute_dtype = compute_dtype
@@ -270,15 +270,17 @@ class PlanCell(nn.Cell):
 
     def __init__(self, plan, compute_dtype, returns_x0=False, capacity=0):
         super().__init__()
-        self._packed_as = (compute_dtype, returns_x0, capacity)
+        self.compute_dtype = compute_dtype
+        self.returns_x0 = returns_x0
+        self.capacity = capacity
         self._plan = plan
-        self.layout, rows = packed(plan, *self._packed_as)
+        self.layout, rows = packed(plan, compute_dtype, returns_x0, capacity)
         self.kernel = step_kernel(self.layout, compute_dtype)
         self.rows = Parameter(Tensor(rows), name="rows", requires_grad=False)
 
     def load(self, plan):
         """Replaces the table by that of another plan of the same structure."""
-        layout, rows = packed(plan, *self._packed_as)
+        layout, rows = packed(plan, self.compute_dtype, self.returns_x0, self.capacity)
         if layout != self.layout:
             raise ValueError("The structure of a plan must not depend on its steps; this is a defect of the scheduler.")
         replace_value(self.rows, Tensor(rows))
@@ -292,7 +294,7 @@ class PlanCell(nn.Cell):
     @cached_property
     def eager(self):
         """The plan for single steps from Python."""
-        return EagerPlan(self._plan, *self._packed_as)
+        return EagerPlan(self._plan, self.compute_dtype, self.returns_x0)
 
     def run(self, index, values):
         """Runs one step eagerly, see :meth:`EagerPlan.run`."""

@@ -17,4 +17,5 @@ install_with tests
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 # Two processes, a file of tests in one of them: most of the time goes into compiling small graphs, on one thread.
-"$PYTHON" -m pytest -n 2 --dist loadfile "$@"
+# In the order of the names: files of few tests are the longest here, and at the end one process would wait for them.
+"$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

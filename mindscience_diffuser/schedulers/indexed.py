@@ -171,11 +171,6 @@ class IndexedScheduler(Scheduler):
         return self.output(outputs[0], *outputs[remembered + 1 :]) if return_dict else outputs[0]
 
     @property
-    def capacity(self):
-        """Rows of the tables: those of a trajectory that visits every training timestep."""
-        return self.num_train_timesteps * self.order
-
-    @property
     def step_options(self):
         """Names of the options of `step` that change the plan."""
         return tuple(name for name in inspect.signature(self.trajectory_plan).parameters if name != "begin")
@@ -265,16 +260,16 @@ class IndexedScheduler(Scheduler):
         self.scheduled = scheduled
         self._trajectory = Trajectory()
         plan = self.trajectory_plan()
-        unused = max(self.capacity - len(timesteps), 0)
-        moments = np.pad(timesteps.astype(np.float32), (0, unused), constant_values=np.inf)
+        capacity = self.num_train_timesteps * self.order
+        moments = np.pad(timesteps.astype(np.float32), (0, max(capacity - len(timesteps), 0)), constant_values=np.inf)
         if not scheduled:
             self.remembered = len(plan.states) - 1
             self.stochastic = plan.stochastic
             history = tuple(name for name in plan.states if name != "sample")
             self.input_names = ("model_output", "sample", "index", *history, *(("noise",) if plan.stochastic else ()))
-            self.table = PlanCell(plan, self.compute_dtype, returns_x0=True, capacity=self.capacity)
+            self.table = PlanCell(plan, self.compute_dtype, returns_x0=True, capacity=capacity)
             scaling = None if plan.input_scale is None else _scaling(plan)
-            self.input_scaling = scaling and PlanCell(scaling, self.compute_dtype, capacity=self.capacity)
+            self.input_scaling = scaling and PlanCell(scaling, self.compute_dtype, capacity=capacity)
             self.schedule = Parameter(Tensor(moments), name="schedule", requires_grad=False)
             return
         self.plan = replace(plan, results={})

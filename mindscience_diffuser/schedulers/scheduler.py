@@ -69,9 +69,6 @@ class Scheduler(Configurable, nn.Cell):
     init_noise_sigma = 1.0
     compatibles = Compatibles()
 
-    capacity = 0
-    """Rows that a table of steps has at least, so that other numbers of steps share its compiled graphs."""
-
     warms_up = False
     """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
 
@@ -103,7 +100,7 @@ class Scheduler(Configurable, nn.Cell):
     def _eager_plan(self, key, plan):
         """Returns the plan that `step` runs for the options `key`; `plan` builds it the first time."""
         if key not in self._eager_plans:
-            self._eager_plans[key] = EagerPlan(plan(), self.compute_dtype, key[-1], self.capacity)
+            self._eager_plans[key] = EagerPlan(plan(), self.compute_dtype, key[-1])
         return self._eager_plans[key]
 
     def plan_for(self):
