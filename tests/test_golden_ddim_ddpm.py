@@ -110,7 +110,8 @@ def test_float32_is_at_least_as_accurate_as_diffusers():
     assert max(ours) <= max(theirs)
 
 
-@which(lambda entry: True)
+# Of the longest trajectories, which take long, those of cosine betas: their weights are the largest.
+@which(lambda entry: entry["config"]["num_inference_steps"] < 999 or "cos" in entry["config"]["beta_schedule"])
 def test_float16_stays_finite(k):
     assert np.all(np.isfinite(trajectory(k, np.float16)))
 
