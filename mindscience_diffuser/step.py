@@ -191,16 +191,23 @@ def step_kernel(layout, compute_dtype):
     return StepKernel(layout, compute_dtype)
 
 
-@cache
-def compiled_step(layout, compute_dtype):
-    """Returns the compiled function of (table, index, *values) that takes one step; the index is 0-D or ``(B,)``."""
-    kernel = step_kernel(layout, compute_dtype)
+class CompiledStep(nn.Cell):
+    """A :class:`StepKernel` that looks its row up: inputs (table, index, *values), index 0-D or of shape ``(B,)``."""
+
+    def __init__(self, kernel):
+        super().__init__()
+        self.kernel = kernel
 
     @ms.jit
-    def step(table, index, *values):
-        return kernel.apply(looked_up(table, index), values)
+    def construct(self, table, index, *values):
+        """Returns what the kernel returns for row `index` of `table`."""
+        return self.kernel.apply(looked_up(table, index), values)
 
-    return step
+
+@cache
+def compiled_step(layout, compute_dtype):
+    """Returns the :class:`CompiledStep` of a layout."""
+    return CompiledStep(step_kernel(layout, compute_dtype))
 
 
 def row_index(index):
