@@ -191,16 +191,15 @@ def step_kernel(layout, compute_dtype):
     return StepKernel(layout, compute_dtype)
 
 
-class CompiledStep(nn.Cell):
-    """A :class:`StepKernel` that looks its row up: inputs (table, index, *values), index 0-D or of shape ``(B,)``."""
+class CompiledStep:
+    """A :class:`StepKernel` that looks its row up. No cell: calling one would add a tenth to a small step."""
 
     def __init__(self, kernel):
-        super().__init__()
         self.kernel = kernel
 
     @ms.jit
-    def construct(self, table, index, *values):
-        """Returns what the kernel returns for row `index` of `table`."""
+    def run(self, table, index, *values):
+        """Returns what the kernel returns for row `index` of `table`, 0-D or of shape ``(B,)``."""
         return self.kernel.apply(looked_up(table, index), values)
 
 
@@ -249,7 +248,7 @@ class EagerPlan:
 
     def run(self, index, values):
         """Returns what :meth:`StepKernel.apply` does; `index` is an int, or a Tensor that stays on the device."""
-        computed = iter(self._step(self._table, row_index(index), *values))
+        computed = iter(self._step.run(self._table, row_index(index), *values))
         # The graph would copy what a step only hands on.
         sums = [
             next(computed) if source is None else ops.cast(values[source], self._compute_dtype)
