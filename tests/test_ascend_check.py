@@ -34,7 +34,7 @@ def test_without_an_npu_one_sentence_is_said():
 
 def test_the_same_code_runs_on_the_cpu(monkeypatch, capsys):
     script = load(SCRIPT, monkeypatch)
-    monkeypatch.setattr(script, "STEPS", 3)
+    monkeypatch.setattr(script, "STEPS", 7)
     small = ["--golden", "1", "--samplers", "DDPM loop", "--repeats", "1", "--sizes", "small"]
     assert script.main(["--device", "CPU", *small]) == 0
     printed = capsys.readouterr().out
