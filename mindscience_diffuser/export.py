@@ -128,7 +128,8 @@ def load_mindir(path, plan=None):
     if plan is not None and info["plan"] != plan.fingerprint:
         raise ValueError(
             f"'{path}' was exported with another plan (fingerprint {info['plan']}) than the one asked for "
-            f"({plan.fingerprint}, {len(plan)} steps): export again after set_timesteps."
+            f"({plan.fingerprint}, {len(plan)} steps), or before fingerprints counted every field of a plan: export "
+            "again after set_timesteps."
         )
     return ExportedGraph(path, info)
 

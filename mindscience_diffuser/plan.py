@@ -11,7 +11,8 @@ graph stays valid when `set_timesteps` is called again. Pure NumPy, without Mind
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import NamedTuple, Optional, Union
 
 import numpy as np
@@ -57,8 +58,9 @@ class Layout(NamedTuple):
     """Next value of the sample, then of each remembered tensor, then further results."""
     limit: Optional[Limit]
     returns_x0: bool
-    log_std: tuple[int, ...]
-    """Columns of intercept and slope of the learned log standard deviation; empty where it is not learned."""
+    learned_std: Union[int, str, tuple[int, int]]
+    """Columns of intercept and slope of the learned log standard deviation, or ``"variance"``; -1 where it is not
+    learned."""
     input_scale: int
     """Column of the factor of the sample in what the model is given; -1 where that is the sample itself."""
     langevin: int
@@ -76,9 +78,14 @@ class Layout(NamedTuple):
         return (None, *map(source, self.sums[1:]))
 
 
+def column(**options):
+    """A field of :class:`StepPlan` whose arrays become columns of the table, under its name in :class:`Layout`."""
+    return field(metadata={"column": True}, **options)
+
+
 @dataclass(frozen=True)
 class StepPlan:
-    """Weights of every step of a trajectory, float64.
+    """Weights of every step of a trajectory, float64. Every array in it has one value for each step.
 
     Args:
         timesteps (numpy.ndarray): What the model is told at each step, shape ``(n,)``.
@@ -108,10 +115,10 @@ class StepPlan:
     limit: Optional[Limit] = None
     amplifies: bool = False
     next_level: Optional[tuple[np.ndarray, np.ndarray]] = None
-    input_scale: Optional[np.ndarray] = None
-    learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = None
+    input_scale: Optional[np.ndarray] = column(default=None)
+    learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = column(default=None)
     given: tuple[str, ...] = ()
-    langevin: Optional[np.ndarray] = None
+    langevin: Optional[np.ndarray] = column(default=None)
     always_draws: bool = False
 
     def __len__(self):
@@ -144,37 +151,13 @@ class StepPlan:
 
     @property
     def fingerprint(self):
-        """A short text that differs between plans: of other steps, weights or structure."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.timesteps, np.float64).tobytes())
-        for weights in (self.x0, *self.sums.values()):
-            for name, weight in weights.items():
-                digest.update(name.encode())
-                digest.update(np.asarray(weight, np.float32).tobytes())
-        if self.input_scale is not None:
-            digest.update(self.input_scale.astype(np.float32).tobytes())
-        if self.langevin is not None:
-            digest.update(self.langevin.astype(np.float32).tobytes())
-        digest.update(repr((tuple(self.sums), self.limit)).encode())
-        return digest.hexdigest()[:16]
+        """A short text that differs between plans: of other steps, weights or structure, all fields included."""
+        text = _described({part.name: getattr(self, part.name) for part in fields(self)})
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def take(self, steps):
         """Returns the plan of the chosen steps, in the order of `steps`."""
-
-        def pick(weights):
-            return {name: w[steps] if isinstance(w, np.ndarray) else w for name, w in weights.items()}
-
-        learned, level = self.learned_std, self.next_level
-        return replace(
-            self,
-            timesteps=self.timesteps[steps],
-            x0=pick(self.x0),
-            states={name: pick(weights) for name, weights in self.states.items()},
-            results={name: pick(weights) for name, weights in self.results.items()},
-            next_level=None if level is None else tuple(w[steps] for w in level),
-            input_scale=None if self.input_scale is None else self.input_scale[steps],
-            learned_std=tuple(w[steps] for w in learned) if isinstance(learned, tuple) else learned,
-            langevin=None if self.langevin is None else self.langevin[steps],
-        )
+        return replace(self, **{part.name: _at(getattr(self, part.name), steps) for part in fields(self)})
 
     def folded(self):
         """Returns the same plan with x0 substituted into the states, possible where nothing limits it."""
@@ -198,17 +181,18 @@ class StepPlan:
         """
 
         def total(weights):
-            return sum(np.broadcast_to(w, len(self))[step] * values[name] for name, w in weights.items())
+            return sum(np.broadcast_to(w, 1)[0] * values[name] for name, w in weights.items())
 
-        if self.learned_std is not None:
+        plan = self.take([step])
+        if plan.learned_std is not None:
             raise ValueError("A plan with a learned variance runs on the device alone.")
-        if self.x0:
-            values["x0"] = limited(total(self.x0), self.limit)
-        results = {name: total(weights) for name, weights in self.sums.items()}
-        if self.langevin is not None:
-            k = langevin_factor(self.langevin[step], values["output"], values["noise"])
+        if plan.x0:
+            values["x0"] = limited(total(plan.x0), plan.limit)
+        results = {name: total(weights) for name, weights in plan.sums.items()}
+        if plan.langevin is not None:
+            k = langevin_factor(plan.langevin[0], values["output"], values["noise"])
             results["sample"] = results["sample"] + 2 * k * (k * values["output"] + values["noise"])
-        return {**results, "x0": values["x0"]} if self.x0 else results
+        return {**results, "x0": values["x0"]} if plan.x0 else results
 
     def pack(self, returns_x0=False, half=False):
         """Returns what the device needs: the static :class:`Layout` and the table of weights.
@@ -225,18 +209,23 @@ class StepPlan:
         values = (*inputs, "x0")
         columns = []
 
-        def column(weight):
+        def place(weight):
             columns.append(np.broadcast_to(np.asarray(weight, np.float64), len(plan)))
             return len(columns) - 1
+
+        def places(value):
+            if isinstance(value, tuple):
+                return tuple(map(place, value))
+            return place(value) if isinstance(value, np.ndarray) else -1 if value is None else value
 
         def form(weights):
             if half and plan.amplifies:
                 most = np.max([np.abs(np.broadcast_to(w, len(plan))) for w in weights.values()], axis=0, initial=1.0)
                 # Applied twice, since its square may leave float16; a power of two, since that rounds nothing.
                 gain = 2 ** np.ceil(np.log2(most) / 2)
-                terms = tuple((values.index(name), column(w / gain**2)) for name, w in weights.items())
-                return Form(terms, column(gain))
-            return Form(tuple((values.index(name), -1 if _is_one(w) else column(w)) for name, w in weights.items()))
+                terms = tuple((values.index(name), place(w / gain**2)) for name, w in weights.items())
+                return Form(terms, place(gain))
+            return Form(tuple((values.index(name), -1 if _is_one(w) else place(w)) for name, w in weights.items()))
 
         needs_x0 = returns_x0 or any("x0" in weights for weights in plan.sums.values())
         layout = Layout(
@@ -245,11 +234,30 @@ class StepPlan:
             sums=tuple(form(weights) for weights in plan.sums.values()),
             limit=plan.limit,
             returns_x0=returns_x0,
-            log_std=tuple(column(w) for w in plan.learned_std) if isinstance(plan.learned_std, tuple) else (),
-            input_scale=-1 if plan.input_scale is None else column(plan.input_scale),
-            langevin=-1 if plan.langevin is None else column(plan.langevin),
+            **{part.name: places(getattr(plan, part.name)) for part in fields(plan) if "column" in part.metadata},
         )
         return layout, np.stack(columns, axis=1).astype(np.float32)
+
+
+def _at(value, steps):
+    """Returns a field of a plan for the chosen steps: arrays have one value for each step, the rest has no steps."""
+    if isinstance(value, np.ndarray):
+        return value[steps]
+    if isinstance(value, Mapping):
+        return {name: _at(part, steps) for name, part in value.items()}
+    return tuple(_at(part, steps) for part in value) if type(value) is tuple else value
+
+
+def _described(value):
+    """Returns a text that tells a field of a plan from others; its numbers are those of the device, float32."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_described(part)}' for name, part in value.items())}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_described, value))})"
+    if isinstance(value, np.ndarray) or (isinstance(value, Real) and not isinstance(value, bool)):
+        numbers = np.asarray(value, np.float32)
+        return f"{numbers.shape}{numbers.tobytes().hex()}"
+    return repr(value)
 
 
 def limited(x0, limit):

@@ -35,7 +35,7 @@ class StepKernel(nn.Cell):
         self.noise = layout.inputs.index("noise") if "noise" in layout.inputs else -1
         self.learned = "variance" in layout.inputs
         self.count = len(layout.inputs)
-        self.log_std = layout.log_std
+        self.log_std = layout.learned_std if isinstance(layout.learned_std, tuple) else ()
         self.langevin = layout.langevin
         self.largest = ops.TopK(sorted=True)
         # The norms of a Langevin corrector, and the squares of the levels that it belongs to, leave float16.

@@ -1,5 +1,7 @@
 """StepPlan: folding, choosing steps and packing keep the numbers of the weighted sums; pure NumPy."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -118,8 +120,8 @@ def test_learned_deviation_is_taken_along_with_the_steps():
     )
     assert plan.inputs == ("sample", "output", "noise", "variance")
     layout, rows = plan.take([3, 2]).pack()
-    np.testing.assert_array_equal(rows[:, layout.log_std[0]], intercept[[3, 2]].astype(np.float32))
-    np.testing.assert_array_equal(rows[:, layout.log_std[1]], slope[[3, 2]].astype(np.float32))
+    np.testing.assert_array_equal(rows[:, layout.learned_std[0]], intercept[[3, 2]].astype(np.float32))
+    np.testing.assert_array_equal(rows[:, layout.learned_std[1]], slope[[3, 2]].astype(np.float32))
 
 
 def test_half_precision_packing_keeps_large_factors_out_of_the_sum():
@@ -144,3 +146,105 @@ def test_inputs_name_noise_only_where_it_takes_part(plan):
 def test_weighted_adds_terms_of_the_same_name():
     total = weighted((2.0, {"sample": 1.0, "output": 3.0}), (-1.0, {"output": 4.0}))
     assert total == {"sample": 2.0, "output": 2.0}
+
+
+def whole_plan():
+    """A plan with a value in every field."""
+    return StepPlan(
+        timesteps=np.arange(STEPS)[::-1],
+        x0={"sample": column(), "output": column()},
+        states={"sample": {"sample": column(), "x0": column(), "noise": column()}, "previous": {"x0": 1.0}},
+        results={"epsilon": {"output": 1.0, "x0": column()}},
+        limit=Limit("threshold", 100.0, 0.9),
+        amplifies=True,
+        next_level=(column(), column()),
+        input_scale=column(),
+        learned_std=(column(), column()),
+        given=("mask",),
+        langevin=column(),
+        always_draws=True,
+    )
+
+
+def variants(value):
+    """Values of a field that differ from `value` in one number, one name or one entry."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, str):
+        return [value + "_"]
+    if isinstance(value, (int, float)):
+        return [value / 2]
+    if isinstance(value, np.ndarray):
+        return [np.where(np.arange(STEPS) == k, value + 1, value) for k in (0, STEPS - 1)]
+    if isinstance(value, dict):
+        changed = [{**value, name: other} for name, part in value.items() for other in variants(part)]
+        nested = any(isinstance(part, dict) for part in value.values())
+        further = next(each for each in ("base", "noise", "output") if nested or each not in value and each != "base")
+        return [*changed, {**value, further: {"output": 1.0} if nested else 1.0}]
+    changed = [(*value[:i], other, *value[i + 1 :]) for i, part in enumerate(value) for other in variants(part)]
+    return [type(value)(*each) for each in changed] if isinstance(value, Limit) else changed
+
+
+def changed_plans(plan, name):
+    """The plan with every variant of one field, and without it where it has a default."""
+    (part,) = (each for each in dataclasses.fields(StepPlan) if each.name == name)
+    without = [] if part.default is dataclasses.MISSING else [part.default]
+    return [dataclasses.replace(plan, **{name: value}) for value in (*variants(getattr(plan, name)), *without)]
+
+
+NAMES = [part.name for part in dataclasses.fields(StepPlan)]
+ON_THE_HOST = ("timesteps", "next_level", "always_draws")
+"""Fields that are not part of what a step computes."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_is_part_of_the_fingerprint(name):
+    plan = whole_plan()
+    others = {other.fingerprint for other in changed_plans(plan, name)}
+    assert others and plan.fingerprint not in others
+    assert dataclasses.replace(plan).fingerprint == plan.fingerprint
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ON_THE_HOST])
+def test_every_field_that_a_step_depends_on_is_packed(name):
+    plan = dataclasses.replace(whole_plan(), **({"learned_std": None} if name == "given" else {}))
+    layout, rows = plan.pack(returns_x0=True, half=True)
+    for other in changed_plans(plan, name):
+        other_layout, other_rows = other.pack(returns_x0=True, half=True)
+        assert other_layout != layout or not np.array_equal(other_rows, rows)
+
+
+def test_every_field_is_taken_along_with_the_steps():
+    steps = [4, 1, 1]
+    plan = whole_plan()
+    taken = plan.take(steps)
+
+    def check(whole, part):
+        assert type(whole) is type(part)
+        if isinstance(whole, np.ndarray):
+            np.testing.assert_array_equal(part, whole[steps])
+        elif isinstance(whole, dict):
+            assert list(whole) == list(part)
+            for name in whole:
+                check(whole[name], part[name])
+        elif type(whole) is tuple:
+            assert len(whole) == len(part)
+            for one, other in zip(whole, part):
+                check(one, other)
+        else:
+            assert whole == part
+
+    for name in NAMES:
+        check(getattr(plan, name), getattr(taken, name))
+    assert taken.take([0]).fingerprint == plan.take([4]).fingerprint != taken.fingerprint
+
+
+@pytest.mark.parametrize("name", ["x0", "states", "results", "limit", "langevin"])
+def test_the_step_on_the_host_follows_every_field(name):
+    plan = dataclasses.replace(whole_plan(), learned_std=None)
+    random = np.random.default_rng(1)
+    values = {each: random.standard_normal((2, 9)) * np.logspace(0, 3, 9) for each in plan.inputs}
+    for other in changed_plans(plan, name):
+        step = next(k for k in range(STEPS) if other.take([k]).fingerprint != plan.take([k]).fingerprint)
+        before, after = plan.run(step, **values), other.run(step, **values)
+        assert before.keys() != after.keys() or any(np.any(before[each] != after[each]) for each in before)
