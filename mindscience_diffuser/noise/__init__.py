@@ -32,7 +32,7 @@ from mindscience_diffuser.noise.sigmas import (
     stretch_to_terminal,
 )
 from mindscience_diffuser.noise.source import NoiseSource, continuing, draw_noise, draw_steps, set_noise_function
-from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, spaced_timesteps
+from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, share_of, spaced_timesteps
 
 __all__ = [
     "BETA_SCHEDULES",
@@ -69,6 +69,7 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "resolution_shift",
     "set_noise_function",
+    "share_of",
     "shift_snr",
     "sigma_to_timestep",
     "spaced_timesteps",

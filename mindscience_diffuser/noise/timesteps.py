@@ -76,3 +76,22 @@ def custom_timesteps(timesteps, num_train_timesteps):
             f"'timesteps' must lie in [0, {num_train_timesteps - 1}], but runs from {given[0]} to {given[-1]}."
         )
     return given.astype(np.int64)
+
+
+def share_of(count, share):
+    """Returns how many of `count` steps are a share of them, rounded down.
+
+    The product of 100 and 0.29 is 28.999999999999996 in binary: a product that is an integer up to rounding in single
+    precision is that integer.
+
+    Args:
+        count (int or numpy.ndarray): A number of steps, or a timestep, at least 0.
+        share (float or numpy.ndarray): In [0, 1].
+
+    Returns:
+        int, or a numpy.ndarray of int64.
+    """
+    product = np.asarray(count * share, np.float64)
+    nearest = np.round(product)
+    whole = np.where(np.abs(product - nearest) <= 1e-6 * np.asarray(count), nearest, np.floor(product))
+    return whole.astype(np.int64) if whole.ndim else int(whole)

@@ -64,8 +64,17 @@ class PyramidSampler(nn.Cell):
 
     def set_timesteps(self, num_inference_steps):
         """Changes the steps, of every stage or of each; with ``"loop"`` it takes effect in compiled graphs too."""
+        before = [stage.step_options for stage in self.stages]
         for stage, count in zip(self.stages, self.scheduler.steps_of_stages(num_inference_steps)):
-            stage.step_options["num_inference_steps"] = count
+            stage.step_options = {**stage.step_options, "num_inference_steps": count}
+        try:
+            for stage in self.stages:
+                stage.check_plan()
+        except ValueError:
+            for stage, options in zip(self.stages, before):
+                stage.step_options = options
+            raise
+        for stage in self.stages:
             stage.follow()
 
     def construct(self, noise, *inputs):

@@ -6,7 +6,7 @@ from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
-from mindscience_diffuser.noise import continuing, draw_steps
+from mindscience_diffuser.noise import continuing, draw_steps, share_of
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
@@ -21,6 +21,9 @@ FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 32
 """Steps of a stochastic loop whose fresh noise is held in memory at once: more than the fewest as far as they fit in
 `BYTES_AT_ONCE`."""
 BYTES_AT_ONCE = 2**22
+
+WHOLE = (None, 0, None)
+"""The arguments of :meth:`Sampler.select_steps` that stand for the whole trajectory."""
 
 
 class Sampler(nn.Cell):
@@ -85,10 +88,14 @@ class Sampler(nn.Cell):
                 "order."
             )
         self.capacity = max(scheduler.num_train_timesteps * scheduler.order, len(plan)) if method == "loop" else 0
-        self._selection = slice(None)
-        for name, value in zip(("rows", "timesteps", "count"), self._load(plan)):
+        self._chosen = WHOLE
+        for name, value in zip(("rows", "timesteps", "count"), self._load(plan, slice(0, None))):
             setattr(self, name, Parameter(value, name=name, requires_grad=False))
         scheduler.followers.add(self)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.scheduler.followers.add(self)
 
     @property
     def plan(self):
@@ -97,17 +104,24 @@ class Sampler(nn.Cell):
 
     def follow(self):
         """Takes over the scheduler's present plan; schedulers call this when theirs has changed."""
-        begin = {"begin": self._selection.start or 0} if self.scheduler.warms_up else {}
-        values = self._load(self.scheduler.plan_for(**self.step_options, **begin))
+        values = self._load(*self._planned(self._chosen))
         for parameter, value in zip((self.rows, self.timesteps, self.count), values):
             replace_value(parameter, value)
 
+    def check_plan(self):
+        """Raises ValueError if the steps that were selected are not in the scheduler's present plan."""
+        if self._chosen != WHOLE:
+            self._planned(self._chosen)
+
     def select_steps(self, strength=None, start=0, stop=None):
-        """Restricts the trajectory to a part of its steps; holds for later calls too.
+        """Restricts the trajectory to a part of its steps; holds for later calls and schedules too.
+
+        What is given is kept as it is meant, and applied to each new schedule: a strength as that share of its steps,
+        no `stop` as its end. A schedule in which `start` or `stop` is no row is refused by `set_timesteps`.
 
         Args:
-            strength (float, optional): Share of the trajectory that is run, at its end, in (0, 1]: image to image,
-                from :meth:`starting_point`. Takes the place of `start`.
+            strength (float, optional): Share of the trajectory that is run, at its end, in (0, 1], rounded down to
+                whole steps: image to image, from :meth:`starting_point`. Takes the place of `start`.
             start (int): First row of the plan, a multiple of the scheduler's `order`. Default: ``0``.
             stop (int, optional): Row before which to stop early. Default: ``None``, at the end.
 
@@ -115,29 +129,52 @@ class Sampler(nn.Cell):
             TypeError: If an argument is no number.
             ValueError: If a value is out of range, or no step is left.
         """
-        count = len(self.scheduler.plan)
+        chosen = (strength, start, stop)
+        values = self._load(*self._planned(chosen))
+        self._chosen = chosen
+        for parameter, value in zip((self.rows, self.timesteps, self.count), values):
+            replace_value(parameter, value)
+
+    def _planned(self, chosen):
+        """Returns the scheduler's present plan and the slice of its rows that `chosen` stands for."""
+        plan = self.scheduler.plan_for(**self.step_options)
+        rows = self._rows(len(plan), *chosen)
+        if self.scheduler.warms_up and rows.start > 0:
+            plan = self.scheduler.plan_for(**self.step_options, begin=rows.start)
+        return plan, rows
+
+    def _rows(self, count, strength, start, stop):
+        """Returns the rows of a plan of `count` rows that the arguments of :meth:`select_steps` stand for."""
+        order = self.scheduler.order
         if strength is not None:
-            share = check_number("strength", strength, "(0, 1]")
-            start = count - int(count * share)
-            start -= start % self.scheduler.order
-            if start == count:
+            steps = -(-count // order)
+            kept = share_of(steps, check_number("strength", strength, "(0, 1]"))
+            if kept == 0:
                 raise ValueError(
-                    f"'strength' is {strength}, which leaves none of {count} steps; use at least {1 / count:.3g} or "
+                    f"'strength' is {strength}, which leaves none of {steps} steps; use at least {1 / steps:.3g} or "
                     "more steps."
                 )
-        start = check_integer("start", start, low=0, high=count - 1)
-        if start % self.scheduler.order:
+            start = (steps - kept) * order
+        if check_integer("start", start, low=0) >= count:
             raise ValueError(
-                f"'start' is {start}, in the middle of a step: steps of {type(self.scheduler).__name__} have "
-                f"{self.scheduler.order} model calls, and begin at multiples of it."
+                f"'start' is {start}, which leaves none of the {count} rows of this schedule: call select_steps with a "
+                "lower one, or with a strength, or choose more steps."
             )
-        stop = count if stop is None else check_integer("stop", stop, low=start + 1, high=count)
-        self._selection = slice(start, stop)
-        self.follow()
+        if start % order:
+            raise ValueError(
+                f"'start' is {start}, in the middle of a step: steps of {type(self.scheduler).__name__} have {order} "
+                "model calls, and begin at multiples of it."
+            )
+        if stop is not None and not start < check_integer("stop", stop) <= count:
+            raise ValueError(
+                f"'stop' is {stop}, but of this schedule it must be in [{start + 1}, {count}]: call select_steps with "
+                "another one, None for the end, or choose another number of steps."
+            )
+        return slice(start, stop)
 
     def starting_point(self, original_samples, noise):
         """Returns `original_samples` at the noise level of the first selected step."""
-        return self.scheduler.add_noise(original_samples, noise, self._plan.timesteps[0])
+        return self.scheduler.noised_to_row(original_samples, noise, self._first)
 
     @property
     def input_names(self):
@@ -342,9 +379,9 @@ class Sampler(nn.Cell):
             rows = np.concatenate([rows, np.stack(plan.next_level, axis=1).astype(np.float32)], axis=1)
         return layout, rows
 
-    def _load(self, plan):
+    def _load(self, plan, selected):
         """Takes the selected steps of a plan over and returns rows, timesteps and their number as Tensors."""
-        self._plan = plan.take(np.arange(len(plan))[self._selection])
+        self._plan, self._first = plan.take(np.arange(len(plan))[selected]), selected.start
         _, rows = self._packed(self._plan)
         self._known = known_weights(rows) if self.method == "unrolled" else ()
         dtype = mstype.int32 if plan.timesteps.dtype.kind == "i" else mstype.float32

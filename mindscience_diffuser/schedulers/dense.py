@@ -33,6 +33,7 @@ class DenseScheduler(DiffusionScheduler):
     def _schedule(self, timesteps):
         self.timesteps, self.scheduled = timesteps, True
         self.plan = self.plan_for()
+        self._check_followers()
         self.table.load(self.table_plan())
         super()._schedule(timesteps)
 

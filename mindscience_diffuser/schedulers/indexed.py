@@ -273,6 +273,7 @@ class IndexedScheduler(Scheduler):
             self.schedule = Parameter(Tensor(moments), name="schedule", requires_grad=False)
             return
         self.plan = replace(plan, results={})
+        self._check_followers()
         self.table.load(plan)
         if self.input_scaling is not None:
             self.input_scaling.load(_scaling(plan))

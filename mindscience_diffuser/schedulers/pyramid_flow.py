@@ -13,6 +13,7 @@ from mindscience_diffuser.noise import (
     check_halvable,
     flow_shift,
     renoising_by_end,
+    share_of,
 )
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
@@ -133,6 +134,10 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
         timesteps, sigmas = self._stage_schedule(num_inference_steps, stage_index)
         return _euler_plan(timesteps, sigmas[:-1], sigmas[1:])
 
+    def noised_to_row(self, original_samples, noise, row):
+        """Raises ValueError: a stage starts between its clean sample and the coarser one, see `training_sample`."""
+        raise ValueError("A stage does not start at a noised clean sample: use training_sample for a point within it.")
+
     def renoise_coefficients(self, stage_index):
         """Returns (alpha, beta), the weights of the upsampled sample and of the noise where a stage begins.
 
@@ -231,7 +236,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
         """Computes the ends of the stages and their training tables, as the code of Pyramid-Flow does."""
         count = self.num_train_timesteps
         levels = flow_shift(np.arange(count, 0, -1) / count, self.settings.shift)
-        starts = [int(share * count) for share in stage_range[:-1]]
+        starts = [share_of(count, share) for share in stage_range[:-1]]
         if len(set(starts)) < len(starts):
             raise ValueError(
                 f"'stage_range' {stage_range} leaves a stage without any of {count} training timesteps: use wider "
@@ -245,7 +250,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
         ways = np.append(0.0, np.cumsum(self.start_sigmas - self.end_sigmas))
         ratios = ways / ways[-1]
         self.timestep_ratios = np.stack([ratios[:-1], ratios[1:]], axis=1)
-        edges = levels[np.minimum((ratios * count).astype(int), count - 1)] * count
+        edges = levels[np.minimum(share_of(count, ratios), count - 1)] * count
         self.timesteps_per_stage = np.linspace(edges[:-1], edges[1:], count + 1, axis=1)[:, :-1]
         self.sigmas_per_stage = np.tile(np.linspace(1, 0, count + 1)[:-1], (self.num_stages, 1))
 

@@ -1,5 +1,6 @@
 """What all schedulers share: checks of a step's arguments, noise, and the way to the compiled kernel."""
 
+import functools
 import importlib
 import math
 import weakref
@@ -11,6 +12,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import continuing, draw_noise, missing_schedule_arguments
+from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
 
@@ -55,6 +57,29 @@ def _process(kind):
     return next((name for name in PROCESSES if name in kind._argument_names()), None)
 
 
+class Followers(weakref.WeakSet):
+    """Cells that follow a scheduler's plan. A copy of the scheduler has none: a copied cell adds itself again."""
+
+    def __reduce__(self):
+        return Followers, ()
+
+
+def undone_on_error(method):
+    """Lets a method that raises leave the attributes of the object as they were."""
+
+    @functools.wraps(method)
+    def attempt(self, *args, **kwargs):
+        before = dict(vars(self))
+        try:
+            return method(self, *args, **kwargs)
+        except Exception:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return attempt
+
+
 class Scheduler(Configurable, nn.Cell):
     """Base of all schedulers.
 
@@ -83,9 +108,14 @@ class Scheduler(Configurable, nn.Cell):
         self.scheduled = False
         self.fixed_shape = True
         self.plan = None
-        self.followers = weakref.WeakSet()
+        self.followers = Followers()
         self._eager_plans = {}
         self._seeded = (None, None)
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "set_timesteps" in vars(cls):
+            cls.set_timesteps = undone_on_error(cls.set_timesteps)
 
     @classmethod
     def class_of(cls, config):
@@ -115,12 +145,30 @@ class Scheduler(Configurable, nn.Cell):
         if not self.scheduled:
             raise ValueError("'set_timesteps' must be called first: there is no schedule yet.")
 
+    def _check_followers(self):
+        """Lets the cells that follow this scheduler refuse its new plan, before anything on the device is changed."""
+        for cell in self.followers:
+            cell.check_plan()
+
     def _plan_changed(self):
         """Drops what was derived from the last plan, and tells the cells that follow this scheduler."""
         self._eager_plans.clear()
         self._seeded = (None, None)
         for cell in self.followers:
             cell.follow()
+
+    def noised_to_row(self, original_samples, noise, row):
+        """Returns alpha * original_samples + sigma * noise at the level from which row `row` of the plan starts.
+
+        Of equal timesteps each row has a level of its own.
+        """
+        self.check_tensor("original_samples", original_samples)
+        self.check_tensor("noise", noise, like=original_samples)
+        return self._eager_plan(("noised_to_row", False), self._levels_plan).run(row, (original_samples, noise))[0]
+
+    def _levels_plan(self):
+        alpha, sigma = (level[:-1] for level in self.levels)
+        return StepPlan(np.arange(len(alpha)), {}, {"sample": {"sample": alpha, "output": sigma}})
 
     def _check_step(self, model_output, sample, timestep):
         """Checks the arguments of `step` that all schedulers share."""
