@@ -65,6 +65,8 @@ class Layout(NamedTuple):
     """Column of the factor of the sample in what the model is given; -1 where that is the sample itself."""
     langevin: int
     """Column of the ratio r of :func:`langevin_factor`; -1 where no step is a Langevin corrector."""
+    level: tuple[int, ...] = ()
+    """Columns of :meth:`StepPlan.level_columns`; empty where no stage before the step asks for them."""
 
     @property
     def handed_on(self):
@@ -106,6 +108,8 @@ class StepPlan:
             ``(n,)``: the sample moves on by ``2 k * (k * output + noise)`` with k of :func:`langevin_factor`, which
             needs norms and so is no weighted sum. Default: ``None``, no step is.
         always_draws (bool): Whether every step of a stochastic plan draws noise, also one that gives it no weight.
+        level (tuple, optional): alpha and sigma of the sample that the model is called for at each step, two arrays of
+            shape ``(n,)``.
     """
 
     timesteps: np.ndarray
@@ -120,6 +124,7 @@ class StepPlan:
     given: tuple[str, ...] = ()
     langevin: Optional[np.ndarray] = column(default=None)
     always_draws: bool = False
+    level: Optional[tuple[np.ndarray, np.ndarray]] = None
 
     def __len__(self):
         return len(self.timesteps)
@@ -194,12 +199,28 @@ class StepPlan:
             results["sample"] = results["sample"] + 2 * k * (k * values["output"] + values["noise"])
         return {**results, "x0": values["x0"]} if plan.x0 else results
 
-    def pack(self, returns_x0=False, half=False):
+    def level_columns(self):
+        """Returns what a stage between model and step is told of each step.
+
+        With u the tensor that the model is given, the clean sample is ``x0 = a * u + b * output``, and u = scale * x,
+        x = alpha * x0 + sigma * noise.
+
+        Returns:
+            numpy.ndarray, ``(n, 5)``: a, b, alpha, sigma and scale.
+        """
+        if self.level is None or self.x0.keys() - {"sample", "output"}:
+            raise ValueError("A plan without noise levels cannot be guided: its steps know no clean sample.")
+        scale = 1.0 if self.input_scale is None else self.input_scale
+        columns = (self.x0.get("sample", 0.0) / scale, self.x0["output"], *self.level, scale)
+        return np.stack([np.broadcast_to(values, len(self)) for values in columns], axis=1)
+
+    def pack(self, returns_x0=False, half=False, level=False):
         """Returns what the device needs: the static :class:`Layout` and the table of weights.
 
         Args:
             returns_x0 (bool): Whether the kernel also returns the (limited) clean sample.
             half (bool): Whether the arithmetic is float16, which adds a common factor to amplifying sums.
+            level (bool): Whether a stage between model and step is told the noise level.
 
         Returns:
             Tuple (Layout, numpy.ndarray): the table is float32, shape ``(n, columns)``, rounded once.
@@ -234,6 +255,7 @@ class StepPlan:
             sums=tuple(form(weights) for weights in plan.sums.values()),
             limit=plan.limit,
             returns_x0=returns_x0,
+            level=tuple(map(place, plan.level_columns().T)) if level else (),
             **{part.name: places(getattr(plan, part.name)) for part in fields(plan) if "column" in part.metadata},
         )
         return layout, np.stack(columns, axis=1).astype(np.float32)

@@ -1,7 +1,9 @@
 """One model call and one step of a plan, in one graph."""
 
+from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
+from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.step import step_kernel
 
 MISFIT = "The model's output does not fit: "
@@ -39,6 +41,8 @@ class ModelStep(nn.Cell):
         self.stochastic = "noise" in layout.inputs
         self.learned = "variance" in layout.inputs
         self.input_scale = layout.input_scale
+        self.level = layout.level
+        self.staged = isinstance(model, Stage)
         self.inpaint = inpaint
         self.fixed_shape = True
 
@@ -51,7 +55,13 @@ class ModelStep(nn.Cell):
         scaled = sample
         if self.input_scale >= 0:
             scaled = sample * ops.cast(row[self.input_scale], sample.dtype)
-        output = self.model(scaled, batched, *conditions)
+        if self.staged:
+            level = ()
+            for column in self.level:
+                level += (ops.cast(row[column], mstype.float32),)
+            output = self.model.at_level(level, scaled, batched, *conditions)
+        else:
+            output = self.model(scaled, batched, *conditions)
         if self.learned and not isinstance(output, tuple):
             raise TypeError(
                 f"{MISFIT}with a learned variance it must be a tuple (prediction, variance), but it is one Tensor. "

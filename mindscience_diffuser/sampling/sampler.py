@@ -6,6 +6,7 @@ from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
+from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.noise import continuing, draw_steps, share_of
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
@@ -75,6 +76,7 @@ class Sampler(nn.Cell):
         self.return_intermediates = return_intermediates
         self.inpaint = check_bool("inpaint", inpaint)
         self.scheduler = scheduler
+        self.staged = isinstance(model, Stage)
         self.step_options = step_options
         plan = scheduler.plan_for(**step_options)
         layout, _ = self._packed(plan)
@@ -277,6 +279,8 @@ class Sampler(nn.Cell):
                 sample's, or an option does not go with the method.
         """
         self._check_inputs(noise, conditions)
+        if self.staged:
+            self.advance.model.check_inputs(noise, conditions)
         if self.method != "step" and (callback is not None or progress):
             raise ValueError(f"'callback' and 'progress' need method='step', but method is {self.method!r}.")
         # A plain tuple would be a constant of the graph, compiled anew for every value.
@@ -374,7 +378,7 @@ class Sampler(nn.Cell):
 
     def _packed(self, plan):
         """Returns layout and rows of a plan; with inpainting the rows end with the next level."""
-        layout, rows = plan.pack(self.return_intermediates, self.scheduler.compute_dtype == mstype.float16)
+        layout, rows = plan.pack(self.return_intermediates, self.scheduler.compute_dtype == mstype.float16, self.staged)
         if self.inpaint:
             rows = np.concatenate([rows, np.stack(plan.next_level, axis=1).astype(np.float32)], axis=1)
         return layout, rows

@@ -1,5 +1,7 @@
 """Schedulers that step from any training timestep, whether their trajectory visits it or not."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
@@ -28,7 +30,7 @@ class DenseScheduler(DiffusionScheduler):
     def plan_for(self, **options):
         """Returns the :class:`StepPlan` of the chosen timesteps for these options of `step`."""
         self.check_scheduled()
-        return self.dense_plan(**options).take(self.timesteps)
+        return replace(self.dense_plan(**options).take(self.timesteps), level=self.levels_of_calls())
 
     def _schedule(self, timesteps):
         self.timesteps, self.scheduled = timesteps, True

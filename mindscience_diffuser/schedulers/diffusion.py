@@ -65,8 +65,12 @@ class DiffusionScheduler(Scheduler):
     @property
     def levels(self):
         """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
-        ends = (level[-1] for level in self.plan_for().next_level)
-        return tuple(np.append(level[self.timesteps], end) for level, end in zip((self._alphas, self._sigmas), ends))
+        plan = self.plan_for()
+        return tuple(np.append(level, reached[-1]) for level, reached in zip(plan.level, plan.next_level))
+
+    def levels_of_calls(self):
+        """Returns alpha and sigma of the sample at each row of the plan."""
+        return self._alphas[self.timesteps], self._sigmas[self.timesteps]
 
     def set_timesteps(self, num_inference_steps=None, timesteps=None):
         """Chooses the timesteps of the following trajectory; takes effect in compiled graphs too.

@@ -44,7 +44,7 @@ class IndexedScheduler(Scheduler):
     def plan_for(self, **options):
         """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the trajectory for these options of `step`."""
         self.check_scheduled()
-        return replace(self.trajectory_plan(**options), results={})
+        return replace(self.trajectory_plan(**options), results={}, level=self.levels_of_calls())
 
     def scale_model_input_in_graph(self, sample, timestep=None):
         """What the graph compiler reads in place of :meth:`scale_model_input`."""

@@ -140,6 +140,10 @@ class Scheduler(Configurable, nn.Cell):
         """
         raise NotImplementedError(f"{type(self).__name__} describes a noise process and has no steps.")
 
+    def levels_of_calls(self):
+        """Returns alpha and sigma of the sample at each row of the plan."""
+        return tuple(level[:-1] for level in self.levels)
+
     def check_scheduled(self):
         """Raises ValueError if `set_timesteps` was not called yet."""
         if not self.scheduled:

@@ -1,0 +1,46 @@
+"""What stands between a model and its step: a stage sees the prediction, knows its noise level, and may correct it."""
+
+from mindspore import nn
+
+
+class Stage(nn.Cell):
+    """Base of the cells between a model and a step that need the noise level of the step.
+
+    A stage is called as the model is, ``stage(x, timestep, *inputs)``. A :class:`~mindscience_diffuser.Sampler` calls
+    :meth:`at_level` in its place and says at which level the sample is. Stages can hold one another.
+
+    Args:
+        model (nn.Cell): The model or another stage, called as ``model(x, timestep, *conditions)``.
+
+    Raises:
+        TypeError: If `model` is no Cell.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        if not isinstance(model, nn.Cell):
+            raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
+        self.model = model
+        self.chained = isinstance(model, Stage)
+
+    def at_level(self, level, x, timestep, *inputs):
+        """Returns the output that the step uses.
+
+        Args:
+            level (tuple): Five 0-D Tensors, the columns of :func:`level_columns`.
+            x (Tensor): What the model is given, ``(B, ...)``.
+            timestep (Tensor): What the model is told, ``(B,)``.
+            inputs (Tensor or tuple): Inputs of the stage, then conditions of the model.
+        """
+        raise NotImplementedError("A stage says in 'at_level' what it does.")
+
+    def output_of_model(self, level, x, timestep, *conditions):
+        """Returns the output of the model, or of the stage that stands before this one."""
+        if self.chained:
+            return self.model.at_level(level, x, timestep, *conditions)
+        return self.model(x, timestep, *conditions)
+
+    def check_inputs(self, noise, inputs):
+        """Raises an error, on the host, if the inputs of a call do not fit samples like `noise`."""
+        if self.chained:
+            self.model.check_inputs(noise, inputs)
