@@ -118,6 +118,10 @@ class PosteriorGuidance(Stage):
         self.timesteps = Parameter(timesteps, name="timesteps", requires_grad=False)
         scheduler.followers.add(self)
 
+    def check_plan(self):
+        """Raises ValueError if the steps of the scheduler's present plan have no noise levels."""
+        self.scheduler.plan_for().level_columns()
+
     def follow(self):
         """Takes over the scheduler's present levels; schedulers call this when theirs have changed."""
         for parameter, value in zip((self.table, self.timesteps), self._tables()):
