@@ -188,7 +188,7 @@ def main():
         finite, error = bool(np.all(np.isfinite(samples))), None
         chosen = reference.checkpoints(len(samples))
         if finite and config.get("variance_type") != "fixed_large_log":
-            exact = reference.reference_trajectory(config, seed=k)
+            exact = reference.reference_trajectory(config, seed=k, as_diffusers=True)
             error = max(reference.relative_error(samples[i], exact[i]) for i in chosen)
             errors.append(error)
             print(f"{k:3d} {error:.1e} largest {np.max(np.abs(exact)):.1e} {config}")

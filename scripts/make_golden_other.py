@@ -30,6 +30,8 @@ MODULES = {
     "CogVideoXDDIMScheduler": "ddim_cogvideox",
     "CogVideoXDPMScheduler": "dpm_cogvideox",
     "DDIMInverseScheduler": "ddim_inverse",
+    "DDIMScheduler": "ddim",
+    "DDPMScheduler": "ddpm",
     "DDIMParallelScheduler": "ddim_parallel",
     "DDPMParallelScheduler": "ddpm_parallel",
     "DDPMWuerstchenScheduler": "ddpm_wuerstchen",

@@ -184,8 +184,12 @@ def learns_variance(config):
     return config["scheduler"] == "DDPM" and config["variance_type"].startswith("learned")
 
 
-def reference_trajectory(config, seed):
-    """All samples of a trajectory, one after each step, in float64."""
+def reference_trajectory(config, seed, as_diffusers=False):
+    """All samples of a trajectory, one after each step, in float64.
+
+    A step leads to the next timestep, the last one to the end, and adds noise unless that is the clean sample. In
+    diffusers a step of DDIM leads T // n timesteps on, and one of DDPM adds noise wherever it starts above timestep 0.
+    """
     alphas_cumprod, timesteps = make_alphas_cumprod(config), make_timesteps(config)
     stream = noise_stream(seed)
     x = next(stream).astype(np.float64)
@@ -193,18 +197,17 @@ def reference_trajectory(config, seed):
     for i, t in enumerate(timesteps):
         noise = next(stream).astype(np.float64)
         out = toy_model(x, t, config)
-        if config["scheduler"] == "DDIM":
+        previous = timesteps[i + 1] if i + 1 < len(timesteps) else -1
+        if as_diffusers and config["scheduler"] == "DDIM":
             previous = t - config["num_train_timesteps"] // config["num_inference_steps"]
-            final = 1.0 if config["set_alpha_to_one"] else alphas_cumprod[0]
-        else:
-            previous = timesteps[i + 1] if i + 1 < len(timesteps) else -1
-            final = 1.0
+        final = 1.0 if config.get("set_alpha_to_one", True) else alphas_cumprod[0]
         alpha_bar_prev = alphas_cumprod[previous] if previous >= 0 else final
         if config["scheduler"] == "DDIM":
             x = ddim_step(out, x, alphas_cumprod[t], alpha_bar_prev, noise, config)
         else:
             variance = toy_variance(x, t, config["variance_type"]) if learns_variance(config) else None
-            x = ddpm_step(out, x, alphas_cumprod[t], alpha_bar_prev, noise if t > 0 else None, config, variance)
+            noisy = t > 0 if as_diffusers else alpha_bar_prev < 1
+            x = ddpm_step(out, x, alphas_cumprod[t], alpha_bar_prev, noise if noisy else None, config, variance)
         samples.append(x)
     return samples
 

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 import mindscience_diffuser
-from mindscience_diffuser import Sampler
+from mindscience_diffuser import Sampler, compat
 
 SHAPE = (2, 3, 4)
 
@@ -49,18 +49,22 @@ def constructor_arguments(config):
     return init
 
 
-def scheduled(config, dtype=mstype.float32):
-    """Returns the scheduler of a configuration of a golden file, with its steps chosen."""
-    scheduler = getattr(mindscience_diffuser, config["scheduler"])(**constructor_arguments(config), compute_dtype=dtype)
+def scheduled(config, dtype=mstype.float32, as_diffusers=False):
+    """Returns the scheduler of a configuration of a golden file, with its steps chosen; or what compat's runs on."""
+    arguments = constructor_arguments(config)
+    if as_diffusers:
+        scheduler = getattr(compat, config["scheduler"])(**arguments).native
+    else:
+        scheduler = getattr(mindscience_diffuser, config["scheduler"])(**arguments, compute_dtype=dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scheduler.set_timesteps(**config["set"])
     return scheduler
 
 
-def host_trajectory(config, seed):
+def host_trajectory(config, seed, as_diffusers=False):
     """Returns the last sample of the plan of a configuration, run on the host in float64."""
-    scheduler = scheduled(config)
+    scheduler = scheduled(config, as_diffusers=as_diffusers)
     plan = scheduler.plan_for(**config["step"])
     noise = draws(seed, len(plan)).astype(np.float64)
     states = {name: np.zeros(SHAPE) for name in plan.states}

@@ -32,7 +32,8 @@ def comparable(config):
 
 
 def schedule_options(config):
-    return {"num_inference_steps": 12, **({"mu": 0.8} if config.get("use_dynamic_shifting") else {})}
+    # With a number that divides the training timesteps native schedulers follow the rules of diffusers.
+    return {"num_inference_steps": 10, **({"mu": 0.8} if config.get("use_dynamic_shifting") else {})}
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Whole trajectories of DDIM and DDPM against diffusers (golden files) and against the papers (float64 reference)."""
+"""Whole trajectories of DDIM and DDPM: compat against diffusers (golden files), native against the papers (float64)."""
 
 import functools
 import json
@@ -10,7 +10,8 @@ import pytest
 import reference
 from mindspore import dtype as mstype
 
-from mindscience_diffuser import DDIMScheduler, DDPMScheduler
+import mindscience_diffuser
+from mindscience_diffuser import compat
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "ddim_ddpm.npz")
 ENTRIES = json.loads(str(GOLDEN["index"]))
@@ -39,23 +40,31 @@ def which(condition):
     return pytest.mark.parametrize("k", chosen, ids=[name_of(k) for k in chosen])
 
 
-def make_scheduler(config, compute_dtype=mstype.float32):
-    """Our scheduler of a configuration."""
+def make_scheduler(config, compute_dtype=mstype.float32, as_diffusers=False):
+    """Our scheduler of a configuration, that of compat where it shall do as diffusers does; its steps are chosen."""
     arguments = {name: value for name, value in config.items() if name not in NOT_FOR_SCHEDULER}
     if config["beta_schedule"] == "trained":
         arguments["beta_schedule"] = "linear"
         arguments["trained_betas"] = reference.trained_betas(config["num_train_timesteps"])
-    kind = DDIMScheduler if config["scheduler"] == "DDIM" else DDPMScheduler
-    return kind(compute_dtype=compute_dtype, **arguments)
+    name = f"{config['scheduler']}Scheduler"
+    if as_diffusers:
+        scheduler = getattr(compat, name)(**arguments).native
+    else:
+        scheduler = getattr(mindscience_diffuser, name)(compute_dtype=compute_dtype, **arguments)
+    scheduler.set_timesteps(config["num_inference_steps"])
+    assert scheduler.timesteps.tolist() == reference.make_timesteps(config).tolist()
+    return scheduler
 
 
 @functools.cache
-def trajectory(k, dtype=np.float32):
+def trajectory(k, dtype=np.float32, as_diffusers=False):
     """All samples of our trajectory of configuration k; the toy model is evaluated in float32 NumPy."""
     config, stream = ENTRIES[k]["config"], reference.noise_stream(ENTRIES[k]["seed"])
     scheduler = make_scheduler(config, mstype.float32 if dtype == np.float32 else mstype.float16)
-    scheduler.set_timesteps(config["num_inference_steps"])
-    assert scheduler.timesteps.tolist() == reference.make_timesteps(config).tolist()
+    if as_diffusers:
+        native, scheduler = scheduler, make_scheduler(config, as_diffusers=True)
+        if scheduler.plan.fingerprint == native.plan.fingerprint:
+            return trajectory(k)
     x, samples = next(stream).astype(dtype), []
     for t in scheduler.timesteps.tolist():
         full = x.astype(np.float32)
@@ -90,8 +99,8 @@ def diffusers_samples(k):
 
 
 @which(lambda entry: entry["error"] is not None)
-def test_trajectory_agrees_with_diffusers(k):
-    ours = trajectory(k)
+def test_trajectory_of_compat_agrees_with_diffusers(k):
+    ours = trajectory(k, as_diffusers=True)
     for step, sample in diffusers_samples(k).items():
         assert reference.relative_error(ours[step], sample) <= TOLERANCE
 

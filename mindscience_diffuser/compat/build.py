@@ -2,11 +2,11 @@
 
 import warnings
 
-import mindscience_diffuser
 from mindscience_diffuser.compat.attributes import MEMORIES, memory
 from mindscience_diffuser.compat.conventions import CONVENTIONS
 from mindscience_diffuser.compat.description import arguments_of, described, signature_of
 from mindscience_diffuser.compat.outputs import to_tensor
+from mindscience_diffuser.compat.peer import peer_class
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
 
 RENAMED = {"set_alpha_to_zero": "set_alpha_to_one"}
@@ -21,7 +21,7 @@ def drop_in(name):
         "Where results differ from those of diffusers, docs_cn/deviations.md tells how and why.",
         "__module__": "mindscience_diffuser.compat",
         "__init__": _constructor(facts["arguments"]),
-        "native_class": getattr(mindscience_diffuser, name),
+        "native_class": peer_class(name),
         "facts": facts,
         "arguments": arguments_of(name),
         "order": facts["order"],

@@ -32,7 +32,13 @@ from mindscience_diffuser.noise.sigmas import (
     stretch_to_terminal,
 )
 from mindscience_diffuser.noise.source import NoiseSource, continuing, draw_noise, draw_steps, set_noise_function
-from mindscience_diffuser.noise.timesteps import TIMESTEP_SPACINGS, custom_timesteps, share_of, spaced_timesteps
+from mindscience_diffuser.noise.timesteps import (
+    TIMESTEP_SPACINGS,
+    custom_timesteps,
+    leading_timesteps,
+    share_of,
+    spaced_timesteps,
+)
 
 __all__ = [
     "BETA_SCHEDULES",
@@ -59,6 +65,7 @@ __all__ = [
     "edm_scalings",
     "flow_shift",
     "log_normal_sigmas",
+    "leading_timesteps",
     "missing_schedule_arguments",
     "multi_scale_noise",
     "multi_scale_samples",

@@ -5,32 +5,45 @@ import numpy as np
 from mindscience_diffuser.validation import check_choice, check_integer
 
 
-def _leading(train, count, offset):
-    return np.arange(count)[::-1] * (train // count) + offset
+def leading_timesteps(train, count):
+    """Returns `count` timesteps from 0 up, multiples of a stride.
+
+    The stride is T // n, as in Table 2 of the paper. With many steps that falls so far short of T / n that the highest
+    timesteps, those of pure noise, would not be visited: where T mod n is a stride or more, the timesteps are the
+    multiples of T / n, rounded down. So the highest one is always less than two strides below T.
+
+    Args:
+        train (int): Number T of training timesteps.
+        count (int): Number n of timesteps, at least 1.
+
+    Returns:
+        numpy.ndarray, int64, shape ``(n,)``, ascending; strictly where n is at most T.
+    """
+    stride, rest = divmod(train, count)
+    return np.arange(count) * stride if rest < stride else np.arange(count) * train // count
 
 
-def _linspace(train, count, offset):
-    del offset
+def _linspace(train, count):
     return np.linspace(0, train - 1, count).round()[::-1]
 
 
-def _trailing(train, count, offset):
-    del offset
+def _trailing(train, count):
     return np.round(train - np.arange(count) * (train / count)) - 1
 
 
-TIMESTEP_SPACINGS = {"leading": _leading, "linspace": _linspace, "trailing": _trailing}
+TIMESTEP_SPACINGS = ("leading", "linspace", "trailing")
 
 
-def spaced_timesteps(spacing, num_train_timesteps, num_inference_steps, steps_offset=0):
+def spaced_timesteps(spacing, num_train_timesteps, num_inference_steps, steps_offset=0, leading=leading_timesteps):
     """Returns evenly spaced timesteps, always exactly `num_inference_steps` of them.
 
     Args:
-        spacing (str): ``"leading"`` (multiples of T // n, plus `steps_offset`), ``"linspace"`` (from T - 1 to 0,
+        spacing (str): ``"leading"`` (:func:`leading_timesteps` plus `steps_offset`), ``"linspace"`` (from T - 1 to 0,
             both included) or ``"trailing"`` (from T - 1 down in strides of T / n).
         num_train_timesteps (int): Number T of training timesteps.
         num_inference_steps (int): Number n of steps, in [1, T].
         steps_offset (int): Added to ``"leading"`` timesteps.
+        leading (Callable): Takes the place of :func:`leading_timesteps`.
 
     Returns:
         numpy.ndarray, int64, shape ``(n,)``, strictly descending, in [0, T - 1].
@@ -41,7 +54,10 @@ def spaced_timesteps(spacing, num_train_timesteps, num_inference_steps, steps_of
     """
     check_choice("timestep_spacing", spacing, TIMESTEP_SPACINGS)
     count = check_integer("num_inference_steps", num_inference_steps, low=1, high=num_train_timesteps)
-    timesteps = TIMESTEP_SPACINGS[spacing](num_train_timesteps, count, steps_offset).astype(np.int64)
+    if spacing == "leading":
+        timesteps = leading(num_train_timesteps, count)[::-1] + steps_offset
+    else:
+        timesteps = (_linspace if spacing == "linspace" else _trailing)(num_train_timesteps, count).astype(np.int64)
     if timesteps[0] >= num_train_timesteps:
         raise ValueError(
             f"'steps_offset' is {steps_offset}, which moves the first of {count} leading timesteps to {timesteps[0]}; "

@@ -45,8 +45,8 @@ class Sampler(nn.Cell):
             and of solvers with several model calls a step, less long to run. Default: ``"loop"``.
         return_intermediates (bool): Whether to return every sample and predicted clean sample on the way too; not
             with ``"loop"``. Default: ``False``.
-        inpaint (bool): Whether calls take a mask and known values that hold outside it at every step.
-            Default: ``False``.
+        inpaint (bool): Whether calls take a mask and known values that hold outside it: at every step with the noise
+            of its level, and exactly at the end of the trajectory. Default: ``False``.
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
@@ -61,7 +61,8 @@ class Sampler(nn.Cell):
 
     Raises:
         TypeError: If `scheduler` is no Scheduler or `model` no Cell.
-        ValueError: If `method` is none of the three, or cannot return intermediates.
+        ValueError: If `method` is none of the three, or cannot return intermediates, or with `inpaint` if the scheduler
+            has no noise levels.
     """
 
     def __init__(self, model, scheduler, method="loop", return_intermediates=False, inpaint=False, **step_options):
@@ -79,6 +80,10 @@ class Sampler(nn.Cell):
         self.staged = isinstance(model, Stage)
         self.step_options = step_options
         plan = scheduler.plan_for(**step_options)
+        if inpaint and plan.next_level is None:
+            raise ValueError(
+                f"'inpaint' is True, but {type(scheduler).__name__} has no levels at which known values could hold."
+            )
         layout, _ = self._packed(plan)
         self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint)
         self.stochastic = plan.stochastic
@@ -377,16 +382,19 @@ class Sampler(nn.Cell):
         return mask.astype(dtype) + ops.zeros_like(known).astype(dtype), known.astype(dtype), known_noise.astype(dtype)
 
     def _packed(self, plan):
-        """Returns layout and rows of a plan; with inpainting the rows end with the next level."""
+        """Returns layout and rows of a whole plan; with inpainting the rows end with the level of the known values."""
         layout, rows = plan.pack(self.return_intermediates, self.scheduler.compute_dtype == mstype.float16, self.staged)
         if self.inpaint:
-            rows = np.concatenate([rows, np.stack(plan.next_level, axis=1).astype(np.float32)], axis=1)
+            levels = np.stack(plan.next_level, axis=1).astype(np.float32)
+            if not self.scheduler.inverts:
+                levels[-1] = 1, 0  # The known values themselves, also where the trajectory ends at some noise.
+            rows = np.concatenate([rows, levels], axis=1)
         return layout, rows
 
     def _load(self, plan, selected):
         """Takes the selected steps of a plan over and returns rows, timesteps and their number as Tensors."""
         self._plan, self._first = plan.take(np.arange(len(plan))[selected]), selected.start
-        _, rows = self._packed(self._plan)
+        rows = self._packed(plan)[1][selected]
         self._known = known_weights(rows) if self.method == "unrolled" else ()
         dtype = mstype.int32 if plan.timesteps.dtype.kind == "i" else mstype.float32
         self._tensors = (

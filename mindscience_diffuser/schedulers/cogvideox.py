@@ -83,7 +83,7 @@ class CogVideoXDPMScheduler(IndexedScheduler, CogVideoXProcess):
     def trajectory_plan(self, begin=0):
         """Returns the plan of the chosen timesteps; the trajectory starts at row `begin`."""
         timesteps = self.timesteps
-        following = self.strided(timesteps)
+        following = self.following(timesteps)
         alpha, sigma = self._alphas[timesteps], self._sigmas[timesteps]
         alpha_next, sigma_next = self.level_at(following)
         decay = alpha * sigma_next / (alpha_next * sigma)  # exp(-h)

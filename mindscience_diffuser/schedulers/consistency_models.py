@@ -109,6 +109,6 @@ class CMStochasticIterativeScheduler(LeveledScheduler):
             self.clean_sample(sigma),
             {"sample": {"x0": 1.0, "noise": self.settings.s_noise * spread}},
             limit=self.limit,
-            next_level=(np.ones_like(sigma), spread),
+            next_level=tuple(level[1:] for level in self.levels),
             input_scale=1 / np.hypot(sigma, self.settings.sigma_data),
         )

@@ -28,7 +28,7 @@ class ImplicitScheduler(DenseScheduler):
 
     def step_levels(self):
         """Returns alpha, sigma before and after a step from each training timestep."""
-        return (self._alphas, self._sigmas, *self.level_at(self.strided(self.training_timesteps)))
+        return (self._alphas, self._sigmas, *self.level_at(self.following(self.training_timesteps)))
 
     def spreads(self):
         """Returns, at eta = 1, the weight of eps and the standard deviation of the fresh noise, and sigma_next."""

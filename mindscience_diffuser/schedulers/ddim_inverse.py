@@ -19,8 +19,9 @@ from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
 class DDIMInverseScheduler(ImplicitScheduler):
     """The deterministic steps of DDIM backwards in time: ``timesteps`` ascend.
 
-    A step leads from the level of t - T // n, or with `set_alpha_to_one` from the clean sample, to that of t, the
-    timestep that the model is told: ``x_next = alpha_t * x0 + sigma_t * eps``, arXiv:2010.02502, eq. (13) reversed.
+    A step leads from the level of the timestep before t in the trajectory, the first one from the clean sample (or
+    without `set_alpha_to_one` from the level of timestep 0), to that of t, the timestep that the model is told:
+    ``x_next = alpha_t * x0 + sigma_t * eps``, arXiv:2010.02502, eq. (13) reversed.
 
     Examples:
         >>> scheduler = DDIMInverseScheduler(clip_sample=False)
@@ -28,6 +29,8 @@ class DDIMInverseScheduler(ImplicitScheduler):
         >>> for t in scheduler.timesteps:
         ...     x = scheduler.step(model(x, t), x, t)
     """
+
+    inverts = True
 
     def _configure(self):
         if self.settings.prediction_type == "sample" and self.settings.set_alpha_to_one:
@@ -51,7 +54,7 @@ class DDIMInverseScheduler(ImplicitScheduler):
 
     def step_levels(self):
         """Returns alpha, sigma before and after a step to each training timestep."""
-        return (*self.level_at(self.training_timesteps - self._stride), self._alphas, self._sigmas)
+        return (*self.level_at(self.following(self.training_timesteps)), self._alphas, self._sigmas)
 
     @property
     def levels(self):

@@ -55,7 +55,7 @@ class DDPMScheduler(DenseScheduler):
 
     ``x_prev = sqrt(ab_prev) * beta / (1 - ab) * x0 + sqrt(1 - beta) * (1 - ab_prev) / (1 - ab) * x_t + s * z``,
     eq. (7), with ab = alpha_bar at this timestep, ab_prev at the next of the trajectory, beta = 1 - ab / ab_prev. The
-    last step to timestep 0's clean sample adds no noise.
+    last step leads to the clean sample, whatever its timestep, and adds no noise.
 
     The variance s^2 is, by `variance_type`: ``"fixed_small"`` and ``"fixed_small_log"``, that of the posterior,
     (1 - ab_prev) / (1 - ab) * beta; ``"fixed_large"`` and ``"fixed_large_log"``, beta; ``"learned"``, the model's own
@@ -141,6 +141,10 @@ class DDPMScheduler(DenseScheduler):
         eager = self._eager_plan((*options.items(), return_dict), lambda: self.dense_plan(**options))
         return self._result(eager.run(index, values), return_dict)
 
+    def adds_noise(self, sigma_prev):
+        """Returns which steps add noise: those that do not lead to the clean sample, where sigma is 0."""
+        return sigma_prev > 0
+
     def dense_plan(self):
         """Returns the plan of a step from every training timestep to the one that follows it in the trajectory."""
         return self.plan_towards(self.following(self.training_timesteps))
@@ -152,7 +156,7 @@ class DDPMScheduler(DenseScheduler):
         alpha_prev, sigma_prev = self.level_at(following)
         mean, beta, variance = posterior(alpha, sigma, alpha_prev, sigma_prev)
         small = np.maximum(variance, 1e-20)
-        noisy = (timesteps > 0).astype(np.float64)
+        noisy = self.adds_noise(sigma_prev).astype(np.float64)
         learned_std = None
         if self.variance_type == "learned":
             learned_std = "variance"

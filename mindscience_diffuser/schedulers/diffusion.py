@@ -50,7 +50,6 @@ class DiffusionScheduler(Scheduler):
         self._sigmas = np.sqrt(1 - alpha_bar)
         self.timesteps = np.arange(self.num_train_timesteps)[::-1]
         self.num_timesteps = self.num_train_timesteps
-        self._stride = 1
         self.forward_process = PlanCell(self._forward_plan(self._alphas, self._sigmas), self.compute_dtype)
         self.velocity = PlanCell(self._forward_plan(-self._sigmas, self._alphas), self.compute_dtype)
 
@@ -91,13 +90,16 @@ class DiffusionScheduler(Scheduler):
             raise ValueError("'num_inference_steps' and 'timesteps' are both given: give one of them.")
         if timesteps is None:
             chosen = spaced_timesteps(
-                self.timestep_spacing, self.num_train_timesteps, num_inference_steps, self.steps_offset
+                self.timestep_spacing,
+                self.num_train_timesteps,
+                num_inference_steps,
+                self.steps_offset,
+                self.leading_timesteps,
             )
         else:
             chosen = custom_timesteps(timesteps, self.num_train_timesteps)
         self._check_prediction_defined(chosen)
         self.num_inference_steps = len(chosen)
-        self._stride = None if timesteps is not None else self.num_train_timesteps // len(chosen)
         self._schedule(chosen)
 
     def _schedule(self, timesteps):
@@ -153,14 +155,10 @@ class DiffusionScheduler(Scheduler):
         return StepPlan(np.arange(self.num_train_timesteps), {}, states)
 
     def following(self, timesteps):
-        """Returns the timestep that comes after each of `timesteps` in the trajectory, -1 for the clean sample."""
-        scheduled = self.timesteps[::-1]
-        position = np.searchsorted(scheduled, timesteps, side="left") - 1
-        return np.where(position >= 0, scheduled[position], -1)
-
-    def strided(self, timesteps):
-        """Returns the timestep one even stride T // n after each of `timesteps`, negative beyond the last one."""
-        return self.following(timesteps) if self._stride is None else timesteps - self._stride
+        """Returns the next lower timestep of the trajectory for each of `timesteps`, -1 below the lowest one."""
+        visited = np.unique(self.timesteps)
+        position = np.searchsorted(visited, timesteps) - 1
+        return np.where(position >= 0, visited[position], -1)
 
     def level_at(self, timesteps):
         """Returns alpha and sigma of training timesteps; negative ones stand for the end of the trajectory."""

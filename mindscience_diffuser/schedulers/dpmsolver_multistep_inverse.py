@@ -43,6 +43,8 @@ class DPMSolverMultistepInverseScheduler(DPMSolverScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
+    inverts = True
+
     def set_timesteps(self, num_inference_steps):
         """Chooses the levels of the following trajectory; takes effect in compiled graphs too.
 
@@ -54,6 +56,10 @@ class DPMSolverMultistepInverseScheduler(DPMSolverScheduler):
             ValueError: If it is out of range.
         """
         super().set_timesteps(num_inference_steps)
+
+    def grid_size(self, count):
+        """Returns the number of timesteps of a grid: one more than there are steps, the end of the trajectory."""
+        return count + 1
 
     def _grid(self, count):
         return np.unique(self._points(count)[::-1][:count])

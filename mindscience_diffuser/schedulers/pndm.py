@@ -44,7 +44,8 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
     of Adams and Bashforth, eq. (12). With `skip_prk_steps` the first step is one of Heun, with two calls, and the next
     ones have lower orders. Where there are fewer steps than that, the first ones only are taken.
 
-    ``timesteps`` has one entry for each model call: ``prk_timesteps``, then ``plms_timesteps``. A trajectory that
+    ``timesteps`` has one entry for each model call: ``prk_timesteps``, then ``plms_timesteps``. Each call leads to the
+    level of the next one, the last one to the clean sample or the level of timestep 0. A trajectory that
     begins in the middle starts with Euler's method there. As in the implementations in use, the past of a model that
     predicts v is combined as v, and becomes eps with the present sample.
 
@@ -79,16 +80,28 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
             self.plms_timesteps = np.concatenate([timesteps[:2], timesteps[1:2], timesteps[2:]])
         else:
             steps = timesteps[:ORDER]
-            ends, middles = steps[1:], steps[1:] + self._stride // 2
+            ends, middles = steps[1:], self.middles(steps)
             self.prk_timesteps = np.stack([steps[:-1], middles, middles, ends], axis=1).reshape(-1)
             self.plms_timesteps = timesteps[len(ends) :]
         super()._schedule(np.concatenate([self.prk_timesteps, self.plms_timesteps]), scheduled)
 
+    def middles(self, steps):
+        """Returns the timesteps in the middle of Runge and Kutta's steps between these timesteps."""
+        return (steps[:-1] + steps[1:]) // 2
+
+    def reached(self):
+        """Returns the timestep to which each model call leads, that of the next one; -1 stands for the end."""
+        return np.append(self.timesteps[1:], -1)
+
+    def repeated_start(self):
+        """Returns the timestep from which the second call of Heun's step leads."""
+        return self.timesteps[0]
+
     def trajectory_plan(self, begin=0):
         """Returns the plan of all model calls; the trajectory starts at row `begin`."""
-        timesteps = self.timesteps
+        timesteps, end = self.timesteps, self.reached()
         alpha, sigma = self._alphas[timesteps], self._sigmas[timesteps]
-        start, end, from_base, eps, states = (
+        start, from_base, eps, states = (
             self._heun_start(begin) if self.settings.skip_prk_steps else self._runge_kutta_start(begin)
         )
         # What is remembered: the output itself, but for predictions of x0, which mean different eps at each level.
@@ -108,24 +121,22 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         )
 
     def _heun_start(self, begin):
-        """Returns for each call where its transfer starts and ends, whether it starts from the base, eps and states.
+        """Returns for each call where its transfer starts, whether it starts from the base, eps and states.
 
         The second call repeats the first step with the mean of both eps; its own is not used again.
         """
         calls, timesteps = np.arange(len(self.timesteps)), self.timesteps
         repeats = calls == 1
-        start = np.where(repeats, timesteps + self._stride, timesteps).clip(None, self.num_train_timesteps - 1)
-        end = np.where(repeats, timesteps, timesteps - self._stride)
+        start = timesteps.copy()
         past = calls[:, None] - np.arange(ORDER + 1)
         weights = adams_bashforth((past >= begin) & (past != 1))
-        if begin == 0:
+        if begin == 0:  # Else there is no first step to repeat.
+            start[repeats] = self.repeated_start()
             weights[repeats, :2] = 0.5
-        elif begin == 1:  # There is no first step to repeat.
-            start, end = (np.where(repeats, timesteps, place) for place in (start, end))
         names = ("value", "value_1", "value_2", "value_3", "value_4")
         shifted = {name: {before: 1.0} for before, name in zip(names, names[1:])}
         states = {"base": {"sample": 1.0}, **shifted}
-        return start, end, repeats & (begin == 0), dict(zip(names, weights.T)), states
+        return start, repeats & (begin == 0), dict(zip(names, weights.T)), states
 
     def _runge_kutta_start(self, begin):
         """The same as :meth:`_heun_start` where the first steps are those of Runge and Kutta, of four stages each."""
@@ -134,16 +145,14 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         step = np.where(calls < staged, calls // 4, calls - staged + staged // 4)
         first = stage == 0
         start = timesteps[calls - stage]
-        end = np.where(stage % 2 == 1, timesteps, timesteps - np.where(calls < staged, self._stride // 2, self._stride))
         # The multistep method uses the first stage of every step that the trajectory has taken.
         known = step[:, None] - np.arange(ORDER) >= step[begin] + (stage[begin] > 0)
         weights = np.pad(adams_bashforth(known), ((0, 0), (0, 2)))
         weights[calls < staged] = (1, 0, 0, 0, 0, 0)
         weights[stage == 3] = np.array((1, 1, 0, 0, 2, 2)) / 6
-        if stage[begin] > 0:  # In the middle of a step: Euler's method to its end, where its other stages stay.
+        if stage[begin] > 0:  # In the middle of a step: Euler's method from each call to the next one.
             rest = step == step[begin]
             start = np.where(rest, timesteps, start)
-            end = np.where(rest, np.where(calls == begin, timesteps[begin - stage[begin] + 3], timesteps), end)
             weights[rest] = (1, 0, 0, 0, 0, 0)
         else:
             rest = np.zeros_like(first)
@@ -152,4 +161,4 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         for before, name in zip(names, names[1:]):
             states[name] = {before: np.where(first, 1.0, 0.0), name: np.where(first, 0.0, 1.0)}
         states.update(call_1={"value": 1.0}, call_2={"call_1": 1.0})
-        return start, end, ~(first | rest), dict(zip((*names, "call_1", "call_2"), weights.T)), states
+        return start, ~(first | rest), dict(zip((*names, "call_1", "call_2"), weights.T)), states

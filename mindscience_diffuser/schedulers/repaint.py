@@ -82,8 +82,7 @@ class RePaintScheduler(ImplicitScheduler):
                 places.extend(range(place + 1, place + length + 1))
                 place += length
         self.num_inference_steps = count
-        self._stride = self.num_train_timesteps // count
-        self._schedule(np.array(places) * self._stride)
+        self._schedule(self.leading_timesteps(self.num_train_timesteps, count)[places])
 
     def dense_plan(self):
         """Returns the plan of a step from every training timestep, with the known values at the next level."""
@@ -115,7 +114,7 @@ class RePaintScheduler(ImplicitScheduler):
 
     def _undoing_plan(self):
         """Returns the plan of the forward process to every training timestep from the level of the one after it."""
-        back, spread = renoised(self.level_at(self.strided(self.training_timesteps))[0], self._alphas)
+        back, spread = renoised(self.level_at(self.following(self.training_timesteps))[0], self._alphas)
         return StepPlan(self.training_timesteps, {}, {"sample": {"sample": back, "output": spread}})
 
     def construct(self, model_output, sample, timestep, original_image, mask, noise):

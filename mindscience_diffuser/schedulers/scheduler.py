@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import continuing, draw_noise, missing_schedule_arguments
+from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps, missing_schedule_arguments
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
@@ -93,6 +93,12 @@ class Scheduler(Configurable, nn.Cell):
     order = 1
     init_noise_sigma = 1.0
     compatibles = Compatibles()
+
+    inverts = False
+    """Whether trajectories lead from the clean sample to its noise."""
+
+    leading_timesteps = staticmethod(leading_timesteps)
+    """How the timesteps of ``timestep_spacing="leading"`` lie."""
 
     warms_up = False
     """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""

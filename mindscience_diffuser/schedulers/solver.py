@@ -174,16 +174,19 @@ class SolverScheduler(LeveledScheduler):
         """Returns the training timesteps of `count` steps, fractional where they need not be integers."""
         return self._points(count)[:count]
 
+    def grid_size(self, count):
+        """Returns the number of timesteps of a grid for `count` steps: an inner grid has one more, if there is one."""
+        return count + (self.inner_grid and count < self.num_train_timesteps - self._clipped())
+
     def _points(self, count):
         """Returns the training timesteps of `count` steps, descending, and that of the end in an inner grid."""
         train, spacing = self.num_train_timesteps, self.settings.get("timestep_spacing", "linspace")
-        last = train - self._clipped()
-        points = count + 1 if self.inner_grid else count
+        last, points = train - self._clipped(), self.grid_size(count)
         if spacing == "linspace":
             grid = np.linspace(0, last - 1, points)[::-1]
             grid = grid.round() if self.inner_grid else grid
         elif spacing == "leading":
-            grid = np.arange(points)[::-1] * (last // points) + self.settings.steps_offset
+            grid = self.leading_timesteps(last, points)[::-1] + self.settings.steps_offset
         else:
             grid = np.round(last - np.arange(count) * (train / count)) - 1
             grid = grid[grid >= 0]
