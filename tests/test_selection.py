@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from mindscience_diffuser import DDIMScheduler, DPMSolverMultistepScheduler, PyramidSampler, Sampler
+from mindscience_diffuser import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    LCMScheduler,
+    PyramidSampler,
+    Sampler,
+    TCDScheduler,
+    compat,
+)
 from mindscience_diffuser.noise import share_of
 from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
 
@@ -178,3 +187,99 @@ def test_a_copied_sampler_follows_its_own_scheduler(duplicate):
     scheduler.set_timesteps(30)
     assert len(sampler.plan) == 15 and len(copied.plan) == (15 if shared else 10)
     assert len(copy.deepcopy(scheduler).followers) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*not distilled on")
+def test_the_distillation_of_lcm_and_tcd_keeps_exact_shares():
+    schedulers = LCMScheduler(), TCDScheduler()
+    for original in range(1, 201):
+        for percent in range(1, 101):
+            for scheduler in schedulers:
+                distilled = scheduler._distilled_timesteps(original, False, percent / 100)
+                assert len(distilled) == original * percent // 100
+    for scheduler in schedulers:
+        scheduler.set_timesteps(29, original_inference_steps=100, strength=0.29)
+        assert len(scheduler.timesteps) == 29
+        scheduler.set_timesteps(timesteps=list(range(999, -1, -10)), strength=0.57)
+        assert len(scheduler.timesteps) == 57
+    scheduler.set_timesteps(2, original_inference_steps=1000, strength=0.29)
+    np.testing.assert_array_equal(scheduler.timesteps, [289, 144])
+
+
+@pytest.mark.parametrize("kind", [LCMScheduler, TCDScheduler])
+def test_distilled_timesteps_are_spread_by_exact_integers(kind):
+    for total in range(1, 121):
+        for count in range(1, total + 1):
+            expected = [i * total // count for i in range(count)]
+            assert kind.evenly_spread(count, total).tolist() == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*not distilled on")
+def test_tcd_leads_to_the_exact_share_of_the_next_timestep():
+    scheduler = TCDScheduler()
+    scheduler.set_timesteps(timesteps=list(range(999, -1, -1)))
+    alphas = np.sqrt(np.cumprod(1 - scheduler.betas))
+    for percent in range(1, 101):
+        noised = scheduler.trajectory_plan(eta=percent / 100).results["pred_noised_sample"]
+        s = [(100 - percent) * t // 100 for t in [*range(998, -1, -1), 0]]
+        np.testing.assert_allclose(noised["x0"], alphas[s])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_drop_in_schedulers_cut_products_as_diffusers_does():
+    lcm, tcd = compat.LCMScheduler(), compat.TCDScheduler()
+    for original in (50, 100, 200):
+        for percent in range(1, 101):
+            kept = int(original * (percent / 100))
+            for scheduler in (lcm, tcd) if kept else ():
+                scheduler.set_timesteps(1, original_inference_steps=original, strength=percent / 100)
+                origin = (
+                    np.arange(1, kept + 1) * (1000 // original) - 1
+                    if scheduler is lcm
+                    else np.arange(int(1000 * (percent / 100)))
+                )
+                assert scheduler.timesteps.asnumpy().tolist() == [origin[-1]]
+    with pytest.raises(ValueError, match="leave 28 timesteps"):
+        lcm.set_timesteps(29, original_inference_steps=100, strength=0.29)
+    for count, total in ((22, 30), (26, 30), (33, 45), (46, 52)):
+        spread = np.floor(np.linspace(0, total, num=count, endpoint=False)).astype(int)
+        assert spread.tolist() != [i * total // count for i in range(count)]
+        lcm.set_timesteps(count, original_inference_steps=total)
+        origin = np.arange(1, total + 1)[::-1] * (1000 // total) - 1
+        np.testing.assert_array_equal(lcm.timesteps.asnumpy(), origin[spread])
+    # floor(float32(0.84) * 75) is 62.
+    tcd.set_timesteps(timesteps=[999, 75, 10])
+    plan = tcd.native.plan_for(eta=0.16)
+    x0 = tcd.native.trajectory_plan(eta=0.16).results["pred_noised_sample"]["x0"]
+    np.testing.assert_allclose(x0, np.sqrt(tcd.native.alphas_cumprod.asnumpy()[[62, 8, 0]]), rtol=1e-6)
+    assert len(plan) == 3
+
+
+def test_a_time_of_score_sde_finds_the_level_that_diffusers_finds():
+    scheduler = compat.ScoreSdeVeScheduler(num_train_timesteps=50)
+    for count in (11, 29, 83, 199):
+        scheduler.set_timesteps(count)
+        times = scheduler.timesteps.asnumpy()
+        found = [scheduler._level_index(Tensor(t)) for t in times]
+        assert found == (times * np.float32(count - 1)).astype(int).tolist()
+
+
+def test_stages_of_a_pyramid_begin_at_exact_shares():
+    for count in (100, 1000):
+        for percent in (29, 57, 58):
+            stages = schedulers_by_name()[PYRAMID](
+                num_train_timesteps=count, stages=2, stage_range=[0, percent / 100, 1]
+            )
+            levels = np.arange(count, 0, -1) / count
+            assert stages.ori_start_sigmas[1] == levels[count * percent // 100]
+
+
+def test_warnings_of_set_timesteps_point_to_the_call():
+    for call in (
+        lambda: LCMScheduler().set_timesteps(timesteps=[5, 3]),
+        lambda: DPMSolverMultistepScheduler(solver_order=3).set_timesteps(2),
+        lambda: FlowMatchEulerDiscreteScheduler().set_timesteps(3, mu=1.0),
+    ):
+        with pytest.warns(UserWarning) as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]

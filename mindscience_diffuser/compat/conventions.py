@@ -83,8 +83,8 @@ class ScoreSdeVe(ScoreSde):
         return Tensor(levels[np.asarray(to_host(timesteps))], mstype.float32)
 
     def _level_index(self, timestep):
-        """Returns the index of the level of a time; it is the same for all samples."""
-        return int(float(np.ravel(to_host(timestep))[0]) * (len(self.times) - 1))
+        """Returns the index of the level of a time; it is the same for all samples, and cut in single precision."""
+        return int(np.float32(np.ravel(to_host(timestep))[0]) * np.float32(len(self.times) - 1))
 
     def step_pred(self, model_output, timestep, sample, generator=None, return_dict=True):
         """The predictor: from the level of the time `timestep` to the one below it, with fresh noise."""

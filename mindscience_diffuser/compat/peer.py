@@ -68,6 +68,31 @@ class EvenCalls(EvenStrides):
         return np.minimum(self.timesteps[1:2] + self.stride, self.num_train_timesteps - 1)
 
 
+class CutProducts:
+    """LCM: shares of steps, and even steps through them, are products of floats, cut to integers."""
+
+    @staticmethod
+    def share_of(count, share):
+        """Returns how many of `count` steps are a share of them; 28 of 100 for 0.29."""
+        return int(count * share)
+
+    @staticmethod
+    def evenly_spread(count, total):
+        """Returns `count` of the indices below `total`, from 0 in even steps."""
+        return np.floor(np.linspace(0, total, num=count, endpoint=False)).astype(np.int64)
+
+
+class CutTimesteps(CutProducts):
+    """TCD: also the timestep s = floor((1 - eta) * t), whose product is one of single precision."""
+
+    @staticmethod
+    def share_of(count, share):
+        """Returns how many of `count` steps, or for each timestep of an array which timestep, are a share of them."""
+        if np.ndim(count) == 0:
+            return int(count * share)
+        return np.floor(np.float32(share) * count.astype(np.float32)).astype(np.int64)
+
+
 RULES = {
     "CogVideoXDDIMScheduler": EvenStrides,
     "CogVideoXDPMScheduler": EvenStrides,
@@ -86,10 +111,12 @@ RULES = {
     "HeunDiscreteScheduler": FlooredLeading,
     "KDPM2AncestralDiscreteScheduler": FlooredLeading,
     "KDPM2DiscreteScheduler": FlooredLeading,
+    "LCMScheduler": CutProducts,
     "LMSDiscreteScheduler": FlooredLeading,
     "PNDMScheduler": EvenCalls,
     "RePaintScheduler": EvenStrides,
     "SASolverScheduler": InnerGrid,
+    "TCDScheduler": CutTimesteps,
     "UniPCMultistepScheduler": InnerGrid,
 }
 """Rules of diffusers by the name of the scheduler; the others follow the same rules in both places."""

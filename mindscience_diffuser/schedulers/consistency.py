@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from mindscience_diffuser.noise import custom_timesteps
+from mindscience_diffuser.noise import custom_timesteps, share_of
 from mindscience_diffuser.schedulers.arguments import THRESHOLDING, takes_arguments
 from mindscience_diffuser.schedulers.config import configured_limit
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
@@ -87,7 +87,7 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
     def _distilled_timesteps(self, original, explicit, strength):
         """Returns the ascending timesteps of the distillation; `explicit`: whether their number was asked for."""
         del explicit
-        return np.arange(1, int(original * strength) + 1) * (self.num_train_timesteps // original) - 1
+        return np.arange(1, self.share_of(original, strength) + 1) * (self.num_train_timesteps // original) - 1
 
     def _spread(self, distilled, count, original, strength):
         """Returns `count` of the distillation's timesteps, evenly spread by index."""
@@ -98,8 +98,15 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
                 f"leave {min(len(distilled), original)} timesteps: use fewer steps, more original_inference_steps, or "
                 "a higher strength."
             )
-        chosen = np.floor(np.linspace(0, len(distilled), num=count, endpoint=False)).astype(np.int64)
-        return distilled[::-1][chosen]
+        return distilled[::-1][self.evenly_spread(count, len(distilled))]
+
+    share_of = staticmethod(share_of)
+    """How many of some timesteps are a share of them."""
+
+    @staticmethod
+    def evenly_spread(count, total):
+        """Returns `count` of the indices below `total`, from 0 in even steps, rounded down."""
+        return np.arange(count) * total // count
 
     def _custom(self, timesteps, distilled, original, strength):
         """Returns the last part of given timesteps; warns where they are not those of the distillation."""
@@ -113,8 +120,8 @@ class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
         if len(chosen) > original:
             unexpected.append(f"has {len(chosen)} timesteps, more than original_inference_steps = {original}")
         if unexpected:
-            warnings.warn(f"'timesteps' {'; '.join(unexpected)}. Results may be poor.", stacklevel=3)
-        kept = int(len(chosen) * strength)
+            warnings.warn(f"'timesteps' {'; '.join(unexpected)}. Results may be poor.", stacklevel=4)
+        kept = self.share_of(len(chosen), strength)
         if kept == 0:
             raise ValueError(
                 f"'strength' is {strength}, which leaves none of {len(chosen)} timesteps; use at least "

@@ -102,5 +102,5 @@ class MultistepMethod:
         if scheduled and self.most_predictions > len(timesteps):
             warnings.warn(
                 f"{len(timesteps)} steps are too few for order {self.most_predictions}: the order is lowered.",
-                stacklevel=3,
+                stacklevel=4,
             )

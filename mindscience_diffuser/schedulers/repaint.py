@@ -106,7 +106,7 @@ class RePaintScheduler(ImplicitScheduler):
         back, spread = renoised(plan.next_level[0], reached[0])
         sample = {name: back * weight for name, weight in plan.states["sample"].items()}
         sample["noise"] = np.hypot(sample["noise"], spread)
-        return replace(plan, states={"sample": sample}, next_level=reached)
+        return replace(plan, states={"sample": sample}, next_level=reached, level=self.level_at(calls))
 
     def _schedule(self, timesteps):
         super()._schedule(timesteps)

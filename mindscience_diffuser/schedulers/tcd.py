@@ -48,8 +48,7 @@ class TCDScheduler(ConsistencyScheduler):
         """Returns the plan of the chosen timesteps."""
         eta = check_number("eta", eta, "[0, 1]")
         t, t_next = self.timesteps, self._following(last=0)
-        # Rounded first: 0.7 * 700 is 489.99999999999994 in binary.
-        s = np.floor(np.round((1 - eta) * t_next, 6)).astype(np.int64)
+        s = self.share_of(t_next, 1 - eta)
         alpha, sigma = self._alphas[t], self._sigmas[t]
         epsilon = noise_weights(self.prediction_type, alpha, sigma)
         noised = weighted((self._alphas[s], {"x0": 1.0}), (self._sigmas[s], epsilon))
@@ -68,5 +67,5 @@ class TCDScheduler(ConsistencyScheduler):
 
     def _distilled_timesteps(self, original, explicit, strength):
         if explicit:  # Any timestep may then be visited.
-            return np.arange(int(self.num_train_timesteps * strength))
+            return np.arange(self.share_of(self.num_train_timesteps, strength))
         return super()._distilled_timesteps(original, explicit, strength)
