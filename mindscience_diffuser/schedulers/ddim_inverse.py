@@ -1,7 +1,5 @@
 """DDIM inversion: from a clean sample to the noise that DDIM draws it from (Song et al., 2021, section 4.3)."""
 
-import numpy as np
-
 from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, takes_arguments
 from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
 
@@ -56,11 +54,9 @@ class DDIMInverseScheduler(ImplicitScheduler):
         """Returns alpha, sigma before and after a step to each training timestep."""
         return (*self.level_at(self.following(self.training_timesteps)), self._alphas, self._sigmas)
 
-    @property
-    def levels(self):
-        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
-        alpha, sigma, alpha_next, sigma_next = (level[self.timesteps] for level in self.step_levels())
-        return np.append(alpha, alpha_next[-1]), np.append(sigma, sigma_next[-1])
+    def levels_of_calls(self):
+        """Returns alpha and sigma of the sample at each row of the plan, those of the timestep before."""
+        return self.level_at(self.following(self.timesteps))
 
     def _schedule(self, timesteps):
         super()._schedule(timesteps[::-1])

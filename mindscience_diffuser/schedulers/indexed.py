@@ -272,7 +272,7 @@ class IndexedScheduler(Scheduler):
             self.input_scaling = scaling and PlanCell(scaling, self.compute_dtype, capacity=capacity)
             self.schedule = Parameter(Tensor(moments), name="schedule", requires_grad=False)
             return
-        self.plan = replace(plan, results={})
+        self.plan = replace(plan, results={}, level=self.levels_of_calls())
         self._check_followers()
         self.table.load(plan)
         if self.input_scaling is not None:
