@@ -16,8 +16,8 @@ def _alpha_bar_at_the_end(scheduler):
 
 
 def _steps_taken(scheduler):
-    trajectory = scheduler.native._trajectory
-    return 0 if trajectory.position is None else trajectory.position - trajectory.begin
+    position = scheduler.native._trajectory.position
+    return 0 if position is None else position - scheduler._known_from
 
 
 def _in_first_call(scheduler):
@@ -116,10 +116,17 @@ def memory(name):
     return property(get, set_)
 
 
+ORDERED_BY_ROW = ("LMSDiscreteScheduler",)
+"""Schedulers whose order goes by the row also where a trajectory begins in the middle: what is missing counts as 0."""
+
+
 def recall(scheduler, row):
     """Lets a trajectory that begins at `row` go on from what the user has set as its past, if anything."""
     trajectory = scheduler.native._trajectory
-    if scheduler._past is not None and not trajectory.history:
-        count, trajectory.history = scheduler._past
-        # No method uses more than three values of the past.
-        trajectory.begin = 0 if count >= 3 else max(row - count, 0)
+    if trajectory.history or not scheduler.native.remembered:
+        return
+    count, trajectory.history = scheduler._past or (0, ())
+    scheduler._known_from = row - count
+    # No method uses more than three values of the past.
+    ordered_by_row = scheduler.native_class.__name__ in ORDERED_BY_ROW
+    trajectory.begin = 0 if count >= 3 or ordered_by_row else max(row - count, 0)

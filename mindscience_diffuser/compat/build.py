@@ -5,9 +5,11 @@ import warnings
 from mindscience_diffuser.compat.attributes import MEMORIES, memory
 from mindscience_diffuser.compat.conventions import CONVENTIONS
 from mindscience_diffuser.compat.description import arguments_of, described, signature_of
+from mindscience_diffuser.compat.in_graph import InGraph, graph_form
 from mindscience_diffuser.compat.outputs import to_tensor
 from mindscience_diffuser.compat.peer import peer_class
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
+from mindscience_diffuser.step import compiles_as
 
 RENAMED = {"set_alpha_to_zero": "set_alpha_to_one"}
 """Present names of deprecated constructor arguments."""
@@ -28,6 +30,7 @@ def drop_in(name):
         "_compatibles": facts["compatibles"],
         "_deprecated_kwargs": facts["deprecated"],
     }
+    members.update(InGraph.graph_facts(members["native_class"], facts))
     for attribute in MEMORIES.keys() & set(facts["attributes"]):
         members[attribute] = memory(attribute)
     for method, parameters in facts["methods"].items():
@@ -35,7 +38,9 @@ def drop_in(name):
         if implementation is None and hasattr(members["native_class"], method):
             implementation = _delegate(method)
         if implementation is not None:
-            members[method] = _method(method, parameters, implementation)
+            shared = implementation is getattr(SchedulerMixin, method, None)
+            in_graph = graph_form(method, parameters) if shared else InGraph.other_method_in_graph
+            members[method] = compiles_as(in_graph)(_method(method, parameters, implementation))
     return type(name, (base,), members)
 
 

@@ -11,11 +11,11 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.compat.attributes import ATTRIBUTES, recall
 from mindscience_diffuser.compat.config import DEFAULTED, ConfigMixin
+from mindscience_diffuser.compat.in_graph import InGraph
 from mindscience_diffuser.compat.internals import Internals
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler
 from mindscience_diffuser.validation import check_choice
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ OPTIONS = {"variance_noise": "noise"}
 """Native names of options that diffusers calls otherwise."""
 
 
-class SchedulerMixin(Internals, ConfigMixin):
+class SchedulerMixin(Internals, InGraph, ConfigMixin):
     """A native scheduler behind diffusers' conventions: the base of the drop-in classes.
 
     Called on this class itself, `from_config` and `from_pretrained` build the class that the configuration names.
@@ -67,6 +67,7 @@ class SchedulerMixin(Internals, ConfigMixin):
         self._step_index = None
         self._begin_index = None
         self._past = None
+        self._known_from = 0
         if self.indexed:
             self.native.restart()
 
@@ -139,7 +140,7 @@ class SchedulerMixin(Internals, ConfigMixin):
 
         Where a pipeline has set the first step, it is the level of the present step instead.
         """
-        if isinstance(self.native, LeveledScheduler) and "index_for_timestep" in self.facts["methods"]:
+        if self.noises_by_row:
             begun = self._begin_index if self._step_index is None else self._step_index
             at = np.atleast_1d(to_host(timesteps))
             rows = [begun] * len(at) if self._begin_index is not None else [self.index_for_timestep(t) for t in at]
