@@ -104,7 +104,7 @@ def test_a_class_follows_the_noise_schedule_of_another_class():
         (DDIMScheduler, "flux-dev", "shift"),
         (DDIMScheduler, "cogvideox", "snr_shift_scale"),
         (FlowMatchEulerDiscreteScheduler, "sdxl", "beta_schedule"),
-        (FlowMatchEulerDiscreteScheduler, "wan-2.1", "flow_shift"),
+        (DDIMScheduler, "wan-2.1", "flow_shift"),
         (FlowMatchHeunDiscreteScheduler, "flux-dev", "use_dynamic_shifting"),
     ],
 )

@@ -10,7 +10,7 @@ from mindscience_diffuser.noise.betas import (
 )
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
-from mindscience_diffuser.noise.presets import PRESETS, missing_schedule_arguments, preset_config
+from mindscience_diffuser.noise.presets import PRESETS, preset_config
 from mindscience_diffuser.noise.pyramid import (
     block_mean,
     block_noise,
@@ -66,7 +66,6 @@ __all__ = [
     "flow_shift",
     "log_normal_sigmas",
     "leading_timesteps",
-    "missing_schedule_arguments",
     "multi_scale_noise",
     "multi_scale_samples",
     "noise_weights",

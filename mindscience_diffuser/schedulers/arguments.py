@@ -250,7 +250,7 @@ FLOW = {"use_flow_sigmas": False, "flow_shift": 1.0}
 DYNAMIC_SHIFT = {"use_dynamic_shifting": False, "time_shift_type": "exponential"}
 
 
-def takes_arguments(choices=None, synonyms=None, **defaults):
+def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults):
     """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype` at the end.
 
     Args:
@@ -258,6 +258,8 @@ def takes_arguments(choices=None, synonyms=None, **defaults):
             :class:`Argument` of its own.
         synonyms (Mapping, optional): For such arguments, values of other classes that are taken over from their
             configurations, and the choice of this class that each stands for.
+        peer_defaults (Mapping, optional): Defaults of the class of this name in diffusers, where they are others:
+            those of arguments that a file of diffusers leaves out.
         **defaults: The arguments of the class, keys of ``ARGUMENTS``, with their defaults.
 
     Returns:
@@ -279,7 +281,8 @@ def takes_arguments(choices=None, synonyms=None, **defaults):
         def constructor(self, *args, **kwargs):
             given = _bind(signature, self, args, kwargs)
             Scheduler.__init__(self, given["compute_dtype"])
-            self.settings = SchedulerConfig({name: arguments[name].checked(name, given) for name in given})
+            checked = {name: arguments[name].checked(name, given) for name in given}
+            self.settings = SchedulerConfig(checked, type(self))
             self.config = self.settings
             self._configure()
 
@@ -288,6 +291,7 @@ def takes_arguments(choices=None, synonyms=None, **defaults):
         constructor.__qualname__ = f"{cls.__qualname__}.__init__"
         cls.__init__ = constructor
         cls.arguments = arguments
+        cls.peer_defaults = dict(peer_defaults or {})
         lines = [
             f"    {name} ({a.kind}): {a.documentation}. Default: ``{_text(defaults[name])}``."
             for name, a in arguments.items()

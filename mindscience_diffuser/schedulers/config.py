@@ -10,23 +10,25 @@ import numpy as np
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.noise import (
-    betas_from_schedule,
-    missing_schedule_arguments,
-    preset_config,
-    rescale_zero_terminal_snr,
-)
+from mindscience_diffuser.noise import betas_from_schedule, preset_config, rescale_zero_terminal_snr
 from mindscience_diffuser.plan import Limit
+from mindscience_diffuser.schedulers.conversion import converted
 
 CONFIG_NAME = "scheduler_config.json"
 
 
 class SchedulerConfig(Mapping):
-    """Constructor arguments by name, read-only, as a mapping and as attributes."""
+    """Constructor arguments by name, read-only, as a mapping and as attributes.
 
-    def __init__(self, values):
+    Args:
+        values (Mapping): The arguments.
+        source (type): The class that they configure.
+    """
+
+    def __init__(self, values, source=None):
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in dict(values).items()}
         object.__setattr__(self, "_values", plain)
+        object.__setattr__(self, "_source", source)
 
     def __getitem__(self, name):
         return self._values[name]
@@ -80,11 +82,19 @@ class Configurable:
     compatibles = []
     """Classes that take the configuration of this one."""
 
+    peer_defaults = {}
+    """Defaults of the class of this name in diffusers, where they are others."""
+
     @classmethod
     def class_of(cls, config):
         """Returns the class that a configuration is loaded as: this one."""
         del config
         return cls
+
+    @staticmethod
+    def source_of(config):
+        """Returns the class that a configuration is one of, None where it does not tell."""
+        return getattr(config, "_source", None)
 
     @classmethod
     def from_preset(cls, name, **overrides):
@@ -105,7 +115,7 @@ class Configurable:
         """
         config = preset_config(name)
         chosen = cls.class_of(config)
-        missing = missing_schedule_arguments(config, chosen._argument_names())
+        missing = chosen.conversion(config, overrides).lost
         if missing:
             raise ValueError(
                 f"{chosen.__name__} cannot follow the noise schedule of {name!r}: it has no argument "
@@ -124,9 +134,11 @@ class Configurable:
             **overrides: Constructor arguments that replace those of `config`.
 
         Returns:
-            The scheduler. Keys that it does not know stay in its ``config``, with one warning, so that converting
-            back loses nothing. A variant of the other method, such as ``algorithm_type``, that this class does not
-            have gives way to its default, with a warning.
+            The scheduler. What means the same under another name, such as ``shift`` and ``flow_shift``, is taken over.
+            Keys that it does not use stay in its ``config``, with one warning, so that converting back loses nothing,
+            and with another one where the noise process of the model needs them. A variant of the other method, such
+            as ``algorithm_type``, that this class does not have gives way to its default, with a warning. Arguments
+            that a file of diffusers leaves out have the defaults of diffusers.
 
         Raises:
             TypeError: If `config` is not a mapping, or an override is not an argument of this class.
@@ -137,17 +149,28 @@ class Configurable:
                 f"'config' must be a mapping such as scheduler.config, but is {type(config).__name__}; "
                 "for a folder use from_pretrained."
             )
-        scheduler, foreign = cls.class_of(config)._build(config, overrides)
-        if foreign:
+        scheduler, kept, lost = cls.class_of(config)._build(config, overrides)
+        name, others = type(scheduler).__name__, sorted(set(kept) - set(lost))
+        if lost:
             warnings.warn(
-                f"{type(scheduler).__name__} does not use {', '.join(sorted(foreign))}; kept in its config.",
+                f"{name} cannot keep {', '.join(sorted(lost))}: it follows another noise process than the "
+                "configuration does.",
                 stacklevel=2,
             )
+        if others:
+            warnings.warn(f"{name} does not use {', '.join(others)}; kept in its config.", stacklevel=2)
         return scheduler
 
     @classmethod
-    def _argument_names(cls):
-        return set(inspect.signature(cls.__init__).parameters) - {"self"}
+    def defaults(cls, of_diffusers=False):
+        """Returns the arguments of the constructor with their defaults, here or in diffusers."""
+        listed = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return {**{p.name: p.default for p in listed}, **(cls.peer_defaults if of_diffusers else {})}
+
+    @classmethod
+    def conversion(cls, config, overrides=None):
+        """Returns what becomes of a configuration in this class, a :class:`Conversion`."""
+        return converted(config, cls.source_of(config), cls, overrides or {})
 
     @classmethod
     def takes(cls, name, value):
@@ -161,27 +184,25 @@ class Configurable:
 
     @classmethod
     def _build(cls, config, overrides):
-        """Returns the scheduler of a configuration, and the values that it does not use, which its config keeps."""
-        known = cls._argument_names()
-        unknown = sorted(set(overrides) - known)
+        """Returns the scheduler of a configuration, the values that it does not use, and those that it would need."""
+        known = cls.defaults()
+        unknown = sorted(set(overrides) - set(known))
         if unknown:
             raise TypeError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(sorted(known))}.")
-        given = {name: value for name, value in config.items() if not name.startswith("_")}
-        foreign = {name: value for name, value in given.items() if name not in known}
-        for name in set(METHOD_CHOICES) & set(given) - set(overrides):
-            others = [kind for kind in cls.compatibles if name in kind.arguments and kind.takes(name, given[name])]
-            if others and not cls.takes(name, given[name]):
+        arguments, kept, lost = cls.conversion(config, overrides)
+        for name in set(METHOD_CHOICES) & set(arguments) - set(overrides):
+            others = [kind for kind in cls.compatibles if name in kind.arguments and kind.takes(name, arguments[name])]
+            if others and not cls.takes(name, arguments[name]):
                 warnings.warn(
-                    f"{cls.__name__} has no {name}={given.pop(name)!r}, which is one of {others[0].__name__}; it uses "
-                    "its default.",
+                    f"{cls.__name__} has no {name}={arguments.pop(name)!r}, which is one of {others[0].__name__}; it "
+                    "uses its default.",
                     stacklevel=3,
                 )
-        arguments = {name: value for name, value in {**given, **overrides}.items() if name in known}
         if isinstance(arguments.get("compute_dtype"), str):
             arguments["compute_dtype"] = _dtype(arguments["compute_dtype"])
         scheduler = cls(**arguments)
-        scheduler.config = SchedulerConfig({**foreign, **scheduler.config})
-        return scheduler, foreign
+        scheduler.config = SchedulerConfig({**kept, **scheduler.config}, cls)
+        return scheduler, kept, lost
 
     @classmethod
     def from_pretrained(cls, path, subfolder=None, **overrides):

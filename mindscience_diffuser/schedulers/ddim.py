@@ -58,7 +58,7 @@ class ImplicitScheduler(DenseScheduler):
         )
 
 
-@takes_arguments(**DIFFUSION_ARGUMENTS, set_alpha_to_one=True)
+@takes_arguments(peer_defaults={"beta_schedule": "linear"}, **DIFFUSION_ARGUMENTS, set_alpha_to_one=True)
 class DDIMScheduler(ImplicitScheduler):
     """DDIM, from deterministic (eta = 0) to DDPM's ancestral sampling (eta = 1).
 

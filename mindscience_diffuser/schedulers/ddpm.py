@@ -33,6 +33,7 @@ def log_std_range(beta, variance):
 
 
 @takes_arguments(
+    peer_defaults={"beta_schedule": "linear", "variance_type": "fixed_small"},
     num_train_timesteps=1000,
     beta_start=0.0001,
     beta_end=0.02,

@@ -11,9 +11,10 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps, missing_schedule_arguments
+from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.config import Configurable
+from mindscience_diffuser.schedulers.conversion import process_of
 from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
 
 SWAPPED = (
@@ -29,10 +30,6 @@ class SchedulerOutput(NamedTuple):
     pred_original_sample: Tensor
 
 
-PROCESSES = ("stages", "beta_schedule", "shift", "sigma_schedule")
-"""Arguments by which noise processes are told apart, the first that a class has: Pyramid Flow, betas, flow, EDM."""
-
-
 class Compatibles:
     """Classes that take a configuration: of a class those of the same kind of noise process.
 
@@ -46,15 +43,11 @@ class Compatibles:
             return known
         config = scheduler.config
         told = [(name, config[name]) for name in ("beta_schedule", "prediction_type") if name in config]
-        return [
-            k
-            for k in known
-            if not missing_schedule_arguments(config, k._argument_names()) and all(k.takes(*pair) for pair in told)
-        ]
+        return [k for k in known if not k.conversion(config).lost and all(k.takes(*pair) for pair in told)]
 
 
 def _process(kind):
-    return next((name for name in PROCESSES if name in kind._argument_names()), None)
+    return process_of(kind.defaults(), {})
 
 
 class Followers(weakref.WeakSet):
@@ -127,6 +120,11 @@ class Scheduler(Configurable, nn.Cell):
     def class_of(cls, config):
         """Returns the class that a configuration is loaded as: this one, on the base itself the one that it names."""
         return scheduler_class(config.get("_class_name")) if cls is Scheduler else cls
+
+    @staticmethod
+    def source_of(config):
+        """Returns the class that a configuration is one of, None where it does not tell."""
+        return schedulers_by_name().get(config.get("_class_name"), getattr(config, "_source", None))
 
     def scale_model_input(self, sample, timestep=None):
         """Returns what the model is given for `sample`: here the sample itself."""
