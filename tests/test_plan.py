@@ -163,6 +163,7 @@ def whole_plan():
         given=("mask",),
         langevin=column(),
         always_draws=True,
+        level=(column(), column()),
     )
 
 
@@ -208,9 +209,9 @@ def test_every_field_is_part_of_the_fingerprint(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ON_THE_HOST])
 def test_every_field_that_a_step_depends_on_is_packed(name):
     plan = dataclasses.replace(whole_plan(), **({"learned_std": None} if name == "given" else {}))
-    layout, rows = plan.pack(returns_x0=True, half=True)
+    layout, rows = plan.pack(returns_x0=True, half=True, level=True)
     for other in changed_plans(plan, name):
-        other_layout, other_rows = other.pack(returns_x0=True, half=True)
+        other_layout, other_rows = other.pack(returns_x0=True, half=True, level=True)
         assert other_layout != layout or not np.array_equal(other_rows, rows)
 
 
