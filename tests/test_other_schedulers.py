@@ -28,6 +28,7 @@ from mindscience_diffuser import (
     SCMScheduler,
     UnCLIPScheduler,
 )
+from mindscience_diffuser.schedulers.pndm import adams_bashforth
 
 POINT = 0.7
 NOISE, FRESH = draws(0, 1).astype(np.float64)
@@ -72,6 +73,16 @@ def test_pndm_is_exact_on_a_point_wherever_it_begins(skip, count, prediction):
         alpha, sigma = level(scheduler, scheduler.timesteps[begin])
         last = run(scheduler.trajectory_plan(begin=begin), alpha * POINT + sigma * NOISE, model, begin)
         np.testing.assert_allclose(last, end[0] * POINT + end[1] * NOISE, atol=1e-9, err_msg=str(begin))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_adams_bashforth_takes_the_mean_of_a_polynomial_over_the_step(order):
+    positions = np.array([[0.0, -0.7, -1.9, -2.8, -4.1]])
+    weights = adams_bashforth(np.arange(5)[None] < order, positions)
+    for degree in range(order):
+        assert weights @ positions[0] ** degree == pytest.approx(1 / (degree + 1))
+    even = [[1], [3 / 2, -1 / 2], [23 / 12, -16 / 12, 5 / 12], [55 / 24, -59 / 24, 37 / 24, -9 / 24]][order - 1]
+    np.testing.assert_allclose(adams_bashforth(np.arange(5)[None] < order)[0, :order], even)
 
 
 def test_pndm_calls_the_model_as_often_as_its_methods_say():

@@ -49,7 +49,14 @@ class NoiseAboveZero(FlooredLeading):
 
 
 class EvenCalls(EvenStrides):
-    """PNDM: calls lead a stride or half of one on; the repeated first step comes from one stride above its end."""
+    """PNDM: calls lead a stride or half of one on; the repeated first step comes from one stride above its end.
+
+    The weights of the multistep method are those of even steps.
+    """
+
+    def positions(self, nodes, start):
+        """Returns that values of the past lie in even steps."""
+        del nodes, start
 
     def middles(self, steps):
         """Returns the timesteps in the middle of Runge and Kutta's steps between these timesteps."""

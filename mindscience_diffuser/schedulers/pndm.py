@@ -9,23 +9,31 @@ from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 
 ORDER = 4
-COEFFICIENTS = np.array([[0, 0, 0, 0], [24, 0, 0, 0], [36, -12, 0, 0], [46, -32, 10, 0], [55, -59, 37, -9]]) / 24
-"""Weights of the method of Adams and Bashforth, by order and from the latest value to the earliest."""
 
 
-def adams_bashforth(usable):
+def adams_bashforth(usable, positions=None):
     """Returns the weight of each value of the past in the method of the highest order, 4 at most, that they allow.
+
+    The mean over a step of the polynomial through the usable values.
 
     Args:
         usable (numpy.ndarray): bool, ``(n, k)``: which values, from the latest to the earliest, a step may use.
+        positions (numpy.ndarray, optional): Where each value belongs, ``(n, k)``, in units of the step: 0 is its start,
+            1 its end. Default: ``None``, in even steps.
 
     Returns:
-        numpy.ndarray, float64, ``(n, k)``, eq. (12) of the paper where all four are usable.
+        numpy.ndarray, float64, ``(n, k)``; in even steps, where all four are usable, eq. (12) of the paper.
     """
     ages = np.cumsum(usable, axis=1) - 1
-    orders = np.minimum(usable.sum(axis=1), ORDER)
-    weights = COEFFICIENTS[orders[:, None], np.minimum(ages, ORDER - 1)]
-    return np.where(usable & (ages < ORDER), weights, 0.0)
+    positions = -ages if positions is None else positions
+    used = usable & (ages < ORDER)
+    weights = np.zeros(usable.shape)
+    for order in range(1, ORDER + 1):
+        rows = used & (used.sum(axis=1) == order)[:, None]
+        powers = positions[rows].reshape(-1, 1, order) ** np.arange(order)[:, None]
+        moments = np.broadcast_to(1 / np.arange(1.0, order + 1)[:, None], (len(powers), order, 1))
+        weights[rows] = np.linalg.solve(powers.astype(np.float64), moments).ravel()
+    return weights
 
 
 @takes_arguments(
@@ -41,13 +49,14 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
 
     ``transfer(x, eps; s, t) = alpha_t / alpha_s * x + (sigma_t - sigma_s * alpha_t / alpha_s) * eps``. The first three
     steps are those of Runge and Kutta, eq. (13), with four model calls each; from then on one call a step and the eps
-    of Adams and Bashforth, eq. (12). With `skip_prk_steps` the first step is one of Heun, with two calls, and the next
-    ones have lower orders. Where there are fewer steps than that, the first ones only are taken.
+    of Adams and Bashforth, eq. (12), with the weights of the timesteps as they lie. With `skip_prk_steps` the first
+    step is one of Heun, with two calls, and the next ones have lower orders. Where there are fewer steps than that, the
+    first ones only are taken.
 
     ``timesteps`` has one entry for each model call: ``prk_timesteps``, then ``plms_timesteps``. Each call leads to the
-    level of the next one, the last one to the clean sample or the level of timestep 0. A trajectory that
-    begins in the middle starts with Euler's method there. As in the implementations in use, the past of a model that
-    predicts v is combined as v, and becomes eps with the present sample.
+    level of the next one, the last one to the clean sample or the level of timestep 0. A trajectory that begins in the
+    middle starts with Euler's method there. As in the implementations in use, the past of a model that predicts v is
+    combined as v, and becomes eps with the present sample.
 
     Examples:
         >>> scheduler = PNDMScheduler(skip_prk_steps=True)
@@ -75,6 +84,7 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         super().set_timesteps(num_inference_steps)
 
     def _schedule(self, timesteps, scheduled=True):
+        self._steps = timesteps
         if self.settings.skip_prk_steps:
             self.prk_timesteps = timesteps[:0]
             self.plms_timesteps = np.concatenate([timesteps[:2], timesteps[1:2], timesteps[2:]])
@@ -96,6 +106,14 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
     def repeated_start(self):
         """Returns the timestep from which the second call of Heun's step leads."""
         return self.timesteps[0]
+
+    def positions(self, nodes, start):
+        """Returns where values at the timesteps `nodes` lie in steps from `start`, for :func:`adams_bashforth`.
+
+        The last step, whose end has no timestep, counts as long as the one before.
+        """
+        length = np.append(self.timesteps[1:] - start[:-1], -1 if len(self._steps) < 2 else np.diff(self._steps)[-1])
+        return (nodes - start[:, None]) / np.where(length == 0, -1, length)[:, None]
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of all model calls; the trajectory starts at row `begin`."""
@@ -129,7 +147,8 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         repeats = calls == 1
         start = timesteps.copy()
         past = calls[:, None] - np.arange(ORDER + 1)
-        weights = adams_bashforth((past >= begin) & (past != 1))
+        nodes = timesteps[np.maximum(past, 0)]
+        weights = adams_bashforth((past >= begin) & (past != 1), self.positions(nodes, timesteps))
         if begin == 0:  # Else there is no first step to repeat.
             start[repeats] = self.repeated_start()
             weights[repeats, :2] = 0.5
@@ -146,8 +165,10 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         first = stage == 0
         start = timesteps[calls - stage]
         # The multistep method uses the first stage of every step that the trajectory has taken.
-        known = step[:, None] - np.arange(ORDER) >= step[begin] + (stage[begin] > 0)
-        weights = np.pad(adams_bashforth(known), ((0, 0), (0, 2)))
+        past = step[:, None] - np.arange(ORDER)
+        known = past >= step[begin] + (stage[begin] > 0)
+        positions = self.positions(self._steps[np.maximum(past, 0)], start)
+        weights = np.pad(adams_bashforth(known, positions), ((0, 0), (0, 2)))
         weights[calls < staged] = (1, 0, 0, 0, 0, 0)
         weights[stage == 3] = np.array((1, 1, 0, 0, 2, 2)) / 6
         if stage[begin] > 0:  # In the middle of a step: Euler's method from each call to the next one.

@@ -55,7 +55,7 @@ SOLVERS = (
     Solver("Heun", "HeunDiscreteScheduler", {}, 2),
     Solver("KDPM2", "KDPM2DiscreteScheduler", {}, 2),
     Solver("LMS-4", "LMSDiscreteScheduler", {}, 4),
-    # Its multistep weights assume even steps, but the last one of its grid is not: order 1 in the end.
+    # It extrapolates in the timestep, with whose square root the noise changes near 0: order 1 in the end.
     Solver("PNDM", "PNDMScheduler", {"skip_prk_steps": True}, 1, spaced=False),
     Solver("DPM-Solver-2", "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver", **ENDS_EARLY}, 2),
     Solver("DPM-Solver++(1)", "DPMSolverMultistepScheduler", {"solver_order": 1, **ENDS_EARLY}, 1),
