@@ -78,6 +78,7 @@ _MODULES = {
     "TCDScheduler": "mindscience_diffuser.schedulers",
     "TCDSchedulerOutput": "mindscience_diffuser.schedulers",
     "UnCLIPScheduler": "mindscience_diffuser.schedulers",
+    "UNet": "mindscience_diffuser.models",
     "UniPCMultistepScheduler": "mindscience_diffuser.schedulers",
     "block_noise": "mindscience_diffuser.noise",
     "calculate_shift": "mindscience_diffuser.noise",

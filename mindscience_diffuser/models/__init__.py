@@ -1,9 +1,10 @@
-"""Transformer models that predict what a diffusion scheduler asks for."""
+"""Transformers and a UNet: models that predict what a diffusion scheduler asks for."""
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer, DiffusionTransformer
 from mindscience_diffuser.models.frame_transformer import FrameTransformer
 from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
 from mindscience_diffuser.models.patch_transformer import PatchDiffusionTransformer
+from mindscience_diffuser.models.unet import UNet
 
 __all__ = [
     "ConditionDiffusionTransformer",
@@ -11,4 +12,5 @@ __all__ = [
     "FrameTransformer",
     "GuidanceDiffusionTransformer",
     "PatchDiffusionTransformer",
+    "UNet",
 ]
