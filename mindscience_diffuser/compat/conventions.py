@@ -4,6 +4,7 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.compat.integers import as_floats
 from mindscience_diffuser.compat.internals import weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, noise_source, to_host
@@ -43,7 +44,7 @@ class ScoreSde(SchedulerMixin):
         self.native.go_to(row)
         outputs = self.native.step(
             model_output,
-            sample,
+            as_floats(sample),
             self.native.timesteps[row],
             generator=noise_source(generator),
             return_dict=True,

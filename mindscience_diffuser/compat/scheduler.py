@@ -12,10 +12,18 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.compat.attributes import ATTRIBUTES, recall
 from mindscience_diffuser.compat.config import DEFAULTED, ConfigMixin
 from mindscience_diffuser.compat.in_graph import InGraph
-from mindscience_diffuser.compat.internals import Internals
+from mindscience_diffuser.compat.integers import (
+    CUTS_STEPS,
+    as_floats,
+    holds_integers,
+    noises_by_alpha_bar,
+    with_cut_levels,
+)
+from mindscience_diffuser.compat.internals import Internals, weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler
 from mindscience_diffuser.validation import check_choice
 
 logger = logging.getLogger(__name__)
@@ -107,7 +115,8 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
     def index_for_timestep(self, timestep, schedule_timesteps=None):
         """Returns the index of a timestep; of equal ones the second, so that no level is left out."""
         schedule = np.asarray(to_host(self.native.timesteps if schedule_timesteps is None else schedule_timesteps))
-        found = np.flatnonzero(schedule == np.ravel(to_host(timestep))[0].astype(schedule.dtype))
+        sought = np.ravel(to_host(timestep))[0]
+        found = np.flatnonzero(schedule == (sought.astype(schedule.dtype) if schedule.dtype.kind == "f" else sought))
         if found.size == 0 and self.facts["finds_unknown_timesteps"]:
             return len(schedule) - 1
         if found.size == 0:
@@ -133,25 +142,44 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
         self.is_scale_input_called = True
         if not self.indexed or self.native.input_scaling is None:
             return sample
+        sample = as_floats(sample)
         return in_dtype(self.native.input_scaling.run(self._index_at(timestep), (sample, sample))[0], sample)
 
     def add_noise(self, original_samples, noise, timesteps):
         """Returns `original_samples` with noise of the level of each timestep, shape ``(B,)``.
 
-        Where a pipeline has set the first step, it is the level of the present step instead.
+        Where a pipeline has set the first step, it is the level of the present step instead. The result has the dtype
+        of `original_samples`; for integers it is float32, and diffusers' levels are cut to integers.
         """
-        if self.noises_by_row:
-            begun = self._begin_index if self._step_index is None else self._step_index
-            at = np.atleast_1d(to_host(timesteps))
-            rows = [begun] * len(at) if self._begin_index is not None else [self.index_for_timestep(t) for t in at]
-            noisy = self.native.forward_process.run(Tensor(np.array(rows, np.int32)), (original_samples, noise))[0]
-        else:
-            noisy = self.native.add_noise(original_samples, noise, timesteps)
-        return in_dtype(noisy, original_samples)
+        if not holds_integers(original_samples):
+            return in_dtype(self._noised(original_samples, as_floats(noise), timesteps), original_samples)
+        if noises_by_alpha_bar(self.native_class):
+            return as_floats(noise)  # alpha_bar is 0 as an integer.
+        if isinstance(self.native, LeveledScheduler) and hasattr(self.native, "sigmas"):
+            return with_cut_levels(self.native, self._rows_to_noise(timesteps), original_samples, as_floats(noise))
+        return in_dtype(self._noised(as_floats(original_samples), as_floats(noise), timesteps), original_samples)
+
+    def _noised(self, original_samples, noise, timesteps):
+        if not self.noises_by_row:
+            return self.native.add_noise(original_samples, noise, timesteps)
+        rows = Tensor(np.array(self._rows_to_noise(timesteps), np.int32))
+        return self.native.forward_process.run(rows, (original_samples, noise))[0]
+
+    def _rows_to_noise(self, timesteps):
+        """Returns the row of each timestep, or where a pipeline has set the first step that of the present one."""
+        begun = self._begin_index if self._step_index is None else self._step_index
+        at = np.atleast_1d(to_host(timesteps))
+        return [begun] * len(at) if self._begin_index is not None else [self.index_for_timestep(t) for t in at]
 
     def get_velocity(self, sample, noise, timesteps):
         """Returns the velocity of `sample` and `noise` at each timestep, shape ``(B,)``."""
-        return in_dtype(self.native.get_velocity(sample, noise, timesteps), sample)
+        if holds_integers(sample):
+            return -as_floats(sample)  # alpha_bar is 0 as an integer.
+        if not self.noises_by_row:
+            return in_dtype(self.native.get_velocity(sample, as_floats(noise), timesteps), sample)
+        alpha_bar = np.asarray(self.native.alphas_cumprod)[self._rows_to_noise(timesteps)]
+        alpha_bar = alpha_bar.reshape((-1,) + (1,) * (sample.ndim - 1))
+        return in_dtype(weighted_sum((np.sqrt(alpha_bar), noise), (-np.sqrt(1 - alpha_bar), sample)), sample)
 
     def scale_noise(self, sample, timestep, noise):
         """Returns `sample` with noise of the level of each timestep, shape ``(B,)``."""
@@ -168,6 +196,7 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
     def step(self, model_output, timestep, sample, return_dict=True, **options):
         """Moves one step towards the clean sample."""
         self._schedule_training()
+        given, sample = sample, as_floats(sample)
         if "is_scale_input_called" in self.facts["attributes"] and not self.is_scale_input_called:
             logger.warning("'scale_model_input' should be called before 'step', for the input of the model.")
         remembered = options.get("old_pred_original_sample", ())
@@ -186,7 +215,8 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
         if self.indexed:
             timestep = self._begin_step(timestep, anew=remembered is None)
         outputs = self.native.step(model_output, sample, timestep, return_dict=True, **options)
-        results = {name: in_dtype(getattr(outputs, name), model_output) for name in self.facts["output"]}
+        like = given if holds_integers(given) and self.native_class.__name__ in CUTS_STEPS else model_output
+        results = {name: in_dtype(getattr(outputs, name), like) for name in self.facts["output"]}
         return StepOutput(results) if return_dict else tuple(results.values())
 
     def _schedule_training(self):
