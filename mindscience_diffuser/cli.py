@@ -5,6 +5,7 @@
 
 import argparse
 import errno
+import functools
 import sys
 
 from mindscience_diffuser.noise import PRESETS
@@ -29,23 +30,27 @@ def main(arguments=None):
 
     Returns:
         int, the exit code: 0 after success, 2 for a mistake in the configuration, 1 when files cannot be
-        written, 130 when interrupted, 143 when a training was stopped by SIGTERM and can go on.
+        written or the memory is too small, 3 when a training diverged, 130 when interrupted, 143 when a training was
+        stopped by SIGTERM and can go on.
     """
     parser = argparse.ArgumentParser(prog="python -m mindscience_diffuser", epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True)
     for command, what in COMMANDS.items():
         subparser = commands.add_parser(command, help=what, description=what, epilog=EPILOG)
+        subparser.format_help = functools.partial(_help_with_keys, command, subparser.format_help)
         subparser.add_argument("--config", required=True, metavar="FILE", help="YAML file that describes the run")
         subparser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="values that replace the file's")
     _add_plot(commands)
     options = parser.parse_args(arguments)
     try:
-        from mindscience_diffuser.runs.errors import ConfigError, StoppedError
+        from mindscience_diffuser.runs.errors import ConfigError, DivergedError, StoppedError
 
         try:
             written = _plot(options) if options.command == "plot" else _run(options)
         except ConfigError as error:
             return _fail(str(error), 2)
+        except DivergedError as error:
+            return _fail(str(error), 3)
         except StoppedError as stop:
             return _fail(str(stop), 143)
     except ModuleNotFoundError as error:
@@ -55,8 +60,10 @@ def main(arguments=None):
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             advice = "; what is there is whole: make room and run the same command again"
         return _fail(f"cannot write the results: {error}{advice}", 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except MemoryError:
+        return _fail("the memory is too small for this run: make the sizes or numbers in the configuration smaller", 1)
+    except KeyboardInterrupt as interruption:
+        return _fail(str(interruption) or "interrupted. Each file that is there is whole", 130)
     if written is not None:
         print(f"Written to {written}")
     return 0
@@ -66,20 +73,22 @@ def _run(options):
     """Runs what a configuration file describes; returns the folder of the results in the rank that writes them."""
     from mindscience_diffuser.runs.config import load_config
     from mindscience_diffuser.runs.errors import ConfigError
+    from mindscience_diffuser.runs.origins import located
     from mindscience_diffuser.runs.registry import REGISTRY, lookup
 
     config = load_config(options.config, options.overrides)
     if config.run not in REGISTRY[options.command]:
         raise ConfigError(
-            f"'{options.command}' is not there for runs of the kind '{config.run}', only for "
-            + ", ".join(f"'{kind}'" for kind in REGISTRY[options.command])
+            f"{config.origins.of('run')}: '{options.command}' is not there for runs of the kind '{config.run}', only "
+            "for " + ", ".join(f"'{kind}'" for kind in REGISTRY[options.command])
         )
     from mindscience_diffuser.runs.ranks import join_ranks, launched, rank
 
     if launched() and options.command not in SPREAD:
         raise ConfigError(f"'{options.command}' runs in one process: start it without msrun")
     join_ranks()
-    directory = lookup(options.command, config.run)(config)
+    with located(config):
+        directory = lookup(options.command, config.run)(config)
     return directory if rank() == 0 else None
 
 
@@ -107,6 +116,17 @@ def _plot(options):
     from mindscience_diffuser.runs.plot import plot
 
     return plot(options.schedules, options.output, options.steps, options.image_seq_len)
+
+
+def _help_with_keys(command, format_help):
+    """Returns the help of a command, followed by the keys of its file."""
+    try:
+        from mindscience_diffuser.runs.keys import key_list
+    except ModuleNotFoundError as error:
+        return (
+            f"{format_help()}\nThe keys of FILE are listed where '{error.name}' is installed: pip install '.[runs]'\n"
+        )
+    return f"{format_help()}\n{key_list(command)}"
 
 
 def _fail(message, code):

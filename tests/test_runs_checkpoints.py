@@ -13,6 +13,8 @@ from mindscience_diffuser import files
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.runs import train as training
 from mindscience_diffuser.runs.batches import TrainingBatches
+from mindscience_diffuser.runs.checkpoints import Checkpoints, Progress
+from mindscience_diffuser.runs.errors import DivergedError
 from mindscience_diffuser.runs.weights import FACTS
 
 CONFIG = {
@@ -140,6 +142,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(config, whole, s
 def test_a_crash_loses_only_the_steps_since_the_last_checkpoint(config, whole, tmp_path, monkeypatch, capsys):
     stop_at(monkeypatch, 10, crash)
     assert train(config, tmp_path) == 130
+    newest = tmp_path / "train" / "checkpoints" / "step-000000009.safetensors"
+    said = capsys.readouterr().err
+    assert f"interrupted. Kept is the checkpoint of step 9, '{newest}'; run the same command again" in said
     assert checkpoints(tmp_path) == ["step-000000006.safetensors", "step-000000009.safetensors"]
     asked = []
     batch = TrainingBatches.batch
@@ -193,6 +198,61 @@ def test_a_checkpoint_that_does_not_fit_is_refused(config, stopped, tmp_path, ca
     rewritten(copy(stopped, tmp_path) / "step-000000008.safetensors", **change)
     assert train(config, tmp_path) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_training_stops_at_the_first_loss_that_is_not_finite(config, tmp_path, monkeypatch, capsys):
+    batch = TrainingBatches.batch
+
+    def broken(self, step):
+        made = batch(self, step)
+        return made._replace(noise=made.noise * np.nan) if step >= 7 else made
+
+    monkeypatch.setattr(TrainingBatches, "batch", broken)
+    assert train(config, tmp_path) == 3
+    said = capsys.readouterr().err
+    assert "the loss of step 8 is nan" in said
+    assert "'training.learning_rate'" in said
+    newest = tmp_path / "train" / "checkpoints" / "step-000000006.safetensors"
+    assert f"Kept is the checkpoint of step 6, '{newest}'" in said
+    assert checkpoints(tmp_path) == ["step-000000003.safetensors", "step-000000006.safetensors"]
+    assert {path.name for path in (tmp_path / "train").iterdir()} == {"checkpoints"}
+
+
+def test_weights_that_are_not_finite_leave_the_checkpoints_as_they_are(tmp_path):
+    class Step:
+        def state(self):
+            return {"model.weight": np.array([1, np.inf], np.float32)}
+
+    kept = Checkpoints(tmp_path, {}, None, 1)
+    (tmp_path / "step-000000003.safetensors").write_bytes(b"good")
+    with pytest.raises(DivergedError, match="'model.weight' is not finite after step 6"):
+        kept.save(Step(), Progress(6, [0.1]))
+    assert kept.newest() == (tmp_path / "step-000000003.safetensors", 3)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=1", "'seed' was 0 and is 1"),
+        ("training.steps=13", "'training.steps' was 12 and is 13"),
+        ("training.weights_dtype=float16", "'training.weights_dtype' was 'float32' and is 'float16'"),
+    ],
+)
+def test_finished_weights_of_another_configuration_are_not_overwritten(config, whole, capsys, override, message):
+    assert main(["train", "--config", str(config), override]) == 2
+    said = capsys.readouterr().err
+    assert "are the finished weights of another configuration" in said
+    assert message in said
+    assert "choose another 'output', or remove" in said
+    assert (config.parent / "whole" / "train" / "weights.safetensors").read_bytes() == whole
+
+
+def test_weights_of_unknown_origin_are_not_overwritten(config, tmp_path, capsys):
+    (tmp_path / "train").mkdir()
+    file = tmp_path / "train" / "weights.safetensors"
+    file.write_bytes(save({"weight": np.zeros(1, np.float32)}))
+    assert train(config, tmp_path) == 2
+    assert "does not say how it was trained" in capsys.readouterr().err
 
 
 def test_a_checkpoint_holds_optimizer_average_losses_and_random_state(stopped):

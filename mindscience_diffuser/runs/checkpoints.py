@@ -17,13 +17,15 @@ from mindscience_diffuser.files import (
     remove_with_checksum,
     write_with_checksum,
 )
-from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.errors import ConfigError, DivergedError
 from mindscience_diffuser.runs.identity import changed_key
 from mindscience_diffuser.runs.ranks import gather, rank
 from mindscience_diffuser.runs.weights import FACTS
 
 FORMAT = 1
 STATE, LOSSES, RANDOM = "state.", "losses", "random."
+# What of the state must be finite; the counters and moments of a loss scale may hold anything.
+WEIGHTS = ("model.", "average.")
 
 
 class Progress(NamedTuple):
@@ -53,8 +55,16 @@ class Checkpoints:
         self.kept = kept
 
     def save(self, training_step, progress):
-        """Writes a checkpoint; every rank must call it at the same step, and rank 0 writes."""
-        arrays = {STATE + name: value for name, value in training_step.state().items()}
+        """Writes a checkpoint; every rank must call it at the same step, and rank 0 writes.
+
+        Raises:
+            DivergedError: If a weight is not finite; the checkpoints stay as they are.
+        """
+        state = training_step.state()
+        for name, value in state.items():
+            if name.startswith(WEIGHTS) and not np.isfinite(value).all():
+                raise DivergedError(f"'{name}' is not finite after step {progress.step}")
+        arrays = {STATE + name: value for name, value in state.items()}
         arrays[LOSSES] = np.asarray(progress.losses, np.float64)
         for name, value in _random_state().items():
             arrays[RANDOM + name] = np.stack(gather(value))
@@ -92,6 +102,11 @@ class Checkpoints:
                     f"'{self.directory}' to start again"
                 ) from None
         return Progress(0, [])
+
+    def newest(self):
+        """Returns the newest checkpoint and the number of its steps, or None if there is none."""
+        paths = self._paths()
+        return (paths[0], int(paths[0].stem.partition("-")[2])) if paths else None
 
     def clear_partial(self):
         """Removes what a kill during a write has left."""

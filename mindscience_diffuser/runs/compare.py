@@ -13,14 +13,19 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.build import build_data, build_scheduler, build_trained_model, check_sampling
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_scheduler,
+    build_trained_model,
+    check_measuring,
+    check_sampling,
+)
 from mindscience_diffuser.runs.config import to_yaml, with_values
 from mindscience_diffuser.runs.draw import draw
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.pictures import tile
-from mindscience_diffuser.runs.registry import check_name, lookup
+from mindscience_diffuser.runs.registry import lookup
 from mindscience_diffuser.runs.sample import measure
-from mindscience_diffuser.runs.schema import Component
 
 FIGURES = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
 COLOURS = colormaps["tab20"].colors
@@ -53,8 +58,11 @@ def compare(config):
         ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
     """
     if not config.compare.schedulers:
-        raise ConfigError("'compare.schedulers' is empty: list the schedulers to compare, each with a name")
+        raise ConfigError(
+            "'compare.schedulers' is empty: list the schedulers to compare, each with a name", "compare.schedulers"
+        )
     data = build_data(config)
+    check_measuring(config, data)
     base = build_scheduler(config)
     runs = [_with_scheduler(config, component, base) for component in config.compare.schedulers]
     planned = [(run, count, _calls(run, count)) for run in runs for count in config.compare.num_inference_steps]
@@ -85,10 +93,9 @@ def compare(config):
 
 def _with_scheduler(config, component, base):
     """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one."""
-    check_name("scheduler", component.name, "compare.schedulers", "the configuration")
     known = inspect.signature(lookup("scheduler", component.name).__init__).parameters
     shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}
-    return with_values(config, scheduler=Component(**{**shared, **component.arguments}, name=component.name))
+    return with_values(config, scheduler=component.with_defaults(shared))
 
 
 def _with_steps(config, count):

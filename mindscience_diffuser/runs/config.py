@@ -1,17 +1,22 @@
 """The configuration of a run: a YAML file, single values from the command line over it, all of it checked."""
 
 import copy
+import functools
+from typing import get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from mindscience_diffuser.runs.errors import ConfigError, nearest
+from mindscience_diffuser.runs.keys import field_at
+from mindscience_diffuser.runs.origins import Origins
 from mindscience_diffuser.runs.registry import check_name, lookup
-from mindscience_diffuser.runs.yaml_file import parse_value, read_yaml
+from mindscience_diffuser.runs.yaml_file import dotted, parse_value, read_yaml
 
 COMMAND_LINE = "the command line"
 # Which of several problems is told: those not named here stand between.
 ORDER = {"extra_forbidden": 0, "missing": 2}
+LONGEST_VALUE = 200
 
 
 def load_config(path, overrides=()):
@@ -36,19 +41,19 @@ def load_config(path, overrides=()):
 
 def check_config(content, origins, source):
     """Checks the content of a configuration; `origins` tells where each dotted key comes from, `source` the rest."""
+    origins = Origins(origins, source)
     kind = content.get("run", "diffusion")
-    check_name("schema", kind, "run", origins.get("run", source))
+    check_name("schema", kind, "run", origins.of("run"))
     schema = lookup("schema", kind)
     try:
         config = schema.model_validate(content)
     except ValidationError as error:
         # A misspelt key is also a missing one: the spelling is what to tell.
         problems = sorted(error.errors(), key=lambda problem: ORDER.get(problem["type"], 1))
-        raise ConfigError(_explain(problems[0], schema, origins, source)) from None
-    for kind in ("data", "model", "scheduler"):
-        if hasattr(config, kind):
-            place = f"{kind}.name"
-            check_name(kind, getattr(config, kind).name, place, origins.get(place, source))
+        raise ConfigError(_explain(problems[0], schema, content, origins)) from None
+    config.take_origins(origins)
+    for what, place, component in config.components():
+        check_name(what, component.name, f"{place}.name", origins.of(f"{place}.name"), kind)
     return config
 
 
@@ -73,39 +78,45 @@ def _override(content, override, origins):
         raise ConfigError(f"the value of '{override}' on {COMMAND_LINE} is no YAML value") from None
     section = content
     for depth, place in enumerate(places[:-1]):
-        section = section.setdefault(place, {})
+        above = ".".join(places[: depth + 1])
+        if place not in section:
+            section[place] = {}
+            origins[above] = COMMAND_LINE
+        section = section[place]
         if not isinstance(section, dict):
-            above = ".".join(places[: depth + 1])
             raise ConfigError(f"'{key}' on {COMMAND_LINE}: '{above}' is the value {section!r} and has no keys below it")
     section[places[-1]] = value
+    for replaced in [place for place in origins if place.startswith((f"{key}.", f"{key}["))]:
+        del origins[replaced]
     origins[key] = COMMAND_LINE
 
 
-def _explain(problem, schema, origins, source):
+def _explain(problem, schema, content, origins):
     """Turns one entry of a pydantic ValidationError into a sentence."""
-    location = [str(part) for part in problem["loc"]]
-    place = ".".join(location)
-    origin = next((origins[p] for p in _prefixes(location) if p in origins), source)
+    location = list(problem["loc"])
+    place = dotted(location)
     if problem["type"] == "extra_forbidden":
-        keys = _section_at(schema, location[:-1]).model_fields
-        return f"{origin}: unknown key '{place}'; {nearest(location[-1], keys)}"
+        section, _ = field_at(schema, location[:-1])
+        keys = _model_at(schema, section).model_fields
+        return f"{origins.of(place)}: unknown key '{place}'; {nearest(location[-1], keys)}"
     if problem["type"] == "missing":
-        return f"{source}: the key '{place}' is missing"
-    message = problem["msg"].replace("Input should be", "must be")
-    if problem["type"] == "model_type":
-        message = "must be a mapping with keys of its own"
-    value = problem["input"]
-    return f"{origin}: '{place}' {message}, but is {value!r} of type {type(value).__name__}"
+        return f"{origins.of(place)}: the key '{place}' is missing"
+    if problem["type"] == "invalid_key":
+        place = dotted([*location[:-1], str(location[-1])])
+        return f"{origins.of(place)}: the key '{place}' must be a text: put it in quotes"
+    followed, what = field_at(schema, location)
+    value = functools.reduce(lambda section, part: section[part], followed, content)
+    place = dotted(followed)
+    return f"{origins.of(place)}: '{place}' must be {what}, but is {_short(value)} of type {type(value).__name__}"
 
 
-def _prefixes(location):
-    return (".".join(location[:end]) for end in range(len(location), 0, -1))
-
-
-def _section_at(schema, location):
-    for part in location:
-        annotation = schema.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        schema = annotation
+def _model_at(schema, place):
+    """Returns the model of the section, or of the list entry, at `place`."""
+    for part in place:
+        schema = get_args(schema)[0] if isinstance(part, int) else schema.model_fields[part].annotation
     return schema
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

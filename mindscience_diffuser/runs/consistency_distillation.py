@@ -11,11 +11,14 @@ from mindscience_diffuser.runs.build import (
     build_model,
     build_scheduler,
     build_trained_model,
+    check_measuring,
     check_sampling,
+    setting_up,
     trained_config,
 )
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.objective import Objective
+from mindscience_diffuser.runs.origins import located
 from mindscience_diffuser.runs.present import present_digits
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.training import ConsistencyDistillation, training_timesteps
@@ -26,14 +29,18 @@ def objective(config):
     data = build_data(config)
     scheduler = build_scheduler(config)
     check_sampling(config, scheduler)
+    check_measuring(config, data)
     teacher = build_teacher(config, data, scheduler)
     student, target = build_model(config, data), build_model(config, data)
     start_from(student, teacher)
     training = config.training
     low, high = training.guidance_range
     if low > high:
-        raise ConfigError(f"'training.guidance_range' must be [low, high], but is {training.guidance_range}")
-    try:
+        raise ConfigError(
+            f"'training.guidance_range' must be [low, high] with low not above high, but is {training.guidance_range}",
+            "training.guidance_range",
+        )
+    with setting_up(config):
         distillation = ConsistencyDistillation(
             student,
             target,
@@ -43,8 +50,6 @@ def objective(config):
             training.distance,
             training.huber_c,
         )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the training cannot be set up: {error}") from error
     batches = DistillationBatches(
         TrainingBatches(
             data,
@@ -84,25 +89,28 @@ def distillation_timesteps(seed, step, batch_size, timesteps):
 
 def build_teacher(config, data, scheduler):
     """Returns the teacher with its weights; ConfigError if the student cannot learn from it."""
-    described = trained_config(config.teacher)
+    described = trained_config(config.teacher, "teacher")
     if described.run != "diffusion":
         raise ConfigError(
-            f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'"
+            f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'", "teacher"
         )
-    teacher_scheduler = build_scheduler(described)
+    with located(described):
+        teacher_scheduler, teacher_data = build_scheduler(described), build_data(described)
     same_noise = np.array_equal(scheduler.betas, getattr(teacher_scheduler, "betas", None))
     if not same_noise or scheduler.prediction_type != teacher_scheduler.prediction_type:
         raise ConfigError(
             f"'scheduler' must have the betas and the prediction_type of the teacher '{config.teacher}', which was "
-            f"trained with {described.scheduler.model_dump()}"
+            f"trained with {described.scheduler.model_dump()}",
+            "scheduler",
         )
-    teacher_data = build_data(described)
     if (teacher_data.length, teacher_data.channels) != (data.length, data.channels):
         raise ConfigError(
             f"'data' must be that of the teacher '{config.teacher}', which was trained with "
-            f"{described.data.model_dump()}"
+            f"{described.data.model_dump()}",
+            "data",
         )
-    return build_trained_model(described, data)[0]
+    with located(described):
+        return build_trained_model(described, data)[0]
 
 
 def start_from(student, teacher):
@@ -111,5 +119,7 @@ def start_from(student, teacher):
     for weight in teacher.get_parameters():
         own = parameters.get(weight.name)
         if own is None or own.shape != weight.shape:
-            raise ConfigError(f"'model' must have the sizes of the teacher, which has '{weight.name}' {weight.shape}")
+            raise ConfigError(
+                f"'model' must have the sizes of the teacher, which has '{weight.name}' {weight.shape}", "model"
+            )
         replace_value(own, Tensor(weight.asnumpy()))

@@ -3,8 +3,14 @@
 import functools
 
 from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler, check_sampling
-from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_model,
+    build_scheduler,
+    check_measuring,
+    check_sampling,
+    setting_up,
+)
 from mindscience_diffuser.runs.objective import Objective
 from mindscience_diffuser.runs.present import present_digits
 from mindscience_diffuser.training import DiffusionTrainer, training_timesteps
@@ -17,9 +23,10 @@ def objective(config):
     data = build_data(config)
     scheduler = build_scheduler(config)
     check_sampling(config, scheduler)
+    check_measuring(config, data)
     model = build_model(config, data)
     training = config.training
-    try:
+    with setting_up(config):
         trainer = DiffusionTrainer(
             model,
             scheduler,
@@ -29,8 +36,6 @@ def objective(config):
             training.loss_type,
             training.min_snr_gamma,
         )
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the training cannot be set up: {error}") from error
     draw_timesteps = functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
     batches = TrainingBatches(data, training.batch_size, draw_timesteps, training.condition_dropout, config.seed)
     return Objective(model, trainer.get_loss, batches, present_digits)

@@ -13,6 +13,8 @@ from mindscience_diffuser.validation import check_integer
 
 SIDE = 8
 BRIGHTEST = 16
+# Of scikit-learn.
+LARGEST_SEED = 2**32 - 1
 
 
 class Labelled(NamedTuple):
@@ -29,7 +31,7 @@ class Digits:
 
     Args:
         held_out (int): Number of held-out digits, in [100, 1600]. Default: ``500``.
-        split_seed (int): Seed of the split. Default: ``0``.
+        split_seed (int): Seed of the split, in [0, 4294967295]. Default: ``0``.
         patch_height (int): Height of a patch: 1, 2, 4 or 8. Default: ``2``.
         patch_width (int): Width of a patch: 1, 2, 4 or 8. Default: ``2``.
 
@@ -42,7 +44,7 @@ class Digits:
 
     def __init__(self, held_out=500, split_seed=0, patch_height=2, patch_width=2):
         held_out = check_integer("held_out", held_out, low=100, high=1600)
-        split_seed = check_integer("split_seed", split_seed, low=0)
+        split_seed = check_integer("split_seed", split_seed, low=0, high=LARGEST_SEED)
         self.patch = (
             check_integer("patch_height", patch_height, low=1, high=SIDE),
             check_integer("patch_width", patch_width, low=1, high=SIDE),

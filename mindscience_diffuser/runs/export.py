@@ -41,7 +41,7 @@ def export(config):
     directory = Path(config.output) / "export"
     file = directory / "sampler.mindir"
     if file.exists() and not config.export.overwrite:
-        raise ConfigError(f"'{file}' exists: set export.overwrite to true to replace it, or change 'output'")
+        raise ConfigError(f"'{file}' exists: set export.overwrite to true to replace it, or change 'output'", "output")
     data = build_data(config)
     scheduler = build_scheduler(config, config.sampling.compute_dtype)
     check_sampling(config, scheduler)
@@ -84,7 +84,7 @@ def load_exported(config, data, scheduler):
     try:
         graph = load_mindir(path, plan=plan_of(config, scheduler))
     except (FileNotFoundError, ValueError) as error:
-        raise ConfigError(f"'sampling.exported' cannot be used: {error}") from None
+        raise ConfigError(f"'sampling.exported' cannot be used: {error}", "sampling.exported") from None
     proto = read_graph(path)
     found = [tuple(tensor.dims) for value in proto.graph.input for tensor in value.tensor]
     size = min(config.sampling.batch_size, config.sampling.per_class * data.classes)
@@ -92,14 +92,16 @@ def load_exported(config, data, scheduler):
     if len(found) != len(asked) or not all(_fits(shape, other) for shape, other in zip(asked, found)):
         raise ConfigError(
             f"'sampling.exported' cannot be used: '{path}' takes inputs of the shapes {_listed(found)}, but this "
-            f"configuration gives {_listed(asked)}"
+            f"configuration gives {_listed(asked)}",
+            "sampling.exported",
         )
     noted = json.loads(read_note(proto, RUN_KEY) or "{}")
     for key, value in frozen_values(config).items():
         if noted.get(key, value) != value:
             raise ConfigError(
                 f"'sampling.exported' cannot be used: '{key}' is {value!r}, but '{path}' was exported with "
-                f"{noted[key]!r}"
+                f"{noted[key]!r}",
+                key,
             )
     return graph
 

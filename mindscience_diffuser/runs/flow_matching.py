@@ -4,8 +4,14 @@ import functools
 
 from mindscience_diffuser.noise import resolution_shift
 from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler, check_sampling
-from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_model,
+    build_scheduler,
+    check_measuring,
+    check_sampling,
+    setting_up,
+)
 from mindscience_diffuser.runs.objective import Objective
 from mindscience_diffuser.runs.present import present_digits
 from mindscience_diffuser.training import FlowMatchingTrainer, training_sigmas
@@ -16,6 +22,7 @@ def objective(config):
     data = build_data(config)
     scheduler = build_scheduler(config)
     check_sampling(config, scheduler)
+    check_measuring(config, data)
     model = build_model(config, data)
     training = config.training
     trainer = FlowMatchingTrainer(model, scheduler.num_train_timesteps, training.weighting, training.loss_type)
@@ -31,8 +38,6 @@ def objective(config):
         shift=shift,
     )
     batches = TrainingBatches(data, training.batch_size, draw_sigmas, training.condition_dropout, config.seed)
-    try:
+    with setting_up(config):
         batches.batch(0)
-    except ValueError as error:
-        raise ConfigError(f"the training cannot be set up: {error}") from error
     return Objective(model, trainer.get_loss, batches, present_digits)

@@ -3,7 +3,14 @@
 import functools
 
 from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler, check_sampling
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_model,
+    build_scheduler,
+    check_measuring,
+    check_sampling,
+    setting_up,
+)
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.objective import Objective
 from mindscience_diffuser.runs.present import present_digits
@@ -16,20 +23,21 @@ def objective(config):
     if data.patch != (1, 1):
         raise ConfigError(
             "'data.patch_height' and 'data.patch_width' must be 1 in a run of the kind 'pyramid_flow': the model cuts "
-            f"the images into patches itself, but they are {data.patch[0]} and {data.patch[1]}"
+            f"the images into patches itself, but they are {data.patch[0]} and {data.patch[1]}",
+            "data.patch_height" if data.patch[0] != 1 else "data.patch_width",
         )
     scheduler = build_scheduler(config)
     check_sampling(config, scheduler)
+    check_measuring(config, data)
     model = build_model(config, data)
     training = config.training
-    try:
+    with setting_up(config):
         trainer = PyramidFlowTrainer(model, scheduler, training.sample_ratios, training.loss_type)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the training cannot be set up: {error}") from error
     if training.batch_size % trainer.bounds[-1]:
         raise ConfigError(
             f"'training.batch_size' must be a multiple of {trainer.bounds[-1]}, the sum of 'training.sample_ratios', "
-            f"but is {training.batch_size}"
+            f"but is {training.batch_size}",
+            "training.batch_size",
         )
     draw_index = functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
     batches = TrainingBatches(data, training.batch_size, draw_index, training.condition_dropout, config.seed)

@@ -1,7 +1,8 @@
 """What a run can be made of, under the names that a YAML file uses.
 
 An entry is ``"module:attribute"`` and is imported when a run asks for it: reading and checking a configuration does not
-need MindSpore. A new scheduler, model, data set or kind of run is one line here.
+need MindSpore. A new scheduler, model or data set is a line here, and its name in the lists of the kinds of runs that
+take it.
 """
 
 import importlib
@@ -9,11 +10,11 @@ import importlib
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 
 DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation", "pyramid_flow")
-SCHEDULERS = (
+FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+DIFFUSION_SCHEDULERS = (
     "DDPMScheduler",
     "DDIMScheduler",
-    "LCMScheduler",
-    "TCDScheduler",
+    *FEW_STEP_SCHEDULERS,
     "PNDMScheduler",
     "EulerDiscreteScheduler",
     "EulerAncestralDiscreteScheduler",
@@ -27,11 +28,34 @@ SCHEDULERS = (
     "DEISMultistepScheduler",
     "UniPCMultistepScheduler",
     "SASolverScheduler",
-    "FlowMatchEulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-    "FlowMatchLCMScheduler",
-    "PyramidFlowMatchEulerDiscreteScheduler",
 )
+FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
+PYRAMID_SCHEDULERS = ("PyramidFlowMatchEulerDiscreteScheduler",)
+
+COMPONENTS = {
+    "diffusion": {
+        "data": ("Digits",),
+        "model": ("ConditionDiffusionTransformer",),
+        "scheduler": DIFFUSION_SCHEDULERS,
+    },
+    "flow_matching": {
+        "data": ("Digits",),
+        "model": ("ConditionDiffusionTransformer",),
+        "scheduler": FLOW_SCHEDULERS,
+    },
+    "consistency_distillation": {
+        "data": ("Digits",),
+        "model": ("GuidanceDiffusionTransformer",),
+        "scheduler": FEW_STEP_SCHEDULERS,
+    },
+    "pyramid_flow": {
+        "data": ("Digits",),
+        "model": ("PatchDiffusionTransformer",),
+        "scheduler": PYRAMID_SCHEDULERS,
+    },
+    "world_model": {"data": ("StirredFlow",), "model": ("FrameTransformer",)},
+}
+"""Names of the components that each kind of run takes."""
 
 REGISTRY = {
     "schema": {
@@ -56,7 +80,10 @@ REGISTRY = {
     "sweep": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.sweep:sweep"),
     "compare": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.compare:compare"),
     "export": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.export:export"),
-    "scheduler": {name: f"mindscience_diffuser.schedulers:{name}" for name in SCHEDULERS},
+    "scheduler": {
+        name: f"mindscience_diffuser.schedulers:{name}"
+        for name in (*DIFFUSION_SCHEDULERS, *FLOW_SCHEDULERS, *PYRAMID_SCHEDULERS)
+    },
     "model": {
         "ConditionDiffusionTransformer": "mindscience_diffuser.models:ConditionDiffusionTransformer",
         "PatchDiffusionTransformer": "mindscience_diffuser.models:PatchDiffusionTransformer",
@@ -72,19 +99,26 @@ REGISTRY = {
 WHAT = {"schema": "kind of run", "data": "data set"}
 
 
-def check_name(kind, name, place, origin):
-    """Raises ConfigError unless `name` is registered under `kind`.
+def check_name(kind, name, place, origin, run=None):
+    """Raises ConfigError unless `name` is registered under `kind`, for runs of the kind `run` where that is given.
 
     Args:
         kind (str): Key of ``REGISTRY``.
         name (str): What the configuration gives.
         place (str): The key that holds it.
         origin (str): Where that key stands, for the message.
+        run (str, optional): Kind of the run whose component it is.
     """
-    if not isinstance(name, str) or name not in REGISTRY[kind]:
+    allowed = REGISTRY[kind] if run is None else COMPONENTS[run][kind]
+    if isinstance(name, str) and name in allowed:
+        return
+    what = WHAT.get(kind, kind)
+    if isinstance(name, str) and name in REGISTRY[kind]:
+        listed = ", ".join(f"'{choice}'" for choice in allowed)
         raise ConfigError(
-            f"{origin}: unknown {WHAT.get(kind, kind)} {name!r} at '{place}'; {nearest(name, REGISTRY[kind])}"
+            f"{origin}: a run of the kind '{run}' takes no {what} {name!r} at '{place}'; allowed: {listed}"
         )
+    raise ConfigError(f"{origin}: unknown {what} {name!r} at '{place}'; {nearest(name, allowed)}")
 
 
 def lookup(kind, name):

@@ -30,7 +30,7 @@ def sampler_configs(section):
     try:
         return {name: DiffusionSamplerConfig(**shared, initial_noise=name) for name in section.initial_noise}
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the sampler refuses what is set under 'rollout': {error}") from error
+        raise ConfigError(f"the sampler refuses what is set under 'rollout': {error}", "rollout") from error
 
 
 def show_rollouts(config, directory, data, model):

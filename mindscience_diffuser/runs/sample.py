@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from mindscience_diffuser.files import remove_partial_files, write_atomically
-from mindscience_diffuser.runs.build import build_data, build_scheduler, build_trained_model, check_sampling
+from mindscience_diffuser.runs.build import (
+    build_data,
+    build_scheduler,
+    build_trained_model,
+    check_measuring,
+    check_sampling,
+)
 from mindscience_diffuser.runs.config import to_yaml, with_values
 from mindscience_diffuser.runs.draw import draw_ranges, exported_trajectories, model_trajectories, sample_count
+from mindscience_diffuser.runs.errors import InterruptedRunError
 from mindscience_diffuser.runs.export import load_exported
 from mindscience_diffuser.runs.identity import deciding_values, file_checksum
 from mindscience_diffuser.runs.metrics import StreamedFigures, all_figures, compare
@@ -45,6 +52,7 @@ def sample(config):
     data = build_data(config)
     scheduler = build_scheduler(config, config.sampling.compute_dtype)
     check_sampling(config, scheduler)
+    check_measuring(config, data)
     if config.sampling.exported is None:
         model, weights = build_trained_model(config, data)
         config = with_values(config, weights=config.weights or str(weights))
@@ -85,9 +93,15 @@ def sample_shards(config, data, trajectories, directory, weights):
     missing = shards.start()
     started = time.perf_counter()
     ranges = [shards.bounds(number) for number in missing]
-    with closing(draw_ranges(config, data, trajectories, ranges, progress=rank() == 0)) as drawn:
-        for number, (images, labels) in zip(missing, drawn):
-            shards.write(number, images, labels)
+    try:
+        with closing(draw_ranges(config, data, trajectories, ranges, progress=rank() == 0)) as drawn:
+            for number, (images, labels) in zip(missing, drawn):
+                shards.write(number, images, labels)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted. Kept are {shards.written()} of {len(shards)} files in '{shards.folder}': run the same "
+            "command again to go on from there"
+        ) from None
     shards.wait_for_all()
     seconds = time.perf_counter() - started
 

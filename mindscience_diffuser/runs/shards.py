@@ -92,9 +92,13 @@ class Shards:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return arrays["images"], arrays["labels"]
 
+    def written(self):
+        """Returns how many shards there are."""
+        return sum(self.path(number).is_file() for number in range(len(self)))
+
     def wait_for_all(self):
         """Returns once the ranks have written all shards, however long the slowest one takes."""
-        while not all(self.path(number).is_file() for number in range(len(self))):
+        while self.written() < len(self):
             time.sleep(SECONDS_BETWEEN_LOOKS)
         wait_for_all()
 

@@ -8,6 +8,7 @@ from mindscience_diffuser.runs.build import (
     build_data,
     build_scheduler,
     build_trained_model,
+    check_measuring,
     check_sampling,
     trained_config,
 )
@@ -15,8 +16,11 @@ from mindscience_diffuser.runs.config import to_yaml, with_values
 from mindscience_diffuser.runs.cost import sampling_flops
 from mindscience_diffuser.runs.draw import draw
 from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.origins import located
 from mindscience_diffuser.runs.pictures import save_step_curves
+from mindscience_diffuser.runs.registry import REGISTRY
 from mindscience_diffuser.runs.sample import measure
+from mindscience_diffuser.runs.schema import DigitsRun
 from mindscience_diffuser.runs.weights import shipped_weights
 
 
@@ -34,8 +38,10 @@ def sweep(config):
         ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
     """
     if config.sampling.exported is not None:
-        raise ConfigError("'sampling.exported' must not be set: an exported file has one number of steps")
-    runs = [config, *(_beside(config, trained_config(name)) for name in config.sweep.beside)]
+        raise ConfigError(
+            "'sampling.exported' must not be set: an exported file has one number of steps", "sampling.exported"
+        )
+    runs = [config, *(_beside(config, i) for i in range(len(config.sweep.beside)))]
     drawings = [_Drawing(run, config.sweep.num_inference_steps) for run in runs]
     directory = Path(config.output) / "sweep"
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,12 +56,14 @@ class _Drawing:
     """A trained model that is sampled with several numbers of steps; all of it is checked when it is built."""
 
     def __init__(self, config, steps):
-        self.data = build_data(config)
-        self.scheduler = build_scheduler(config, config.sampling.compute_dtype)
         self.at_steps = [_with_steps(config, count) for count in steps]
-        for stepped in self.at_steps:
-            check_sampling(stepped, self.scheduler)
-        self.model, weights = build_trained_model(config, self.data)
+        with located(config):
+            self.data = build_data(config)
+            self.scheduler = build_scheduler(config, config.sampling.compute_dtype)
+            for stepped in self.at_steps:
+                check_sampling(stepped, self.scheduler)
+            check_measuring(config, self.data)
+            self.model, weights = build_trained_model(config, self.data)
         self.config = with_values(config, weights=config.weights or str(weights))
         trained = config.weights if config.weights in shipped_weights() else Path(config.output).name
         self.name = f"{trained}, {config.scheduler.name}"
@@ -73,8 +81,16 @@ class _Drawing:
         return measured
 
 
-def _beside(config, other):
+def _beside(config, number):
     """Returns the configuration of another trained model, sampled as this run is, with its own scheduler."""
+    name, place = config.sweep.beside[number], f"sweep.beside[{number}]"
+    other = trained_config(name, place)
+    if not isinstance(other, DigitsRun):
+        raise ConfigError(
+            f"'{place}' must be a model of the kind {' or '.join(map(repr, REGISTRY['sweep']))}, but '{name}' is "
+            f"'{other.run}'",
+            place,
+        )
     sampling = other.sampling.model_copy(
         update={name: getattr(config.sampling, name) for name in ("per_class", "guidance_scale", "batch_size")}
     )

@@ -12,24 +12,21 @@ from tqdm import tqdm
 from mindscience_diffuser.files import remove_partial_files, write_atomically
 from mindscience_diffuser.runs.checkpoints import Checkpoints, Progress
 from mindscience_diffuser.runs.config import to_yaml, with_values
-from mindscience_diffuser.runs.errors import StoppedError
-from mindscience_diffuser.runs.identity import deciding_values
+from mindscience_diffuser.runs.errors import ConfigError, DivergedError, InterruptedRunError, StoppedError
+from mindscience_diffuser.runs.identity import changed_key, deciding_values
 from mindscience_diffuser.runs.pictures import save_loss_curve
 from mindscience_diffuser.runs.ranks import gather, rank, rank_count, wait_for_all
 from mindscience_diffuser.runs.registry import lookup
 from mindscience_diffuser.runs.training_step import TrainingStep
-from mindscience_diffuser.runs.weights import save_weights
+from mindscience_diffuser.runs.weights import facts_of, save_weights
 
+WEIGHTS = "weights.safetensors"
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
 STEPS_BETWEEN_READINGS = 20
-# These do not change the training either.
-NOT_DECIDING = (
-    "sampling",
-    "rollout",
-    "training.checkpoint_every",
-    "training.checkpoints_kept",
-    "training.weights_dtype",
-)
+# These do not change the weights either.
+NOT_DECIDING = ("sampling", "rollout", "training.checkpoint_every", "training.checkpoints_kept")
+# This changes how they are written, but not the training.
+WRITTEN_AS = "training.weights_dtype"
 
 
 def train(config):
@@ -46,13 +43,17 @@ def train(config):
         Path of the directory.
 
     Raises:
-        ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
+        ConfigError: If the configuration cannot be carried out, or the directory holds the weights of another one;
+            nothing is compiled or written then.
+        DivergedError: If a loss or a weight is not finite.
         StoppedError: If SIGTERM ended the training early; a checkpoint is written before.
+        InterruptedRunError: After Ctrl-C.
     """
+    directory = Path(config.output) / "train"
+    check_finished(config, directory)
     objective = lookup("objective", config.run)(config)
     training_step = TrainingStep(objective, config.training)
-    directory = Path(config.output) / "train"
-    identity = deciding_values(config, *NOT_DECIDING)
+    identity = deciding_values(config, *NOT_DECIDING, WRITTEN_AS)
     checkpoints = Checkpoints(directory / "checkpoints", identity, objective.batches, config.training.checkpoints_kept)
     progress = checkpoints.restore(training_step)
     wait_for_all()
@@ -61,15 +62,53 @@ def train(config):
         remove_partial_files(directory)
         checkpoints.clear_partial()
 
-    progress = run_steps(training_step, objective.batches, config.training, checkpoints, progress)
-    if rank() == 0:
-        write_results(config, objective, training_step, progress, directory)
-        checkpoints.remove()
+    try:
+        progress = run_steps(training_step, objective.batches, config.training, checkpoints, progress)
+        if rank() == 0:
+            write_results(config, objective, training_step, progress, directory)
+            checkpoints.remove()
+    except DivergedError as error:
+        raise DivergedError(
+            f"the training diverged: {error}. Lower 'training.learning_rate' or set 'training.clip_norm', with another "
+            f"'output'. {kept(checkpoints, directory)}"
+        ) from None
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted. {kept(checkpoints, directory)}; run the same command again to go on"
+        ) from None
     return directory
 
 
+def kept(checkpoints, directory):
+    """Returns a sentence about what an unfinished training leaves."""
+    newest, weights = checkpoints.newest(), directory / WEIGHTS
+    things = [f"the checkpoint of step {newest[1]}, '{newest[0]}'"] if newest else []
+    things += [f"the finished weights '{weights}'"] if weights.is_file() else []
+    return f"Kept is {' and '.join(things)}" if things else "Nothing is kept: no checkpoint was written yet"
+
+
+def check_finished(config, directory):
+    """Raises ConfigError if `directory` holds the weights of a finished training of another configuration."""
+    weights = directory / WEIGHTS
+    if not weights.is_file():
+        return
+    advice = f"choose another 'output', or remove '{directory}' to train again"
+    before = facts_of(weights).get("decided_by")
+    if before is None:
+        raise ConfigError(f"'{weights}' exists and does not say how it was trained: {advice}", "output")
+    changed = changed_key(before, deciding_values(config, *NOT_DECIDING))
+    if changed:
+        raise ConfigError(
+            f"'{weights}' are the finished weights of another configuration, in which {changed}: {advice}", "output"
+        )
+
+
 def write_results(config, objective, training_step, progress, directory):
-    """Writes what the training gives."""
+    """Writes what the training gives.
+
+    Raises:
+        DivergedError: If an averaged weight is not finite in the dtype of the file; nothing is written then.
+    """
     losses = progress.losses
     figures = {
         "training": {
@@ -83,10 +122,14 @@ def write_results(config, objective, training_step, progress, directory):
             "seed": config.seed,
         }
     }
-    weights = directory / "weights.safetensors"
-    averaged = training_step.average.state()
-    averaged = {name: value.astype(config.training.weights_dtype) for name, value in averaged.items()}
-    save_weights(weights, averaged, model=config.model.model_dump(), seed=config.seed)
+    weights, dtype = directory / WEIGHTS, config.training.weights_dtype
+    with np.errstate(over="ignore"):
+        averaged = {name: value.astype(dtype) for name, value in training_step.average.state().items()}
+    for name, value in averaged.items():
+        if not np.isfinite(value).all():
+            raise DivergedError(f"the average of '{name}' after step {progress.step} is not finite in {dtype}")
+    facts = {"model": config.model.model_dump(), "seed": config.seed}
+    save_weights(weights, averaged, **facts, decided_by=deciding_values(config, *NOT_DECIDING))
     config = with_values(config, weights=str(weights))
     write_atomically(directory / "config.yaml", to_yaml(config))
     save_loss_curve(directory / "loss.png", losses)
@@ -108,6 +151,7 @@ def run_steps(training_step, batches, training, checkpoints, progress):
         Progress at the end.
 
     Raises:
+        DivergedError: At the first loss that is not finite; the step of that number is not in the checkpoints.
         StoppedError: After SIGTERM.
     """
     wall, cpu = time.perf_counter() - progress.wall_seconds, time.process_time() - progress.cpu_seconds
@@ -124,6 +168,9 @@ def run_steps(training_step, batches, training, checkpoints, progress):
             alone = termination.asked and rank_count() == 1
             if len(unread) == STEPS_BETWEEN_READINGS or done == training.steps or due or alone:
                 mean, stop = read_losses(unread, termination.asked)
+                bad = [number for number, loss in enumerate(mean) if not np.isfinite(loss)]
+                if bad:
+                    raise DivergedError(f"the loss of step {done - len(unread) + bad[0] + 1} is {mean[bad[0]]}")
                 losses += mean
                 bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
                 bar.update(len(unread))

@@ -24,7 +24,7 @@ class TrainingStep:
         training (Training): Section of the configuration.
 
     Raises:
-        ConfigError: If the learning rate cannot be planned, or the batch cannot be divided among ranks and pieces.
+        ConfigError: If the warm-up is longer than the training, or the batch cannot be divided among ranks and pieces.
     """
 
     def __init__(self, objective, training):
@@ -34,17 +34,21 @@ class TrainingStep:
             raise ConfigError(
                 f"'training.batch_size' is {training.batch_size}, the batch of all ranks together, and cannot be "
                 f"divided among {rank_count()} ranks with {self.pieces} pieces each ('training.accumulate'): make it a "
-                f"multiple of {parts}"
+                f"multiple of {parts}",
+                "training.batch_size",
             )
         if hasattr(objective.batches, "__len__") and len(objective.batches) < rank_count():
             raise ConfigError(
                 f"the data set has {len(objective.batches)} training examples, fewer than the {rank_count()} ranks: "
                 "start fewer ranks"
             )
-        try:
-            rates = warmup_cosine(training.learning_rate, training.warmup_steps, training.steps)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"the training cannot be set up: {error}") from error
+        if training.warmup > training.steps:
+            raise ConfigError(
+                f"'training.warmup_steps' must be in [0, {training.steps}], the number of 'training.steps', but is "
+                f"{training.warmup}",
+                "training.warmup_steps",
+            )
+        rates = warmup_cosine(training.learning_rate, training.warmup, training.steps)
         amp.auto_mixed_precision(objective.model, training.amp_level, ms.float16)
         self.model = objective.model
         self.parameters = objective.model.trainable_params()

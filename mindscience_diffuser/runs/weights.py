@@ -36,13 +36,14 @@ def find_weights(weights, default):
             return default
         raise ConfigError(
             f"'weights' is not set and '{default}' does not exist: train first, or set weights to a file or to "
-            f"shipped weights ({names})"
+            f"shipped weights ({names})",
+            "weights",
         )
     if weights in shipped_weights():
         return SHIPPED / f"{weights}.safetensors"
     if Path(weights).is_file():
         return Path(weights)
-    raise ConfigError(f"weights '{weights}' are neither a file nor shipped weights ({names})")
+    raise ConfigError(f"weights '{weights}' are neither a file nor shipped weights ({names})", "weights")
 
 
 def save_weights(path, arrays, **facts):
@@ -53,25 +54,39 @@ def save_weights(path, arrays, **facts):
     write_atomically(path, save(arrays, {FACTS: json.dumps(facts)}))
 
 
+def facts_of(path):
+    """Returns the facts that :func:`save_weights` put into the header of a file.
+
+    Raises:
+        ConfigError: If the file is no safetensors file.
+    """
+    return _read(path)[1]
+
+
 def load_weights(model, path):
     """Loads weights into `model`.
 
     Raises:
         ConfigError: If the file is no safetensors file, or its tensors are not those of the model.
     """
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            facts = json.loads((file.metadata() or {}).get(FACTS, "{}"))
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise ConfigError(f"weights '{path}' are no readable safetensors file: {error}") from None
+    arrays, facts = _read(path)
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
     misfit = _misfit(parameters, arrays)
     if misfit:
         made = f"; they were made for the model {facts['model']}" if "model" in facts else ""
-        raise ConfigError(f"weights '{path}' do not fit the model: {misfit}{made}")
+        raise ConfigError(f"weights '{path}' do not fit the model: {misfit}{made}", "weights")
     for name, parameter in parameters.items():
         replace_value(parameter, Tensor(arrays[name].astype("float32")))
+
+
+def _read(path):
+    """Returns the arrays of a safetensors file, and the facts in its header."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, json.loads((file.metadata() or {}).get(FACTS, "{}"))
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ConfigError(f"weights '{path}' are no readable safetensors file: {error}", "weights") from None
 
 
 def _misfit(parameters, arrays):

@@ -24,7 +24,8 @@ def objective(config):
     if training.sigma_min >= training.sigma_max:
         raise ConfigError(
             f"'training.sigma_min' must be below 'training.sigma_max', but is {training.sigma_min} and sigma_max is "
-            f"{training.sigma_max}"
+            f"{training.sigma_max}",
+            "training.sigma_min",
         )
     sampler_configs(config.rollout)
     data = build_data(config)
@@ -32,7 +33,8 @@ def objective(config):
     if model.context >= data.train_frames:
         raise ConfigError(
             f"'data.train_frames' must be above 'model.context', but is {data.train_frames} and context is "
-            f"{model.context}: there is no frame left to predict"
+            f"{model.context}: there is no frame left to predict",
+            "data.train_frames",
         )
     preconditioning = EDMPreconditioning(**config.preconditioning.model_dump())
     trainer = EDMTrainer(model, preconditioning)

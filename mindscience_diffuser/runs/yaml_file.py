@@ -21,14 +21,18 @@ _Loader.add_implicit_resolver(
 
 def parse_value(text):
     """Returns the value that `text` stands for in YAML."""
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        # What the constructors raise for a date such as 2026-13-01, a tag that its text does not fit, or deep nesting.
+        raise yaml.YAMLError(f"a value that cannot be read ({error})") from None
 
 
 def read_yaml(path):
     """Reads a YAML mapping.
 
     Returns:
-        The mapping, and a dict from the dotted path of every key to its line.
+        The mapping, and a dict from the dotted path of every key and list entry to its line.
 
     Raises:
         ConfigError: If the file is missing, unreadable, no YAML, no mapping, or holds a key twice.
@@ -41,8 +45,8 @@ def read_yaml(path):
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration file '{path}' cannot be read: {error}") from None
     try:
+        content = parse_value(text)
         node = yaml.compose(text, Loader=_Loader)
-        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}{_where(error)}: broken YAML, {_what(error)}") from None
     if not isinstance(content, dict):
@@ -52,17 +56,29 @@ def read_yaml(path):
     return content, lines
 
 
+def dotted(place):
+    """Writes keys and numbers of list entries in one text, such as ``compare.schedulers[1].name``."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
 def _collect_lines(path, node, place, lines, above):
-    if not isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.MappingNode):
+        entries = [(key.value, key.start_mark.line + 1, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        entries = [(number, value.start_mark.line + 1, value) for number, value in enumerate(node.value)]
+    else:
         return
-    for key, value in node.value:
-        here = (*place, str(key.value))
-        dotted, line = ".".join(here), key.start_mark.line + 1
-        if dotted in lines:
-            raise ConfigError(f"{path}, line {line}: '{dotted}' stands already in line {lines[dotted]}")
-        lines[dotted] = line
+    for key, line, value in entries:
+        here = (*place, key if isinstance(key, int) else str(key))
+        name = dotted(here)
+        if name in lines:
+            raise ConfigError(f"{path}, line {line}: '{name}' stands already in line {lines[name]}")
+        lines[name] = line
         if value in above:
-            raise ConfigError(f"{path}, line {line}: '{dotted}' holds itself")
+            raise ConfigError(f"{path}, line {line}: '{name}' holds itself")
         _collect_lines(path, value, here, lines, (*above, value))
 
 
