@@ -5,10 +5,12 @@
 :mod:`mindscience_diffuser.compat` builds its classes from this list, and a test compares them with it.
 """
 
+import ast
 import dataclasses
 import importlib
 import inspect
 import json
+import textwrap
 from pathlib import Path
 
 import diffusers
@@ -84,17 +86,37 @@ def steps_unscheduled(scheduler):
     return True
 
 
+def reads(cls):
+    """Returns what methods, but for the constructor, read: attributes of the scheduler, keys of its configuration."""
+    own, configured = set(), set()
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+    methods = [node for node in body if isinstance(node, ast.FunctionDef) and node.name != "__init__"]
+    for node in (node for method in methods for node in ast.walk(method)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            source = ast.unparse(node.value)
+            own.update([node.attr] if source == "self" else [])
+            configured.update([node.attr] if source == "self.config" else [])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr"):
+            source, name, *_ = node.args
+            configured.update([name.value] if ast.unparse(source) == "self.config" else [])
+    return own, configured
+
+
 def describe(cls):
     """Returns the facts about one class."""
     public = [name for name in dir(cls) if not name.startswith("_") and name not in INHERITED - {"from_pretrained"}]
     methods = {n: parameters(getattr(cls, n)) for n in public if inspect.isfunction(inspect.getattr_static(cls, n))}
     attributes = [n for n in public if n not in methods and not callable(getattr(cls, n))]
+    own, configured = reads(cls)
     scheduler = cls()
     attributes += [n for n in vars(scheduler) if not n.startswith("_") and n not in attributes]
     return {
         "arguments": parameters(cls.__init__),
         "methods": methods,
         "attributes": sorted(attributes),
+        "reads": sorted(own.intersection(attributes)),
+        "config_reads": sorted(configured),
+        "read_only": sorted(n for n in attributes if isinstance(getattr(cls, n, None), property)),
         "output": output_fields(cls),
         "order": getattr(cls, "order", 1),
         "finds_unknown_timesteps": finds_unknown_timesteps(scheduler),

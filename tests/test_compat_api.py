@@ -24,8 +24,6 @@ DEVIATIONS = (ROOT / "docs_cn" / "deviations.md").read_text(encoding="utf-8")
 ABSENT = {
     "DPMSolverSDEScheduler": {"noise_sampler"},
     "PNDMScheduler": {"cur_model_output"},
-    "SASolverScheduler": {"last_sample"},
-    "UniPCMultistepScheduler": {"last_sample"},
 }
 OTHERWISE = {
     "DDPMWuerstchenScheduler": {"s"},  # A number, not an array with one.

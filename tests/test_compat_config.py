@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindscience_diffuser import Scheduler, compat
+from mindscience_diffuser import compat
 from mindscience_diffuser.compat.description import peer_version
 from mindscience_diffuser.noise import PRESETS
 
@@ -50,7 +50,7 @@ def test_a_checkpoint_loads_as_its_class_with_its_table(name, tmp_path):
     assert type(kind.from_pretrained(folder, subfolder="scheduler")) is kind
     scheduler.set_timesteps(**schedule_options(config))
     # The native class of the same configuration, with diffusers' defaults, makes the same table.
-    native = Scheduler.from_config({**kind.arguments, **config})
+    native = kind.native_class.from_config({**kind.arguments, **config})
     native.set_timesteps(**schedule_options(config))
     for ours, expected in zip(scheduler.native.plan.pack(), native.plan.pack()):
         np.testing.assert_equal(ours, expected)

@@ -12,12 +12,20 @@ def _alpha_bar(scheduler):
 
 
 def _alpha_bar_at_the_end(scheduler):
-    return np.asarray(1.0 if scheduler.config.get("set_alpha_to_one", True) else _alpha_bar(scheduler)[0])
+    return np.asarray(scheduler.native.end_level[0] ** 2)
 
 
 def _steps_taken(scheduler):
     position = scheduler.native._trajectory.position
     return 0 if position is None else position - scheduler._known_from
+
+
+def _predictions_used(scheduler):
+    """Returns how many of the remembered predictions the next step may use."""
+    trajectory = scheduler.native._trajectory
+    if trajectory.position is None:
+        return scheduler._past_count
+    return min(trajectory.position - trajectory.begin, scheduler.native.most_predictions)
 
 
 def _in_first_call(scheduler):
@@ -71,13 +79,14 @@ ATTRIBUTES = {
     "sigmas_interpol": lambda scheduler: scheduler.native.sigmas[1:-1:2],
     "sigmas_down": lambda scheduler: _ancestral_parts(scheduler)[0],
     "sigmas_up": lambda scheduler: _ancestral_parts(scheduler)[1],
-    "lower_order_nums": lambda scheduler: min(_steps_taken(scheduler), scheduler.native.most_predictions),
+    "lower_order_nums": _predictions_used,
     "timestep_list": _last_timesteps,
     "predict_x0": lambda scheduler: scheduler.native.predicts_x0,
     "counter": _steps_taken,
     "pndm_order": lambda scheduler: 4,
     "cur_sample": _base,
     "order_list": lambda scheduler: scheduler.native.orders(0).tolist(),
+    "last_sample": lambda scheduler: scheduler._memory().get("last_sample"),
 }
 """Attributes that the native scheduler does not have under this name; the others come from it or the configuration."""
 
@@ -99,15 +108,17 @@ def memory(name):
         remembered = scheduler.native._trajectory.history
         known = [remembered[i] for i in states(scheduler)[: _steps_taken(scheduler)]] if remembered else []
         missing = 0 if name in GROWING else scheduler.native.most_predictions - len(known)
-        return [None] * missing + known[::-1]
+        return scheduler._hand_out(name, [None] * missing + known[::-1])
 
     def set_(scheduler, values):
+        scheduler._handed_out.pop(name, None)
         trajectory = scheduler.native._trajectory
+        values = [value for value in values if value is not None]
         if trajectory.history:
-            trajectory.history = replaced(scheduler, trajectory.history, values)
-        elif name in GROWING and values:
+            scheduler._set_trajectory(history=replaced(scheduler, trajectory.history, values))
+        elif values:
             blank = (ops.zeros_like(values[-1]),) * scheduler.native.remembered
-            scheduler._past = (len(values), replaced(scheduler, blank, values))
+            scheduler._past = (len(values) if name in GROWING else None, replaced(scheduler, blank, values))
 
     def replaced(scheduler, history, values):
         latest_first = dict(zip(states(scheduler), values[::-1]))
@@ -125,8 +136,9 @@ def recall(scheduler, row):
     trajectory = scheduler.native._trajectory
     if trajectory.history or not scheduler.native.remembered:
         return
-    count, trajectory.history = scheduler._past or (0, ())
+    count, history = scheduler._past or (0, ())
+    count = scheduler._past_count if count is None else count
     scheduler._known_from = row - count
     # No method uses more than three values of the past.
     ordered_by_row = scheduler.native_class.__name__ in ORDERED_BY_ROW
-    trajectory.begin = 0 if count >= 3 or ordered_by_row else max(row - count, 0)
+    scheduler._set_trajectory(history=history, begin=0 if count >= 3 or ordered_by_row else max(row - count, 0))

@@ -69,6 +69,7 @@ def _method(name, parameters, implementation):
 
     def method(self, *args, **kwargs):
         given = {**always, **signature.bind(self, *args, **kwargs).arguments}
+        self._follow()
         return implementation(**{name: value for name, value in given.items() if name not in ignored})
 
     method.__name__, method.__signature__, method.__doc__ = name, signature, implementation.__doc__

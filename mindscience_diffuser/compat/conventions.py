@@ -1,5 +1,8 @@
 """Schedulers of diffusers with methods in place of `step`: those of score-based models and of Karras et al."""
 
+import logging
+from numbers import Integral
+
 import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
@@ -7,9 +10,12 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.compat.integers import as_floats
 from mindscience_diffuser.compat.internals import weighted_sum
 from mindscience_diffuser.compat.native import build_native
-from mindscience_diffuser.compat.outputs import StepOutput, noise_source, to_host
+from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
 from mindscience_diffuser.noise import churn, draw_noise
+from mindscience_diffuser.step import EagerPlan
+
+logger = logging.getLogger(__name__)
 
 
 def result_of(return_dict, **values):
@@ -19,6 +25,8 @@ def result_of(return_dict, **values):
 
 class ScoreSde(SchedulerMixin):
     """Base of the SDEs in continuous time: ``timesteps`` are times from 1 to `sampling_eps`, a row of the plan each."""
+
+    has_tables = False
 
     @property
     def times(self):
@@ -122,6 +130,8 @@ class ScoreSdeVp(ScoreSde):
 class KarrasVe(SchedulerMixin):
     """KarrasVeScheduler: churn, Euler's step and Heun's correction by themselves, between levels that are given."""
 
+    has_tables = False
+
     @property
     def timesteps(self):
         """Indices of ``schedule``, descending: a Tensor, int64; None before `set_timesteps`."""
@@ -173,5 +183,79 @@ class KarrasVe(SchedulerMixin):
         raise NotImplementedError("'add_noise' has no timesteps here: add sigma * noise.")
 
 
-CONVENTIONS = {"KarrasVeScheduler": KarrasVe, "ScoreSdeVeScheduler": ScoreSdeVe, "ScoreSdeVpScheduler": ScoreSdeVp}
+class CogVideoXDPM(SchedulerMixin):
+    """CogVideoXDPMScheduler: a step is told the past, so that nothing is remembered."""
+
+    def step(
+        self,
+        model_output,
+        old_pred_original_sample,
+        timestep,
+        timestep_back,
+        sample,
+        generator=None,
+        return_dict=True,
+        **others,
+    ):
+        """A step from `timestep`, with the clean sample that the one at `timestep_back` predicted, if there was one."""
+        del others  # Without effect, as in diffusers.
+        native, t = self.native, int(to_host(timestep))
+        native.check_scheduled()
+        native._check_step(model_output, sample, t)
+        past = [] if old_pred_original_sample is None else [int(to_host(timestep_back))]
+        timesteps = np.array([*past, t])
+        source = noise_source(generator)
+        plan = EagerPlan(native.plan_of(timesteps).take([len(past)]), native.compute_dtype, returns_x0=True)
+        second_order = past and native.following(timesteps)[-1] >= 0
+        if second_order and not isinstance(source, Integral):
+            draw_noise(sample.shape, source)  # As in diffusers, whose first draw is not used.
+        noise = native._step_noise(sample, None, source)
+        old = sample if old_pred_original_sample is None else old_pred_original_sample
+        outputs = plan.run(0, (sample, old, model_output, noise))
+        prev_sample, x0 = (in_dtype(outputs[i], model_output) for i in (0, -1))
+        # As in diffusers, a step of first order always returns a tuple.
+        return result_of(return_dict and second_order, prev_sample=prev_sample, pred_original_sample=x0)
+
+
+class RePaint(SchedulerMixin):
+    """RePaintScheduler: steps are undone by one draw of noise for each training timestep."""
+
+    def undo_step(self, sample, timestep, generator=None):
+        """Returns the sample with the noise of as many training timesteps, from `timestep` up, as a step is long."""
+        self.native.check_scheduled()
+        self.native.check_tensor("sample", sample)
+        t, count = int(to_host(timestep)), self.native.num_train_timesteps // self.num_inference_steps
+        kept, noise = 1.0, np.zeros(sample.shape)
+        for beta in self.native.betas[t : t + count]:
+            kept *= np.sqrt(1 - beta)
+            drawn = self.native._step_noise(sample, None, noise_source(generator)).asnumpy()
+            noise = np.sqrt(1 - beta) * noise + np.sqrt(beta) * drawn
+        return in_dtype(weighted_sum((kept, sample), (1.0, Tensor(noise, mstype.float32))), sample)
+
+
+class DPMSolverSinglestep(SchedulerMixin):
+    """DPMSolverSinglestepScheduler: it changes its own configuration where the last group cannot be filled."""
+
+    def set_timesteps(self, num_inference_steps=None, device=None, mu=None, timesteps=None):
+        """Chooses the timesteps of the following trajectory."""
+        config = self.config
+        count = num_inference_steps if timesteps is None else len(timesteps)
+        unfilled = count is not None and count % config.solver_order != 0
+        if not config.lower_order_final and (unfilled or config.final_sigmas_type == "zero"):
+            logger.warning(
+                "'lower_order_final' is set to True, since the steps do not fill groups or end at sigma = 0."
+            )
+            self.register_to_config(lower_order_final=True)
+            self._follow()
+        super().set_timesteps(num_inference_steps, device, mu=mu, timesteps=timesteps)
+
+
+CONVENTIONS = {
+    "CogVideoXDPMScheduler": CogVideoXDPM,
+    "DPMSolverSinglestepScheduler": DPMSolverSinglestep,
+    "RePaintScheduler": RePaint,
+    "KarrasVeScheduler": KarrasVe,
+    "ScoreSdeVeScheduler": ScoreSdeVe,
+    "ScoreSdeVpScheduler": ScoreSdeVp,
+}
 """Bases of the drop-in classes that do not step like the others."""

@@ -4,9 +4,12 @@ A native scheduler states each rule as a method or class attribute of its own. A
 :func:`peer_class` puts the overrides in front of the native class. docs_cn/deviations.md tells both rules.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 import mindscience_diffuser
+from mindscience_diffuser.plan import weighted
 
 
 class FlooredLeading:
@@ -24,6 +27,87 @@ class InnerGrid(FlooredLeading):
     def grid_size(self, count):
         """Returns the number of timesteps of a grid for `count` steps."""
         return count + self.inner_grid
+
+
+class RepeatedStep(InnerGrid):
+    """A corrector takes the last step again, from what the sample was then, whatever the user has made of it since."""
+
+    def corrected(self, step, weights, change, corrects, predictions):
+        """Returns the corrected sample, and the sample and noise of the present step for the next one."""
+        del weights
+        linear, noise = (np.append(0.0, weight[:-1]) for weight in (step.linear, step.noise))
+        again = [(linear, {"last_sample": 1.0}), *zip(change, predictions)]
+        states = {}
+        if self.adds_noise:
+            again.append((noise, {"last_noise": 1.0}))
+            states["last_noise"] = {"noise": 1.0}
+        start = weighted((1.0 - corrects, {"sample": 1.0}), (1.0 * corrects, weighted(*again)))
+        return start, {"last_sample": start, **states}
+
+
+class SpacedBetweenEnds(FlooredLeading):
+    """Karras sigmas lie between the levels of the grid, whatever the configuration says; the other spacings obey it."""
+
+    def spaced_range(self, highest, lowest):
+        """Returns the highest and the lowest of the spaced sigmas."""
+        return (highest, lowest) if self.spacing == "karras" else super().spaced_range(highest, lowest)
+
+
+class CopiedLevels(FlooredLeading):
+    """Heun: both calls of a step read the levels of that step at places of their own, which a user may make differ."""
+
+    def steps(self):
+        """Returns sigma and sigma_next of the step that each row belongs to, and whether the row is its second call."""
+        rows = np.arange(len(self.timesteps))
+        second = rows % 2 == 1
+        return self.sigmas[rows - second], self.sigmas[rows + 1 - second], second
+
+
+class UnsortedInverse(FlooredLeading):
+    """DPM-Solver inverted: spaced levels lead from `sigma_max` to `sigma_min`, and a flow's from noise.
+
+    Timesteps that repeat are left out, and the levels are not.
+    """
+
+    def spaced_range(self, highest, lowest):
+        """Returns the first and the last of the spaced sigmas."""
+        return super().spaced_range(lowest, highest)
+
+    def _grid(self, count):
+        return self._points(count)[::-1][:count]
+
+    def _take_levels(self, sigmas, timesteps, final):
+        if self.flow or self.spacing is not None:
+            final = sigmas[-1]
+        else:
+            final = self.training_sigmas[self.num_train_timesteps - 1 - self._clipped()]
+        timesteps = np.asarray(timesteps, np.int64)
+        kept = timesteps[np.sort(np.unique(timesteps, return_index=True)[1])]
+        self.sigmas = np.append(sigmas, final)[: len(kept) + 1]
+        self.timesteps = kept
+
+
+class ListedOrders(InnerGrid):
+    """Singlestep: whether the last step is of first order is what the configuration says of its end."""
+
+    def ends_clean(self):
+        """Whether the trajectory ends at the clean sample."""
+        return self.settings.final_sigmas_type == "zero"
+
+
+class FlooredAlpha(FlooredLeading):
+    """IPNDM: the clean sample is (x - sigma * eps) / max(alpha, 1e-8), with the eps of the multistep method."""
+
+    def trajectory_plan(self, begin=0):
+        """Returns the plan of the chosen times; the trajectory starts at row `begin`."""
+        plan = super().trajectory_plan(begin)
+        alpha, sigma = (level[:-1] for level in self.levels)
+        alpha_next, sigma_next = (level[1:] for level in self.levels)
+        epsilon = plan.states["noise_1"]
+        combined = weighted(*zip(self.adams_bashforth(begin).T, (epsilon, *({f"noise_{k}": 1.0} for k in (1, 2, 3)))))
+        ratio = alpha_next / np.maximum(alpha, 1e-8)
+        x_next = weighted((ratio, {"sample": 1.0}), (sigma_next - ratio * sigma, combined))
+        return replace(plan, states={**plan.states, "sample": x_next})
 
 
 class EvenStrides(FlooredLeading):
@@ -89,6 +173,15 @@ class CutProducts:
         return np.floor(np.linspace(0, total, num=count, endpoint=False)).astype(np.int64)
 
 
+class KeptLastTimestep(CutProducts):
+    """LCM: the last of as many steps as were asked for adds no noise, however many timesteps there are."""
+
+    def ends(self):
+        """Returns whether each step returns the denoised sample itself."""
+        asked = len(self.timesteps) if self.num_inference_steps is None else self.num_inference_steps
+        return np.arange(len(self.timesteps)) == asked - 1
+
+
 class CutTimesteps(CutProducts):
     """TCD: also the timestep s = floor((1 - eta) * t), whose product is one of single precision."""
 
@@ -109,22 +202,23 @@ RULES = {
     "DDPMParallelScheduler": NoiseAboveZero,
     "DDPMScheduler": NoiseAboveZero,
     "DEISMultistepScheduler": InnerGrid,
-    "DPMSolverMultistepInverseScheduler": FlooredLeading,
+    "DPMSolverMultistepInverseScheduler": UnsortedInverse,
     "DPMSolverMultistepScheduler": InnerGrid,
-    "DPMSolverSDEScheduler": FlooredLeading,
-    "DPMSolverSinglestepScheduler": InnerGrid,
+    "DPMSolverSDEScheduler": SpacedBetweenEnds,
+    "DPMSolverSinglestepScheduler": ListedOrders,
     "EulerAncestralDiscreteScheduler": FlooredLeading,
     "EulerDiscreteScheduler": FlooredLeading,
-    "HeunDiscreteScheduler": FlooredLeading,
+    "HeunDiscreteScheduler": CopiedLevels,
     "KDPM2AncestralDiscreteScheduler": FlooredLeading,
     "KDPM2DiscreteScheduler": FlooredLeading,
-    "LCMScheduler": CutProducts,
-    "LMSDiscreteScheduler": FlooredLeading,
+    "IPNDMScheduler": FlooredAlpha,
+    "LCMScheduler": KeptLastTimestep,
+    "LMSDiscreteScheduler": SpacedBetweenEnds,
     "PNDMScheduler": EvenCalls,
     "RePaintScheduler": EvenStrides,
-    "SASolverScheduler": InnerGrid,
+    "SASolverScheduler": RepeatedStep,
     "TCDScheduler": CutTimesteps,
-    "UniPCMultistepScheduler": InnerGrid,
+    "UniPCMultistepScheduler": RepeatedStep,
 }
 """Rules of diffusers by the name of the scheduler; the others follow the same rules in both places."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.compat.assignments import CARRIED, Assignments
 from mindscience_diffuser.compat.attributes import ATTRIBUTES, recall
 from mindscience_diffuser.compat.config import DEFAULTED, ConfigMixin
 from mindscience_diffuser.compat.in_graph import InGraph
@@ -22,6 +23,7 @@ from mindscience_diffuser.compat.integers import (
 from mindscience_diffuser.compat.internals import Internals, weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
+from mindscience_diffuser.schedulers.config import SchedulerConfig
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler
 from mindscience_diffuser.validation import check_choice
@@ -32,7 +34,7 @@ OPTIONS = {"variance_noise": "noise"}
 """Native names of options that diffusers calls otherwise."""
 
 
-class SchedulerMixin(Internals, InGraph, ConfigMixin):
+class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
     """A native scheduler behind diffusers' conventions: the base of the drop-in classes.
 
     Called on this class itself, `from_config` and `from_pretrained` build the class that the configuration names.
@@ -61,21 +63,34 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
         values = {name: given.get(name, default) for name, default in self.arguments.items()}
         defaulted = [name for name in values if name not in given]
         self.register_to_config(**({DEFAULTED: defaulted} if defaulted else {}), **values)
-        self.native = build_native(self.native_class, values)
-        self.indexed = isinstance(self.native, IndexedScheduler)
+        self._constructed, self._replaced = values, {}
+        self._written, self._handed_out, self._followed_config = {}, {}, self.config
         self.is_scale_input_called = False
         self.custom_timesteps = False
-        self._options = {*inspect.signature(self.native.step).parameters, *getattr(self.native, "step_options", ())}
+        self._build(values)
         self._restart()
         if self.facts["scheduled_at_first"]:
             with contextlib.suppress(ValueError):  # With an offset there is no room for a step at every timestep.
                 self.native.set_timesteps(self.native.num_train_timesteps)
+
+    def _build(self, values):
+        """Builds the native scheduler of these arguments, and of what its configuration carries for others."""
+        self._built_of = values
+        self.native = build_native(self.native_class, values)
+        carried = {name: value for name, value in values.items() if name in CARRIED}
+        self.native.settings = SchedulerConfig({**self.native.settings, **carried})
+        self.indexed = isinstance(self.native, IndexedScheduler)
+        self._options = {*inspect.signature(self.native.step).parameters, *getattr(self.native, "step_options", ())}
 
     def _restart(self):
         self._step_index = None
         self._begin_index = None
         self._past = None
         self._known_from = 0
+        self._past_count = 0
+        for name in ("timesteps", "sigmas"):
+            self._written.pop(name, None)
+            self._handed_out.pop(name, None)
         if self.indexed:
             self.native.restart()
 
@@ -85,7 +100,7 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
     @property
     def timesteps(self):
         """Timesteps of the trajectory: a Tensor, int64 or float32; of a continuous time with that of the end."""
-        return to_tensor(np.asarray(getattr(self.native, "times", self.native.timesteps)))
+        return self._hand_out("timesteps", np.asarray(getattr(self.native, "times", self.native.timesteps)))
 
     @property
     def num_inference_steps(self):
@@ -96,7 +111,7 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
     def init_noise_sigma(self):
         """Standard deviation of the noise that a trajectory starts from: a Tensor where it follows the levels."""
         sigma = self.native.init_noise_sigma
-        return to_tensor(np.asarray(sigma)) if getattr(self.native, "scaled", False) else sigma
+        return self._hand_out("init_noise_sigma", np.asarray(sigma) if getattr(self.native, "scaled", False) else sigma)
 
     @property
     def step_index(self):
@@ -114,7 +129,8 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
 
     def index_for_timestep(self, timestep, schedule_timesteps=None):
         """Returns the index of a timestep; of equal ones the second, so that no level is left out."""
-        schedule = np.asarray(to_host(self.native.timesteps if schedule_timesteps is None else schedule_timesteps))
+        written = self._written.get("timesteps", self.native.timesteps)
+        schedule = np.asarray(to_host(written if schedule_timesteps is None else schedule_timesteps))
         sought = np.ravel(to_host(timestep))[0]
         found = np.flatnonzero(schedule == (sought.astype(schedule.dtype) if schedule.dtype.kind == "f" else sought))
         if found.size == 0 and self.facts["finds_unknown_timesteps"]:
@@ -235,19 +251,30 @@ class SchedulerMixin(Internals, InGraph, ConfigMixin):
             )
         if anew:
             self.native.restart()
-        self.native.go_to(index)
+        self._go_to(index)
         recall(self, index)
         self._step_index = index + 1
         return self.native.timesteps[index]
 
+    def _go_to(self, row):
+        """Takes the native scheduler to a row; what a trajectory remembers stays, also where the user has led it."""
+        position, begin = self.native._trajectory.position, self.native._trajectory.begin
+        if position is None:
+            self.native.go_to(row)
+        elif position != row:
+            self._set_trajectory(position=row, begin=begin + row - position)
+            self._known_from += row - position
+
     def __getattr__(self, name):
         if name in self.facts["attributes"] and "native" in self.__dict__:
+            if name in self._replaced:
+                return self._replaced[name]
             if hasattr(self.native, name):
-                return to_tensor(getattr(self.native, name))
+                return self._hand_out(name, getattr(self.native, name))
             if name in ATTRIBUTES:
-                return to_tensor(ATTRIBUTES[name](self))
+                return self._hand_out(name, ATTRIBUTES[name](self))
             if name in self.arguments:
-                return self.config[name]
+                return self._hand_out(name, self._constructed[name])
         return super().__getattr__(name)
 
 

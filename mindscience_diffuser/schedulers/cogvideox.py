@@ -82,7 +82,10 @@ class CogVideoXDPMScheduler(IndexedScheduler, CogVideoXProcess):
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of the chosen timesteps; the trajectory starts at row `begin`."""
-        timesteps = self.timesteps
+        return self.plan_of(self.timesteps, begin)
+
+    def plan_of(self, timesteps, begin=0):
+        """Returns the plan of steps from these timesteps; the trajectory starts at row `begin`."""
         following = self.following(timesteps)
         alpha, sigma = self._alphas[timesteps], self._sigmas[timesteps]
         alpha_next, sigma_next = self.level_at(following)

@@ -61,5 +61,9 @@ class DDIMInverseScheduler(ImplicitScheduler):
     def _schedule(self, timesteps):
         super()._schedule(timesteps[::-1])
 
+    def replan(self):
+        """Builds the plan of the present timesteps anew."""
+        super()._schedule(self.timesteps)
+
     def _check_prediction_defined(self, timesteps):
         """Every prediction is defined: no step starts from pure noise."""

@@ -45,9 +45,8 @@ class DiffusionScheduler(Scheduler):
         self.steps_offset = config.get("steps_offset", 0)
         self.limit = configured_limit(config) if self.limits else None
         self.betas, alpha_bar = self._noise_process()
-        self.alphas_cumprod = Tensor(alpha_bar, mstype.float32)
-        self._alphas = np.sqrt(alpha_bar)
-        self._sigmas = np.sqrt(1 - alpha_bar)
+        self._take_alphas_cumprod(alpha_bar)
+        self.end_level = (1.0, 0.0) if config.get("set_alpha_to_one", True) else (self._alphas[0], self._sigmas[0])
         self.timesteps = np.arange(self.num_train_timesteps)[::-1]
         self.num_timesteps = self.num_train_timesteps
         self.forward_process = PlanCell(self._forward_plan(self._alphas, self._sigmas), self.compute_dtype)
@@ -57,6 +56,17 @@ class DiffusionScheduler(Scheduler):
         """Returns betas and alpha_bar of the training timesteps."""
         betas = configured_betas(self.settings)
         return betas, alphas_cumprod_from_betas(betas)
+
+    def _take_alphas_cumprod(self, alpha_bar):
+        self.alphas_cumprod = Tensor(alpha_bar, mstype.float32)
+        self._alphas = np.sqrt(alpha_bar)
+        self._sigmas = np.sqrt(1 - alpha_bar)
+
+    def replace_alphas_cumprod(self, alpha_bar):
+        """Takes over another alpha_bar of the training timesteps; steps follow when their plan is built anew."""
+        self._take_alphas_cumprod(alpha_bar)
+        self.forward_process.load(self._forward_plan(self._alphas, self._sigmas))
+        self.velocity.load(self._forward_plan(-self._sigmas, self._alphas))
 
     def __len__(self):
         return self.num_train_timesteps
@@ -162,9 +172,9 @@ class DiffusionScheduler(Scheduler):
 
     def level_at(self, timesteps):
         """Returns alpha and sigma of training timesteps; negative ones stand for the end of the trajectory."""
-        ends = (1.0, 0.0) if self.settings.get("set_alpha_to_one", True) else (self._alphas[0], self._sigmas[0])
         return tuple(
-            np.where(timesteps >= 0, level[timesteps], end) for level, end in zip((self._alphas, self._sigmas), ends)
+            np.where(timesteps >= 0, level[timesteps], end)
+            for level, end in zip((self._alphas, self._sigmas), self.end_level)
         )
 
     def _check_step_at(self, model_output, sample, timestep):

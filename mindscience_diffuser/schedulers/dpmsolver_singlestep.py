@@ -46,11 +46,15 @@ class DPMSolverSinglestepScheduler(DPMSolverScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
+    def ends_clean(self):
+        """Whether the trajectory ends at the clean sample."""
+        return self.sigmas[-1] == 0
+
     def orders(self, begin):
         """Returns the order of each step, which is its place in its group."""
         count, most = len(self.timesteps), self.settings.solver_order
         orders = np.arange(count) % most + 1
-        if self.sigmas[-1] == 0 or (self.settings.lower_order_final and count % most == 0):
+        if self.ends_clean() or (self.settings.lower_order_final and count % most == 0):
             orders[-1] = 1
         return np.minimum(orders, self.rising_orders(begin))
 

@@ -100,7 +100,7 @@ class FlowMatchScheduler(LeveledScheduler):
             if terminal:
                 sigmas = stretch_to_terminal(sigmas, terminal)
             if self.spacing is not None:
-                sigmas = SIGMA_SCHEDULES[self.spacing](sigmas[0], sigmas[-1], count)
+                sigmas = SIGMA_SCHEDULES[self.spacing](*self.spaced_range(sigmas[0], sigmas[-1]), count)
         self._take_sigmas(sigmas, sigmas * self.num_train_timesteps if timesteps is None else timesteps)
         self.num_inference_steps = count
         self._schedule(self.timesteps)

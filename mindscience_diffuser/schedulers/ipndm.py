@@ -84,13 +84,17 @@ class IPNDMScheduler(LeveledScheduler):
         """Weight sigma of the noise at each step and at the end, ``(n + 1,)``."""
         return self._levels[1]
 
+    def adams_bashforth(self, begin):
+        """Returns the weights of the present noise and of those before it, ``(n, 4)``, for a start at row `begin`."""
+        calls = np.arange(len(self.timesteps))[:, None] - np.arange(ORDER)
+        return adams_bashforth(calls >= begin)
+
     def trajectory_plan(self, begin=0):
         """Returns the plan of the chosen times; the trajectory starts at row `begin`."""
         alpha, sigma = (level[:-1] for level in self.levels)
         alpha_next, sigma_next = (level[1:] for level in self.levels)
         x0, epsilon = (part("v_prediction", alpha, sigma) for part in (clean_sample_weights, noise_weights))
-        calls = np.arange(len(alpha))[:, None] - np.arange(ORDER)
-        weights = adams_bashforth(calls >= begin)
+        weights = self.adams_bashforth(begin)
         past = {f"noise_{k}": weights[:, k] for k in range(1, ORDER)}
         # eps of the method less that of this step changes x0 by -sigma / alpha; from pure noise there is no past.
         ratio = np.divide(sigma, alpha, out=np.zeros_like(sigma), where=alpha > 0)

@@ -49,13 +49,17 @@ class LCMScheduler(ConsistencyScheduler):
 
     output = LCMSchedulerOutput
 
+    def ends(self):
+        """Returns whether each step returns the denoised sample itself: the last one."""
+        return np.arange(len(self.timesteps)) == len(self.timesteps) - 1
+
     def trajectory_plan(self):
         """Returns the plan of the chosen timesteps."""
         t = self.timesteps
         c_skip, c_out = boundary_scalings(t, self.settings.timestep_scaling)
         denoised = {"sample": c_skip, "x0": c_out}
         following = self._following(last=t[-1])
-        ends = np.arange(len(t)) == len(t) - 1
+        ends = self.ends()
         alpha_next = np.where(ends, 1.0, self._alphas[following])
         sigma_next = np.where(ends, 0.0, self._sigmas[following])
         return StepPlan(

@@ -30,6 +30,11 @@ class LeveledScheduler(IndexedScheduler):
             raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
         return chosen[0] if chosen else None
 
+    def spaced_range(self, highest, lowest):
+        """Returns the highest and the lowest of the spaced sigmas: what the configuration says, else these two."""
+        given = (self.settings.get(name) for name in ("sigma_max", "sigma_min"))
+        return tuple(end if value is None else value for value, end in zip(given, (highest, lowest)))
+
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
         return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]

@@ -115,6 +115,10 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         length = np.append(self.timesteps[1:] - start[:-1], -1 if len(self._steps) < 2 else np.diff(self._steps)[-1])
         return (nodes - start[:, None]) / np.where(length == 0, -1, length)[:, None]
 
+    def replan(self):
+        """Builds the plan of the present model calls anew."""
+        super()._schedule(self.timesteps)
+
     def trajectory_plan(self, begin=0):
         """Returns the plan of all model calls; the trajectory starts at row `begin`."""
         timesteps, end = self.timesteps, self.reached()

@@ -36,14 +36,26 @@ class PredictorCorrectorScheduler(LogSNRScheduler):
         change = np.zeros((remembers + 1, len(orders)))
         change[:most, 1:] = corrected[:, :-1]
         if predictor is None:
-            change[1 : len(weights) + 1, 1:] -= weights[:, :-1]
-            start = weighted((1.0, SAMPLE), *zip(change * corrects, predictions))
-            return self.multistep_plan(step, weights, remembers, start)
+            start, states = self.corrected(step, weights, change, corrects, predictions)
+            return self.multistep_plan(step, weights, remembers, start, **states)
         start = weighted(
             (1.0 - corrects, SAMPLE), (1.0 * corrects, {"base": 1.0}), *zip(change * corrects, predictions)
         )
         plan = self.multistep_plan(step, weights, remembers, start, base=weighted((step.linear, start)))
         return replace(plan, states={**plan.states, **_predicted_from(start, predictor)})
+
+    def corrected(self, step, weights, change, corrects, predictions):
+        """Returns the corrected sample, and the states that it needs besides predictions: none.
+
+        Args:
+            step (ExponentialStep): The steps.
+            weights (numpy.ndarray): Weights of the predictor, ``(m, n)``.
+            change (numpy.ndarray): Weights of the corrector of the step before each row, ``(k, n)``.
+            corrects (numpy.ndarray): Whether a row corrects its sample.
+            predictions (list of Weights): The predictions that both belong to, the latest first.
+        """
+        change[1 : len(weights) + 1, 1:] -= weights[:, :-1]
+        return weighted((1.0, SAMPLE), *zip(change * corrects, predictions)), {}
 
 
 def _predicted_from(start, predictor):

@@ -148,6 +148,10 @@ class Scheduler(Configurable, nn.Cell):
         """Returns alpha and sigma of the sample at each row of the plan."""
         return tuple(level[:-1] for level in self.levels)
 
+    def replan(self):
+        """Builds the plan of the present timesteps and levels anew."""
+        self._schedule(self.timesteps)
+
     def check_scheduled(self):
         """Raises ValueError if `set_timesteps` was not called yet."""
         if not self.scheduled:

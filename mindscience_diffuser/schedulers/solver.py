@@ -49,13 +49,18 @@ class SolverScheduler(LeveledScheduler):
             # Strictly falling, so that every level belongs to one timestep.
             lowest = LOWEST_ALPHA_BAR * (1 + 1e-9 * np.arange(self.num_train_timesteps)[::-1])
             self.alphas_cumprod = np.maximum(self.alphas_cumprod, lowest)
-        self.training_sigmas = np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
+        self.replace_alphas_cumprod(self.alphas_cumprod)
         self.flow = config.get("use_flow_sigmas", False)
         self.spacing = self._chosen_spacing()
         self.limit = configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_levels(self.training_sigmas[::-1], np.arange(self.num_train_timesteps)[::-1], 0.0)
         self._schedule(self.timesteps, scheduled=False)
+
+    def replace_alphas_cumprod(self, alpha_bar):
+        """Takes over another alpha_bar of the training timesteps; the next schedule follows it."""
+        self.alphas_cumprod = alpha_bar
+        self.training_sigmas = np.sqrt((1 - alpha_bar) / alpha_bar)
 
     @property
     def init_noise_sigma(self):
@@ -160,8 +165,7 @@ class SolverScheduler(LeveledScheduler):
         if self.spacing is None:
             return self._take_levels(sigmas, grid, self._final(self.training_sigmas[0]))
         ends = self.training_sigmas[[-1, 0]] if self.spaces_whole_range else sigmas[[0, -1]]
-        highest, lowest = (self.settings.get(name) or end for name, end in zip(("sigma_max", "sigma_min"), ends))
-        sigmas = SIGMA_SCHEDULES[self.spacing](highest, lowest, count)
+        sigmas = SIGMA_SCHEDULES[self.spacing](*self.spaced_range(*ends), count)
         if self.flow:  # The flow's level of the same ratio of noise to signal.
             sigmas = sigmas / (1 + sigmas)
         return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(sigmas[-1]))
