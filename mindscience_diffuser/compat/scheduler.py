@@ -215,7 +215,6 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         given, sample = sample, as_floats(sample)
         if "is_scale_input_called" in self.facts["attributes"] and not self.is_scale_input_called:
             logger.warning("'scale_model_input' should be called before 'step', for the input of the model.")
-        remembered = options.get("old_pred_original_sample", ())
         options = {OPTIONS.get(name, name): value for name, value in options.items()}
         options = {n: value for n, value in options.items() if n in self._options and value is not None}
         if "prev_timestep" in self._options:
@@ -229,7 +228,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         if getattr(self.native, "learned", False):
             options["predicted_variance"] = variance  # No noise is added at timestep 0.
         if self.indexed:
-            timestep = self._begin_step(timestep, anew=remembered is None)
+            timestep = self._begin_step(timestep)
         outputs = self.native.step(model_output, sample, timestep, return_dict=True, **options)
         like = given if holds_integers(given) and self.native_class.__name__ in CUTS_STEPS else model_output
         results = {name: in_dtype(getattr(outputs, name), like) for name in self.facts["output"]}
@@ -240,7 +239,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         if not self.native.scheduled and self.facts["steps_unscheduled"]:
             self.native.set_timesteps(self.native.num_train_timesteps)
 
-    def _begin_step(self, timestep, anew):
+    def _begin_step(self, timestep):
         """Takes the native scheduler to the next step of the trajectory, or begins one; returns its timestep."""
         if self.facts["refuses_integers"] and _is_integer(timestep):
             raise ValueError(f"'timestep' is the integer {timestep}: pass one of scheduler.timesteps, no position.")
@@ -249,8 +248,6 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
             raise IndexError(
                 f"The trajectory has {len(self.native.timesteps)} steps, all taken: set_timesteps begins it anew."
             )
-        if anew:
-            self.native.restart()
         self._go_to(index)
         recall(self, index)
         self._step_index = index + 1
