@@ -9,6 +9,7 @@ from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2
 
 from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.sampling import ModelStep, PyramidSampler, Sampler
 from mindscience_diffuser.schedulers import Scheduler
 from mindscience_diffuser.step import StepKernel
@@ -48,8 +49,7 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     if isinstance(cell, (PyramidSampler, Sampler)) and cell.method == "step":
         raise ValueError("'cell' is a Sampler with method='step', which is no single graph: use 'loop' or 'unrolled'.")
     for i, value in enumerate(example_inputs):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"example input {i} must be a Tensor, but is {type(value).__name__}.")
+        check_is_tensor(f"example_inputs[{i}]", value)
     names = _names(cell, len(example_inputs), input_names)
     inputs = [_dynamic(value, name) for name, value in zip(names, example_inputs)] if dynamic_batch else example_inputs
     info = {"inputs": list(names), "plan": cell.plan.fingerprint if getattr(cell, "plan", None) is not None else None}
@@ -98,8 +98,7 @@ class ExportedGraph:
         given.update(named)
         values = [given[name] for name in self.input_names]
         for name, value in given.items():
-            if not isinstance(value, Tensor):
-                raise TypeError(f"'{name}' must be a Tensor, but is {type(value).__name__}.")
+            check_is_tensor(name, value)
         # A loaded graph with a loop inside can be compiled for one set of shapes only, so each gets its own.
         key = tuple((value.shape, value.dtype) for value in values)
         if key not in self._graphs:

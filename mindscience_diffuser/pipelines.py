@@ -3,6 +3,7 @@
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import NoiseSource, draw_noise
 from mindscience_diffuser.sampling import Sampler
 from mindscience_diffuser.schedulers import DDIMScheduler, DDPMScheduler
@@ -16,10 +17,7 @@ class DiffusionPipeline:
     scheduler_type = None
 
     def __init__(self, model, scheduler, batch_size, seq_len, num_inference_steps=1000, compute_dtype=mstype.float32):
-        if not isinstance(scheduler, self.scheduler_type):
-            raise TypeError(
-                f"'scheduler' must be a {self.scheduler_type.__name__}, but is a {type(scheduler).__name__}."
-            )
+        check_scheduler(scheduler, self.scheduler_type)
         self.batch_size = check_integer("batch_size", batch_size, low=1)
         self.seq_len = check_integer("seq_len", seq_len, low=1)
         if compute_dtype not in COMPUTE_DTYPES:
@@ -46,8 +44,7 @@ class DiffusionPipeline:
         return sample.astype(self.compute_dtype)
 
     def _checked_condition(self, condition):
-        if not isinstance(condition, Tensor):
-            raise TypeError(f"'condition' must be a Tensor, but is {type(condition).__name__}.")
+        check_is_tensor("condition", condition)
         if condition.ndim == 0 or condition.shape[0] != self.batch_size:
             raise ValueError(
                 f"'condition' has shape {condition.shape}, but its first axis must be batch_size={self.batch_size}."

@@ -86,7 +86,7 @@ def test_bad_targets_are_refused_before_anything_is_compiled(tmp_path):
     assert (tmp_path / "a.mindir").read_text() == "precious"
     with pytest.raises(ValueError, match="no single graph"):
         export_mindir(sampler(DDIMScheduler, method="step"), tmp_path / "b.mindir", *inputs)
-    with pytest.raises(TypeError, match="example input 1"):
+    with pytest.raises(TypeError, match=r"example_inputs\[1\]"):
         export_mindir(original, tmp_path / "b.mindir", inputs[0], 3)
 
 

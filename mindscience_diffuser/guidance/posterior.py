@@ -18,6 +18,7 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage
+from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.validation import check_choice, check_integer
@@ -97,8 +98,7 @@ class PosteriorGuidance(Stage):
 
     def __init__(self, model, scheduler, measure, noise_std, method="jacobian_free", prior_std=1.0, iterations=3):
         super().__init__(model)
-        if not isinstance(scheduler, Scheduler):
-            raise TypeError(f"'scheduler' must be a scheduler of this package, but is {type(scheduler).__name__}.")
+        check_scheduler(scheduler, Scheduler)
         if not isinstance(measure, nn.Cell):
             raise TypeError(f"'measure' must be an nn.Cell x -> y, but is {type(measure).__name__}.")
         self.scheduler = scheduler
@@ -141,8 +141,7 @@ class PosteriorGuidance(Stage):
         if not inputs:
             raise TypeError("'y' is missing: the measurements are the first condition, sampler(noise, y, ...).")
         y, *conditions = inputs
-        if not isinstance(y, Tensor):
-            raise TypeError(f"'y' must be a Tensor, but is {type(y).__name__}.")
+        check_is_tensor("y", y)
         self.prior.check_sample(noise.shape)
         if self._measured.get("sample") != noise.shape[1:]:
             measured = self.measure(ops.zeros((1, *noise.shape[1:]), mstype.float32)).shape[1:]

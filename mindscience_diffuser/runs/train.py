@@ -50,8 +50,8 @@ def train(config):
         InterruptedRunError: After Ctrl-C.
     """
     directory = Path(config.output) / "train"
-    check_finished(config, directory)
     objective = lookup("objective", config.run)(config)
+    check_finished(config, directory)
     training_step = TrainingStep(objective, config.training)
     identity = deciding_values(config, *NOT_DECIDING, WRITTEN_AS)
     checkpoints = Checkpoints(directory / "checkpoints", identity, objective.batches, config.training.checkpoints_kept)

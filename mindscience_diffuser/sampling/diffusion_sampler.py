@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource, draw_noise, draw_steps
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
@@ -244,8 +245,7 @@ class DiffusionSampler(nn.Cell):
         _check_tensor("prev_obs", prev_obs)
         if prev_obs.ndim != 5:
             raise ValueError(f"'prev_obs' must have shape (B, T, C, H, W), but has {prev_obs.shape}.")
-        if not isinstance(prev_act, Tensor):
-            raise TypeError(f"'prev_act' must be a Tensor, but is {type(prev_act).__name__}.")
+        check_is_tensor("prev_act", prev_act)
         if tuple(prev_act.shape) != tuple(prev_obs.shape[:2]):
             raise ValueError(
                 f"'prev_act' has shape {prev_act.shape}, but must have one action for each observation, (B, T) = "
@@ -255,7 +255,6 @@ class DiffusionSampler(nn.Cell):
 
 
 def _check_tensor(name, value):
-    if not isinstance(value, Tensor):
-        raise TypeError(f"'{name}' must be a Tensor, but is {type(value).__name__}.")
+    check_is_tensor(name, value)
     if value.dtype not in COMPUTE_DTYPES:
         raise TypeError(f"'{name}' must be float32 or float16, but is {value.dtype}; convert it with astype.")

@@ -1,8 +1,9 @@
 """Classifier-free guidance as part of the model, so that it compiles into every graph that calls the model."""
 
-from mindspore import Parameter, Tensor, mint, nn, ops
+from mindspore import Parameter, mint, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.validation import check_number
 
 
@@ -81,8 +82,7 @@ class ClassifierFreeGuidance(nn.Cell):
         """Makes Parameters of Tensors, so that compiled graphs follow when they are given new values."""
         if isinstance(entry, (tuple, list)):
             return tuple(self._parameters(part, f"{name}_{i}") for i, part in enumerate(entry))
-        if not isinstance(entry, Tensor):
-            raise TypeError(f"'unconditional' must hold Tensors, but has {entry!r} of type {type(entry).__name__}.")
+        check_is_tensor("unconditional", entry)
         parameter = Parameter(entry, name=name, requires_grad=False)
         self.insert_param_to_cell(name, parameter)
         return parameter

@@ -4,6 +4,7 @@ import functools
 
 from mindspore import nn
 
+from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.noise import check_halvable, continuing
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
@@ -36,11 +37,7 @@ class PyramidSampler(nn.Cell):
 
     def __init__(self, model, scheduler, num_inference_steps, method="loop"):
         super().__init__()
-        if not isinstance(scheduler, PyramidFlowMatchEulerDiscreteScheduler):
-            raise TypeError(
-                "'scheduler' must be a PyramidFlowMatchEulerDiscreteScheduler, but is "
-                f"{type(scheduler).__name__}; for others use Sampler."
-            )
+        check_scheduler(scheduler, PyramidFlowMatchEulerDiscreteScheduler, " (for others use Sampler)")
         self.scheduler = scheduler
         self.method = method
         self.count = scheduler.num_stages

@@ -7,6 +7,7 @@ from mindspore import dtype as mstype
 from tqdm import tqdm
 
 from mindscience_diffuser.guidance import Stage
+from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import continuing, draw_steps, share_of
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
@@ -69,8 +70,7 @@ class Sampler(nn.Cell):
         super().__init__()
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
-        if not isinstance(scheduler, Scheduler):
-            raise TypeError(f"'scheduler' must be a scheduler of this package, but is {type(scheduler).__name__}.")
+        check_scheduler(scheduler, Scheduler)
         self.method = check_choice("method", method, METHODS)
         if check_bool("return_intermediates", return_intermediates) and method == "loop":
             raise ValueError("'return_intermediates' needs method='step' or 'unrolled': a loop keeps only its state.")
@@ -372,8 +372,7 @@ class Sampler(nn.Cell):
                     raise ValueError(f"'{name}' is given, but this Sampler was not built with inpaint=True.")
             return ()
         for name, value in given.items():
-            if not isinstance(value, Tensor):
-                raise TypeError(f"'{name}' must be a Tensor because inpaint=True, but is {type(value).__name__}.")
+            check_is_tensor(name, value)
         self.scheduler.check_mask(mask, noise)
         dtype = self.scheduler.compute_dtype
         known_noise = noise if known_noise is None else known_noise
@@ -414,10 +413,7 @@ class Sampler(nn.Cell):
         self.scheduler.check_tensor("noise", noise)
         for i, condition in enumerate(conditions):
             for tensor in condition if isinstance(condition, (tuple, list)) else (condition,):
-                if not isinstance(tensor, Tensor):
-                    raise TypeError(
-                        f"condition {i} must be a Tensor or a tuple of Tensors, but is {type(tensor).__name__}."
-                    )
+                check_is_tensor(f"conditions[{i}]", tensor)
                 if tensor.ndim == 0 or tensor.shape[0] != noise.shape[0]:
                     raise ValueError(
                         f"condition {i} has shape {tensor.shape}, but its first axis must be the batch of the noise, "

@@ -5,6 +5,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
@@ -103,8 +104,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
         return Tensor(np.pad(sigmas, (0, room), constant_values=np.inf), mstype.float32)
 
     def _check_per_token(self, timesteps, sample):
-        if not isinstance(timesteps, Tensor):
-            raise TypeError(f"'per_token_timesteps' must be a Tensor, but is {type(timesteps).__name__}.")
+        check_is_tensor("per_token_timesteps", timesteps)
         if self.invert_sigmas:
             raise ValueError("'per_token_timesteps' need sigmas that fall, but invert_sigmas is True.")
         if sample.ndim < 3 or timesteps.shape != sample.shape[:2]:

@@ -228,27 +228,38 @@ class IndexedScheduler(Scheduler):
             self._trajectory = Trajectory(int(self._look_up(values.reshape(-1)[:1])[0]))
         return self._trajectory.position
 
-    def rows_of(self, timestep, batch, name="timestep"):
-        """Returns the first rows at which a step of these timesteps begins: an int, or an int32 Tensor ``(B,)``."""
+    def rows_of(self, timestep, batch, name="timestep", begins=True):
+        """Returns the first rows of these timesteps, at which a step begins: an int, or an int32 Tensor ``(B,)``.
+
+        Without `begins` it is the first row of all, also one that only continues a step.
+        """
         values = timestep_values(timestep, batch, name)
         if values is None:
             return self.row_in_graph(timestep)
-        rows = self._look_up(values.reshape(-1), name)
+        rows = self._look_up(values.reshape(-1), name, begins)
         return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows, mstype.int32)
 
-    def _look_up(self, values, name="timestep"):
-        rows = np.abs(self.timesteps[:: self.order] - values[:, None].astype(np.float64)).argmin(axis=1) * self.order
+    def _look_up(self, values, name="timestep", begins=True):
+        """Returns the first row of each of these timesteps; where steps of several calls begin, or any row."""
+        order = self.order if begins else 1
+        rows = np.abs(self.timesteps[::order] - values[:, None].astype(np.float64)).argmin(axis=1) * order
         for row, value in zip(rows, values):
             if not self._near(row, value):
+                inside = begins and np.any(np.abs(self.timesteps - float(value)) <= self._tolerance)
+                what = f"timesteps[::{order}], where a step begins" if inside else "timesteps"
                 raise ValueError(
-                    f"'{name}' must be one of scheduler.timesteps, but is {value}; the nearest is "
-                    f"{self.timesteps[row]}."
+                    f"'{name}' must be one of scheduler.{what}, but is {value}; the nearest is {self.timesteps[row]}."
                 )
         return rows
 
+    @property
+    def _tolerance(self):
+        """How far a timestep may be from its row, by rounding in single precision."""
+        return 1e-6 * np.abs(self.timesteps).max()
+
     def _near(self, row, value):
         """Whether `value` is a row's timestep up to rounding in single precision."""
-        return abs(float(value) - self.timesteps[row]) <= 1e-6 * np.abs(self.timesteps).max()
+        return abs(float(value) - self.timesteps[row]) <= self._tolerance
 
     def _all_near(self, row, values):
         """Whether the host knows that all of `values` are a row's timestep."""

@@ -57,7 +57,7 @@ class LeveledScheduler(IndexedScheduler):
         """
         self.check_tensor("original_samples", original_samples)
         self.check_tensor("noise", noise, like=original_samples)
-        rows = self.rows_of(timesteps, original_samples.shape[0], "timesteps")
+        rows = self.rows_of(timesteps, original_samples.shape[0], "timesteps", begins=False)
         return self.forward_process.run(rows, (original_samples, noise))[0]
 
     def _schedule(self, timesteps, scheduled=True):

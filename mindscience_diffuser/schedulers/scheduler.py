@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.config import Configurable
@@ -207,8 +208,7 @@ class Scheduler(Configurable, nn.Cell):
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
-        if not isinstance(value, Tensor):
-            raise TypeError(f"'{name}' must be a Tensor, but is {type(value).__name__}.")
+        check_is_tensor(name, value)
         if value.dtype not in COMPUTE_DTYPES:
             raise TypeError(f"'{name}' must be float32 or float16, but is {value.dtype}; convert it with astype.")
         if value.ndim < 2:
@@ -219,8 +219,7 @@ class Scheduler(Configurable, nn.Cell):
     @staticmethod
     def check_mask(mask, sample):
         """Checks that a mask is a Tensor that broadcasts to the sample."""
-        if not isinstance(mask, Tensor):
-            raise TypeError(f"'mask' must be a Tensor, but is {type(mask).__name__}.")
+        check_is_tensor("mask", mask)
         try:
             np.broadcast_to(np.empty(mask.shape, np.bool_), sample.shape)
         except ValueError:

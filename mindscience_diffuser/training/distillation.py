@@ -3,9 +3,10 @@
 import inspect
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers import DDIMScheduler, LCMScheduler
@@ -46,10 +47,8 @@ class ConsistencyDistillation(nn.Cell):
         for name, model in (("student", student), ("target", target), ("teacher", teacher)):
             if not isinstance(model, nn.Cell):
                 raise TypeError(f"'{name}' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
-        if not isinstance(scheduler, LCMScheduler):
-            raise TypeError(f"'scheduler' must be an LCMScheduler, but is {type(scheduler).__name__}.")
-        if not isinstance(unconditional, Tensor):
-            raise TypeError(f"'unconditional' must be a Tensor, but is {type(unconditional).__name__}.")
+        check_scheduler(scheduler, LCMScheduler)
+        check_is_tensor("unconditional", unconditional)
         self.distance = check_choice("distance", distance, DISTANCES)
         self.huber_c = check_number("huber_c", huber_c, "(0, inf)")
         self.student = student

@@ -4,6 +4,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.noise import multi_scale_noise, multi_scale_samples
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.training.trainer import LOSS_TYPES, elementwise_error
@@ -36,11 +37,7 @@ class PyramidFlowTrainer(nn.Cell):
         super().__init__(auto_prefix=False)
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
-        if not isinstance(scheduler, PyramidFlowMatchEulerDiscreteScheduler):
-            raise TypeError(
-                "'scheduler' must be a PyramidFlowMatchEulerDiscreteScheduler, "
-                f"but is {scheduler!r} of type {type(scheduler).__name__}."
-            )
+        check_scheduler(scheduler, PyramidFlowMatchEulerDiscreteScheduler)
         self.model = model
         self.scheduler = scheduler
         self.stages = scheduler.num_stages

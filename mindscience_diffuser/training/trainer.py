@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
 from mindscience_diffuser.validation import check_choice
@@ -56,11 +57,7 @@ class DiffusionTrainer(nn.Cell):
         super().__init__(auto_prefix=False)
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
-        if not isinstance(scheduler, DiffusionScheduler):
-            raise TypeError(
-                "'scheduler' must be a DiffusionScheduler such as DDPMScheduler, "
-                f"but is {scheduler!r} of type {type(scheduler).__name__}."
-            )
+        check_scheduler(scheduler, DiffusionScheduler, " such as DDPMScheduler")
         self.objective = check_choice("objective", objective, OBJECTIVES)
         self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
         expected = PREDICTION_TYPES[objective]

@@ -1,0 +1,36 @@
+"""Checks of Tensors and schedulers that a user hands over: the errors tell apart what has the same class name."""
+
+from mindspore import Tensor
+
+
+def check_is_tensor(name, value):
+    """Raises TypeError unless `value` is a Tensor of MindSpore."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"'{name}' must be a Tensor of MindSpore, but is {type_name(value)}.{_conversion(value)}")
+
+
+def check_scheduler(scheduler, kind, such_as=""):
+    """Raises TypeError unless `scheduler` is a native scheduler of the class `kind`, whose name may be explained."""
+    if isinstance(scheduler, kind):
+        return
+    # A drop-in scheduler holds the native one that does its work.
+    native = getattr(scheduler, "native", None)
+    advice = ""
+    if isinstance(native, kind):
+        advice = " It is a drop-in scheduler with diffusers' conventions: pass its attribute '.native'."
+    what = kind.__name__ if kind.__name__ != "Scheduler" else "scheduler of this package"
+    article = "an" if what.startswith("L") else "a"
+    shown = f"{scheduler!r} of type " if isinstance(scheduler, (str, int, float)) else ""
+    raise TypeError(f"'scheduler' must be {article} {what}{such_as}, but is {shown}{type_name(scheduler)}.{advice}")
+
+
+def type_name(value):
+    """Returns the name of a value's class, with its module unless it is a built-in one."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _conversion(value):
+    if type(value).__module__.partition(".")[0] == "torch":
+        return " Convert it: mindspore.Tensor(value.detach().cpu().numpy())."
+    return " Convert it: mindspore.Tensor(value)." if type(value).__module__ == "numpy" else ""
