@@ -10,10 +10,12 @@ from mindspore import Tensor
 
 from mindscience_diffuser import (
     FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
     FlowMatchLCMScheduler,
     Sampler,
     TCDScheduler,
     calculate_shift,
+    compat,
 )
 
 # --- bad input -----------------------------------------------------------------------------------------------------
@@ -178,12 +180,35 @@ def test_shift_terminal_holds_and_a_single_step_stays_finite():
     assert scheduler.sigmas.tolist() == [1.0, 0.0]
 
 
-def test_set_shift_holds_from_the_next_schedule_on():
-    scheduler = scheduled("euler", 4)
+@pytest.mark.parametrize(
+    "kind", [FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler, FlowMatchLCMScheduler]
+)
+def test_a_shift_set_later_is_the_shift_of_the_constructor(kind):
+    given, later = kind(shift=3.0), kind()
+    later.set_shift(3.0)
+    for count in (1, 7, 1000):
+        for scheduler in (given, later):
+            scheduler.set_timesteps(count)
+        np.testing.assert_array_equal(given.sigmas, later.sigmas)
+        np.testing.assert_array_equal(given.timesteps, later.timesteps)
+    # As published models are sampled: the lowest training level, shifted, is shifted again.
+    once = 3 / 1000 / (1 + 2 / 1000)
+    np.testing.assert_allclose(later.sigmas[-2], 3 * once / (1 + 2 * once))
+
+
+def test_given_levels_are_shifted_once():
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    even = np.linspace(1, 1 / 1000, 1000)
+    scheduler.set_timesteps(sigmas=even)
+    np.testing.assert_allclose(scheduler.sigmas[:-1], 3 * even / (1 + 2 * even))
+    assert round(scheduler.sigmas[-2], 5) == 0.00299
+
+
+def test_the_drop_in_schedulers_keep_the_range_of_the_constructor():
+    scheduler = compat.FlowMatchEulerDiscreteScheduler()
     scheduler.set_shift(3.0)
-    assert scheduler.shift == 3.0 and scheduler.sigmas[1] == pytest.approx(0.667)
-    scheduler.set_timesteps(4)
-    assert scheduler.sigmas[1] == pytest.approx(3 * 0.667 / (1 + 2 * 0.667))
+    scheduler.set_timesteps(1000)
+    np.testing.assert_allclose(scheduler.sigmas.asnumpy()[-2], 3 / 1000 / (1 + 2 / 1000), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FLOWS)

@@ -10,6 +10,7 @@ import numpy as np
 
 import mindscience_diffuser
 from mindscience_diffuser.plan import weighted
+from mindscience_diffuser.validation import check_number
 
 
 class FlooredLeading:
@@ -193,7 +194,17 @@ class CutTimesteps(CutProducts):
         return np.floor(np.float32(share) * count.astype(np.float32)).astype(np.int64)
 
 
+class KeptRange:
+    """Flows: a shift that is set later leaves the range of levels as the constructor found it."""
+
+    def set_shift(self, shift):
+        """Sets the shift of the following schedules, above 0."""
+        self._shift = check_number("shift", shift, "(0, inf)")
+
+
 RULES = {
+    "FlowMatchEulerDiscreteScheduler": KeptRange,
+    "FlowMatchLCMScheduler": KeptRange,
     "CogVideoXDDIMScheduler": EvenStrides,
     "CogVideoXDPMScheduler": EvenStrides,
     "DDIMInverseScheduler": EvenStrides,

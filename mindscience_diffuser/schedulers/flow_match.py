@@ -33,14 +33,11 @@ class FlowMatchScheduler(LeveledScheduler):
 
     def _configure(self):
         self.num_train_timesteps = self.settings.num_train_timesteps
-        self.set_shift(self.settings.shift)
         self.use_dynamic_shifting = self.settings.get("use_dynamic_shifting", False)
         self.invert_sigmas = self.settings.get("invert_sigmas", False)
         self.spacing = self._chosen_spacing()
-        training = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
-        if not self.use_dynamic_shifting:
-            training = flow_shift(training, self._shift)
-        self.sigma_max, self.sigma_min = training[0], training[-1]
+        self._shift = self.settings.shift
+        training = self._take_range()
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_sigmas(training, training * self.num_train_timesteps)
         self._schedule(self.timesteps, scheduled=False)
@@ -51,8 +48,17 @@ class FlowMatchScheduler(LeveledScheduler):
         return self._shift
 
     def set_shift(self, shift):
-        """Sets the shift of the following schedules, above 0."""
+        """Sets the shift of the following schedules, above 0, as if it had been given to the constructor."""
         self._shift = check_number("shift", shift, "(0, inf)")
+        self._take_range()
+
+    def _take_range(self):
+        """Returns the training levels, whose first and last one are the range of levels without `sigmas`."""
+        training = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
+        if not self.use_dynamic_shifting:
+            training = flow_shift(training, self._shift)
+        self.sigma_max, self.sigma_min = training[0], training[-1]
+        return training
 
     def set_timesteps(self, num_inference_steps=None, sigmas=None, mu=None, timesteps=None):
         """Chooses the steps of the following trajectory; takes effect in compiled graphs too.
@@ -62,7 +68,8 @@ class FlowMatchScheduler(LeveledScheduler):
         Args:
             num_inference_steps (int, optional): Number of steps, at least 1.
             sigmas (Sequence[float], optional): Levels before shifting, descending, in (0, 1]. Default: evenly from the
-                first to the last training level.
+                first to the last training level, which are shifted already, so that the low levels are shifted twice,
+                as published models are sampled; ``numpy.linspace(1, 1 / T, n)`` is shifted once, eq. (23).
             mu (float, optional): Resolution-dependent shift, see :func:`~mindscience_diffuser.calculate_shift`; needed
                 with `use_dynamic_shifting`, and there only.
             timesteps (Sequence[float], optional): What the model is told. Without `sigmas` it also sets them: sigma =
