@@ -25,11 +25,14 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
         cell (nn.Cell): A :class:`Sampler` or :class:`PyramidSampler` of method ``"loop"`` or ``"unrolled"``, a
             scheduler (one step), or any cell that calls them, such as a model with its step.
         path (str or Path): File to write, ending in ``.mindir``; its folder must exist.
-        *example_inputs (Tensor): Inputs of ``cell.construct``, in order; only shapes and dtypes matter.
+        *example_inputs (Tensor or tuple[Tensor]): Inputs of ``cell.construct``, in order; only shapes and dtypes
+            matter. A file has Tensors only: each entry of a tuple becomes an input of its own.
         dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input, the
-            second of a Sampler's ``step_noise``. Default: ``True``.
-        input_names (Sequence[str], optional): Names of the inputs when the file is called. Default: those of
-            ``construct``; a Sampler's conditions are ``condition_0``, ``condition_1``, ...
+            second of a Sampler's ``step_noise``. The file is run once with another batch size before it is kept.
+            Default: ``True``.
+        input_names (Sequence[str], optional): Names of the inputs when the file is called, one for each Tensor, all
+            different. Default: those of ``construct``; a Sampler's conditions are ``condition_0``, ``condition_1``,
+            ..., and the entries of a tuple ``condition_0_0``, ``condition_0_1``, ...
         overwrite (bool): Whether an existing file may be replaced. Default: ``False``.
         portable (bool): Whether to write the step without the fused add, whose factor is a host scalar: free on CPU,
             but on Ascend every step would wait for the device. Default: ``True``.
@@ -41,22 +44,27 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
         FileExistsError: If the file exists and `overwrite` is not set.
         FileNotFoundError: If its folder does not exist.
         TypeError: If `cell` is no Cell or an input no Tensor.
-        ValueError: If the suffix is another, a Sampler has method ``"step"``, or the names do not match the inputs.
+        ValueError: If the suffix is another, a Sampler has method ``"step"``, the names do not match the inputs, or the
+            cell cannot take another batch size though `dynamic_batch` is set.
     """
     path = _checked_target(path, overwrite)
     if not isinstance(cell, nn.Cell):
         raise TypeError(f"'cell' must be an nn.Cell, but is {type(cell).__name__}.")
     if isinstance(cell, (PyramidSampler, Sampler)) and cell.method == "step":
         raise ValueError("'cell' is a Sampler with method='step', which is no single graph: use 'loop' or 'unrolled'.")
+    names = _names(cell, example_inputs, input_names)
+    counts = [len(value) if isinstance(value, (tuple, list)) else None for value in example_inputs]
+    example_inputs = _flat(example_inputs)
     for i, value in enumerate(example_inputs):
         check_is_tensor(f"example_inputs[{i}]", value)
-    names = _names(cell, len(example_inputs), input_names)
     inputs = [_dynamic(value, name) for name, value in zip(names, example_inputs)] if dynamic_batch else example_inputs
     info = {"inputs": list(names), "plan": cell.plan.fingerprint if getattr(cell, "plan", None) is not None else None}
 
     def write(temporary):
-        with _Settings(cell, dynamic_batch, portable):
-            ms.export(_Exported(cell), *inputs, file_name=str(temporary), file_format="MINDIR")
+        with _Settings(cell, dynamic_batch, portable), _TakesAnyBatch(dynamic_batch):
+            ms.export(_Exported(cell, counts), *inputs, file_name=str(temporary), file_format="MINDIR")
+            if dynamic_batch:
+                nn.GraphCell(ms.load(str(temporary)))(*_with_more(example_inputs, names))
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(temporary.read_bytes())
         write_note(model, INFO_KEY, json.dumps(info))
@@ -67,7 +75,7 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
 
 
 class ExportedGraph:
-    """A reloaded MINDIR file, called with its inputs in order or by name.
+    """A reloaded MINDIR file, called with its inputs in order or by name; a tuple stands for its entries.
 
     Args:
         path (Path): The file.
@@ -86,6 +94,9 @@ class ExportedGraph:
         Raises:
             TypeError: If an input is missing, unknown, given twice, or no Tensor.
         """
+        inputs = _flat(inputs)
+        for name in [name for name, value in named.items() if isinstance(value, (tuple, list))]:
+            named.update({f"{name}_{i}": value for i, value in enumerate(named.pop(name))})
         given = dict(zip(self.input_names, inputs))
         twice = [name for name in named if name in given]
         unknown = [name for name in named if name not in self.input_names]
@@ -174,12 +185,39 @@ def read_note(model, key):
 class _Exported(nn.Cell):
     """A new cell around the exported one, because a cell that was compiled before keeps its old settings."""
 
-    def __init__(self, cell):
+    def __init__(self, cell, counts):
         super().__init__(auto_prefix=False)
         self.cell = cell
+        # How many of the Tensors are one tuple; -1: a Tensor by itself.
+        self.counts = tuple(-1 if count is None else count for count in counts)
 
     def construct(self, *inputs):
-        return self.cell(*inputs)
+        grouped, first = (), 0
+        for count in self.counts:
+            if count < 0:
+                grouped += (inputs[first],)
+                first += 1
+            else:
+                grouped += (inputs[first : first + count],)
+                first += count
+        return self.cell(*grouped)
+
+
+class _TakesAnyBatch:
+    """Turns what the compiler says about an open batch axis into an error that names the way out."""
+
+    def __init__(self, dynamic_batch):
+        self.dynamic_batch = dynamic_batch
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if self.dynamic_batch and isinstance(error, (RuntimeError, ValueError, TypeError, IndexError)):
+            raise ValueError(
+                "'cell' does not compile with an open batch size; if it works with fixed shapes, pass "
+                f"dynamic_batch=False. The compiler says: {str(error).strip().splitlines()[0]}"
+            ) from error
 
 
 class _Settings:
@@ -220,18 +258,46 @@ def _checked_target(path, overwrite):
     return path
 
 
-def _names(cell, count, given):
-    """Returns one name for each input."""
+def _names(cell, inputs, given):
+    """Returns one name for each Tensor among the inputs."""
     if given is not None:
         names = tuple(given)
-    elif hasattr(cell, "input_names"):
-        own = cell.input_names
-        names = (*own, *(f"condition_{i}" for i in range(count - len(own))))
     else:
-        names = tuple(inspect.signature(cell.construct).parameters)[:count]
+        if hasattr(cell, "input_names"):
+            own = cell.input_names
+            names = (*own, *(f"condition_{i}" for i in range(len(inputs) - len(own))))
+        else:
+            names = tuple(inspect.signature(cell.construct).parameters)[: len(inputs)]
+        parts = [
+            [f"{name}_{i}" for i in range(len(value))] if isinstance(value, (tuple, list)) else [name]
+            for name, value in zip(names, inputs)
+        ]
+        names = (*(part for those in parts for part in those), *names[len(inputs) :])
+    count = len(_flat(inputs))
     if len(names) != count or len(set(names)) != count:
-        raise ValueError(f"There are {count} example inputs, but their names are {', '.join(names) or 'none'}.")
+        raise ValueError(
+            f"'input_names' must hold {count} different names, one for each Tensor of the example inputs, but are "
+            f"{', '.join(map(str, names)) or 'none'}."
+        )
     return names
+
+
+def _flat(values):
+    """Returns the values with the entries of tuples in place of these."""
+    return [part for value in values for part in (value if isinstance(value, (tuple, list)) else (value,))]
+
+
+def _with_more(values, names):
+    """Returns inputs whose batch is larger by one; an axis of another size than the batch, such as 1, stays."""
+    axes = [1 if name == "step_noise" else 0 for name in names]
+    batch = values[0].shape[axes[0]] if values and values[0].ndim > axes[0] else None
+    larger = []
+    for value, axis in zip(values, axes):
+        shape = list(value.shape)
+        if value.ndim > axis and shape[axis] == batch:
+            shape[axis] += 1
+        larger.append(ms.ops.zeros(tuple(shape), value.dtype))
+    return larger
 
 
 def _dynamic(value, name):

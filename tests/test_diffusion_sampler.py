@@ -47,6 +47,40 @@ def test_churn_calls_the_denoiser_at_the_raised_level_unless_told_otherwise():
     assert np.allclose(told[True] / told[False], 1 + 1 / 3)
 
 
+def denoised(x, sigma, obs, act):
+    """What `Denoiser` computes, in float64."""
+    weight = 1 / (1 + sigma**2)
+    return weight * x + (1 - weight) * (0.5 * np.tanh(obs[:, -1]) + 0.01 * act[:, -1].reshape(-1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_churned_trajectory_is_algorithm_2_of_edm_with_the_same_noise(order):
+    """Karras et al., 2022 (arXiv:2206.00364), Algorithm 2, with its noise given; order 1 leaves out lines 7 to 9."""
+    steps, s_churn, s_tmin, s_noise = 3, 1.0, 0.01, 1.1
+    options = {"order": order, "s_churn": s_churn, "s_tmin": s_tmin, "s_noise": s_noise}
+    drawing = sampler(steps=steps, initial_noise="sigma_scaled", **options)
+    obs, act = inputs()
+    rng = np.random.default_rng(7)
+    z, fresh = rng.standard_normal((2, 2, 4, 4)), rng.standard_normal((steps, 2, 2, 4, 4))
+    given = (Tensor(value.astype(np.float32)) for value in (z, fresh))
+    result = drawing(obs, act, *given).asnumpy()
+
+    levels = drawing.build_sigmas()
+    seen = obs.asnumpy().astype(np.float64), act.asnumpy()
+    x = levels[0] * z
+    for i in range(steps):
+        t, t_next = levels[i], levels[i + 1]
+        gamma = min(s_churn / steps, np.sqrt(2) - 1) if t >= s_tmin else 0.0
+        t_hat = t * (1 + gamma)
+        x_hat = x + np.sqrt(t_hat**2 - t**2) * s_noise * fresh[i]
+        slope = (x_hat - denoised(x_hat, t_hat, *seen)) / t_hat
+        x = x_hat + (t_next - t_hat) * slope
+        if order == 2 and t_next > 0:
+            slope_next = (x - denoised(x, t_next, *seen)) / t_next
+            x = x_hat + (t_next - t_hat) * (slope + slope_next) / 2
+    np.testing.assert_allclose(result, x, rtol=5e-5, atol=1e-5)
+
+
 class Network(nn.Cell):
     """F of a denoiser D: the toy network that an EDM denoiser scales."""
 

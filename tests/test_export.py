@@ -122,3 +122,63 @@ def test_portable_export_has_no_host_scalars(tmp_path):
     assert "TensorToScalar" not in portable
     fused = primitives(export_mindir(original, tmp_path / "fused.mindir", *inputs, portable=False))
     assert "TensorToScalar" in fused
+
+
+class OfTwo(nn.Cell):
+    """A model whose one condition is a pair of Tensors."""
+
+    def construct(self, x, timestep, pair):
+        return 0.3 * x + pair[0][:, None, :] * pair[1][:, :, None]
+
+
+def test_a_condition_that_is_a_tuple_becomes_inputs_of_their_own(tmp_path):
+    rng = np.random.default_rng(2)
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(3)
+    original = Sampler(OfTwo(), scheduler)
+    path = export_mindir(original, tmp_path / "a.mindir", tensor(rng, 2, 4, 5), (tensor(rng, 2, 5), tensor(rng, 2, 4)))
+    reloaded = load_mindir(path)
+    assert reloaded.input_names == ("noise", "condition_0_0", "condition_0_1")
+    noise, pair = tensor(rng, 3, 4, 5), (tensor(rng, 3, 5), tensor(rng, 3, 4))
+    expected = original(noise, pair).asnumpy()
+    np.testing.assert_allclose(reloaded(noise, *pair).asnumpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(reloaded(noise, pair).asnumpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(reloaded(noise=noise, condition_0=pair).asnumpy(), expected, atol=1e-6)
+
+
+class ForTwo(nn.Cell):
+    """A model that knows the batch size."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = ms.Parameter(np.ones((2, 4, 5), np.float32))
+
+    def construct(self, x, timestep):
+        return x * self.weight
+
+
+class OneByOne(nn.Cell):
+    """A model whose graph has a part for each sample."""
+
+    def construct(self, x, timestep):
+        return ms.ops.stack([x[i] * 0.5 for i in range(x.shape[0])])
+
+
+@pytest.mark.parametrize("model", [ForTwo, OneByOne])
+def test_a_model_of_one_batch_size_is_exported_with_fixed_shapes_only(model, tmp_path):
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(2)
+    original, noise = Sampler(model(), scheduler), tensor(np.random.default_rng(3), 2, 4, 5)
+    with pytest.raises(ValueError, match="pass dynamic_batch=False"):
+        export_mindir(original, tmp_path / "a.mindir", noise)
+    assert not [file for file in tmp_path.iterdir() if file.suffix == ".mindir"]
+    path = export_mindir(original, tmp_path / "a.mindir", noise, dynamic_batch=False)
+    np.testing.assert_allclose(load_mindir(path)(noise).asnumpy(), original(noise).asnumpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [["noise"], ["noise", "condition", "more"], ["noise", "noise"], []])
+def test_wrong_input_names_are_refused(names, tmp_path):
+    inputs = (ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
+    with pytest.raises(ValueError, match="'input_names' must hold 2 different names"):
+        export_mindir(sampler(DDIMScheduler), tmp_path / "a.mindir", *inputs, input_names=names)
+    assert not list(tmp_path.iterdir())

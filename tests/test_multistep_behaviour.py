@@ -317,3 +317,25 @@ def test_float16_stays_finite_where_alpha_nearly_vanishes(name):
     for t in scheduler.timesteps:
         x = scheduler.step(0.2 * x, x, int(t))
     assert np.all(np.isfinite(x.asnumpy()))
+
+
+@pytest.mark.parametrize("kind", [DPMSolverMultistepScheduler])
+@pytest.mark.parametrize("steps", [15, 20])
+def test_euler_at_final_makes_the_last_step_of_first_order_also_in_long_trajectories(kind, steps):
+    """To sigma_min, where nothing else lowers the order: x' = sigma'/sigma x + alpha' (1 - e^-h) x0, eq. (4.1)."""
+    arguments = {"final_sigmas_type": "sigma_min", "solver_order": 2}
+    for euler_at_final in (True, False):
+        scheduler = kind(**arguments, euler_at_final=euler_at_final)
+        scheduler.set_timesteps(steps)
+        remembered = [
+            np.asarray(weights[-1], np.float64)
+            for name, weights in scheduler.plan.states["sample"].items()
+            if name not in ("sample", "x0", "output", "noise")
+        ]
+        assert np.allclose(remembered, 0) == euler_at_final
+        alpha, sigma = (level[-2:] for level in scheduler.levels)
+        if euler_at_final and not scheduler.plan.stochastic:
+            step = scheduler.plan.states["sample"]
+            ratio = sigma[1] / sigma[0]
+            np.testing.assert_allclose(np.asarray(step["sample"])[-1], ratio, rtol=1e-6)
+            np.testing.assert_allclose(np.asarray(step["x0"])[-1], alpha[1] - alpha[0] * ratio, rtol=1e-5)

@@ -149,10 +149,10 @@ def test_guidance_interval_and_rescale_change_the_samples(config_file, tmp_path)
     ("override", "message"),
     [
         ("sampling.guidance_interval=[800, 100]", "must be [low, high] with low below high, but is [800.0, 100.0]"),
-        ("sampling.guidance_interval=[800]", "'sampling.guidance_interval' List should have at least 2 items"),
-        ("sampling.guidance_rescale=1.5", "'sampling.guidance_rescale' must be less than or equal to 1"),
+        ("sampling.guidance_interval=[800]", "'sampling.guidance_interval' must be a list of 2 entries"),
+        ("sampling.guidance_rescale=1.5", "'sampling.guidance_rescale' must be a number in [0, 1]"),
         ("scheduler={name: DDPMScheduler, variance_type: learned}", "use a fixed variance_type"),
-        ("export.overwrite=perhaps", "'export.overwrite' must be a valid boolean"),
+        ("export.overwrite=perhaps", "'export.overwrite' must be true or false"),
     ],
 )
 def test_bad_values_are_refused(config_file, tmp_path, capsys, override, message):

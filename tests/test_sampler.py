@@ -12,6 +12,7 @@ from mindscience_diffuser import (
     ConditionDiffusionTransformer,
     DDIMScheduler,
     DDPMScheduler,
+    EDMHeunScheduler,
     LMSDiscreteScheduler,
     NoiseSource,
     Sampler,
@@ -235,6 +236,22 @@ def test_inpainting_holds_the_known_values_at_the_level_of_every_step():
     for i, timestep in enumerate(scheduler.timesteps[1:]):
         expected = scheduler.add_noise(known, noise, int(timestep)).asnumpy()
         np.testing.assert_allclose(samples[i + 1].asnumpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_inpainting_with_edm_holds_the_known_values_at_the_level_of_every_step(order):
+    scheduler = EDMHeunScheduler(solver_order=order)
+    scheduler.set_timesteps(3)
+    noise, known = tensor(*SHAPE), tensor(*SHAPE, seed=1)
+    sampler = Sampler(Denoiser(), scheduler, "step", return_intermediates=True, inpaint=True)
+    final, samples, _ = sampler(noise, mask=ops.zeros(SHAPE), known=known)
+    sigmas = scheduler.sigmas
+    # The first call of a Heun step leads to the level of its end, and so does the second one.
+    reached = sigmas[1:] if order == 1 else sigmas[[1, 1, 2, 2, 3]]
+    for sample, sigma in zip(samples[1:].asnumpy(), reached):
+        np.testing.assert_allclose(sample, known.asnumpy() + sigma * noise.asnumpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(final.asnumpy(), known.asnumpy())
+    assert scheduler.plan.next_level[1][-1] == 0
 
 
 def test_callback_sees_every_step():

@@ -11,7 +11,7 @@ from exact_steps import CONFIG, SHAPES, THRESHOLD, TIMESTEPS, TRAIN, arrays, exa
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
-from mindscience_diffuser import DDIMScheduler, DDPMScheduler, NoiseSource, SchedulerOutput
+from mindscience_diffuser import DDIMScheduler, DDPMScheduler, NoiseSource, Sampler, SchedulerOutput
 
 
 @pytest.fixture
@@ -208,6 +208,26 @@ def test_a_second_schedule_on_a_used_scheduler_is_that_of_a_fresh_one(kind, plac
     used.set_timesteps(timesteps=[60, 10])
     fresh.set_timesteps(timesteps=[60, 10])
     near(step(output, sample, timestep, noise), fresh.step(output, sample, timestep, noise=noise).asnumpy(), 1e-6)
+
+
+def test_plans_of_other_lengths_run_in_the_graphs_that_are_there(compilations):
+    """Tables are padded to one length: neither the loop nor an eager step is compiled again."""
+
+    class Half(nn.Cell):
+        def construct(self, x, timestep):
+            return 0.5 * x
+
+    scheduler = DDIMScheduler(100)
+    scheduler.set_timesteps(5)
+    sampler, x = Sampler(Half(), scheduler), Tensor(np.ones((2, 3), np.float32))
+    results = []
+    for steps in (5, 9, 2, 100):
+        scheduler.set_timesteps(steps)
+        results.append((sampler(x), scheduler.step(x, x, int(scheduler.timesteps[0]))))
+        if steps == 5:
+            compiled = len(compilations)
+    assert compiled > 0
+    assert len(compilations) == compiled
 
 
 def test_the_compilation_counter_sees_every_compilation(compilations):
