@@ -176,7 +176,9 @@ def test_a_model_of_one_batch_size_is_exported_with_fixed_shapes_only(model, tmp
     np.testing.assert_allclose(load_mindir(path)(noise).asnumpy(), original(noise).asnumpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("names", [["noise"], ["noise", "condition", "more"], ["noise", "noise"], []])
+@pytest.mark.parametrize(
+    "names", [["noise"], ["noise", "condition", "more"], ["noise", "noise"], ["noise", "noise", "condition"], []]
+)
 def test_wrong_input_names_are_refused(names, tmp_path):
     inputs = (ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
     with pytest.raises(ValueError, match="'input_names' must hold 2 different names"):
