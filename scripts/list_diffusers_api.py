@@ -102,6 +102,16 @@ def reads(cls):
     return own, configured
 
 
+def swallowed(function):
+    """Returns what the arguments under ``*args`` of a method are, by their position: pairs of position and name."""
+    found = []
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))):
+        if isinstance(node, ast.If) and ast.unparse(node.test).startswith("len(args) > "):
+            assignment = node.body[0]
+            found.append([node.test.comparators[0].value, assignment.targets[0].id])
+    return sorted(found)
+
+
 def describe(cls):
     """Returns the facts about one class."""
     public = [name for name in dir(cls) if not name.startswith("_") and name not in INHERITED - {"from_pretrained"}]
@@ -113,6 +123,7 @@ def describe(cls):
     return {
         "arguments": parameters(cls.__init__),
         "methods": methods,
+        "swallowed": {n: swallowed(getattr(cls, n)) for n, p in methods.items() if ["*args"] in p},
         "attributes": sorted(attributes),
         "reads": sorted(own.intersection(attributes)),
         "config_reads": sorted(configured),

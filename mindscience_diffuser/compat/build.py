@@ -38,9 +38,12 @@ def drop_in(name):
         if implementation is None and hasattr(members["native_class"], method):
             implementation = _delegate(method)
         if implementation is not None:
-            shared = implementation is getattr(SchedulerMixin, method, None)
+            shared = implementation is getattr(SchedulerMixin, method, None) or (
+                method == "step" and base.steps_in_graph
+            )
             in_graph = graph_form(method, parameters) if shared else InGraph.other_method_in_graph
-            members[method] = compiles_as(in_graph)(_method(method, parameters, implementation))
+            swallowed = facts["swallowed"].get(method, ())
+            members[method] = compiles_as(in_graph)(_method(method, parameters, implementation, swallowed))
     return type(name, (base,), members)
 
 
@@ -61,14 +64,22 @@ def _constructor(parameters):
     return constructor
 
 
-def _method(name, parameters, implementation):
-    """Returns a method with these parameters that passes them on by name, but for those that diffusers ignores."""
+def _method(name, parameters, implementation, swallowed):
+    """Returns a method with these parameters that passes them on by name, but for those that diffusers ignores.
+
+    `swallowed` are the positions under ``*args`` of arguments that have a name too.
+    """
     signature = signature_of(parameters)
     ignored = [name.lstrip("*") for name, *_ in parameters if name.startswith("*")]
     always = {name: default[0] for name, *default in parameters if name == "return_dict"}  # Not the same everywhere.
 
     def method(self, *args, **kwargs):
         given = {**always, **signature.bind(self, *args, **kwargs).arguments}
+        for position, argument in swallowed:
+            if given.get(argument) is None:
+                if len(given.get("args", ())) <= position:
+                    raise ValueError(f"'{name}' needs '{argument}': give it by name.")
+                given[argument] = given["args"][position]
         self._follow()
         return implementation(**{name: value for name, value in given.items() if name not in ignored})
 

@@ -52,6 +52,7 @@ class ConfigMixin:
     _deprecated_kwargs = []
     ignore_for_config = []
     has_compatibles = True
+    _auto_class = None
 
     @classmethod
     def class_of(cls, config):
@@ -164,11 +165,43 @@ class ConfigMixin:
         config, kwargs = cls.load_config(pretrained_model_name_or_path, subfolder, True, **kwargs)
         return cls.from_config(config, return_unused_kwargs=return_unused_kwargs, **kwargs)
 
+    @classmethod
+    def get_config_dict(cls, *args, **kwargs):
+        """The old name of :meth:`load_config`."""
+        warnings.warn("'get_config_dict' is deprecated: use 'load_config'.", FutureWarning, stacklevel=2)
+        return cls.load_config(*args, **kwargs)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class="AutoModel"):
+        """Lets a saved configuration tell that a class of the user is loaded through `auto_class`.
+
+        Raises:
+            ValueError: If `auto_class` is not ``"AutoModel"``, the only one that diffusers supports.
+        """
+        auto_class = auto_class if isinstance(auto_class, str) else auto_class.__name__
+        if auto_class != "AutoModel":
+            raise ValueError(f"'auto_class' must be 'AutoModel', but is {auto_class!r}.")
+        cls._auto_class = auto_class
+
+    def push_to_hub(self, repo_id, *args, **kwargs):
+        """Refused: nothing here reaches a network; save the folder, and upload it with the tools of the hub.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"'push_to_hub' cannot upload to {repo_id!r}: save_pretrained(folder), then upload that folder with the "
+            "tools of the hub."
+        )
+
     def to_json_string(self):
         """Returns the text of a ``scheduler_config.json``."""
         # As in diffusers, what was saved is part of the configuration afterwards: it then equals the loaded one.
         self.register_to_config(_class_name=type(self).__name__, _diffusers_version=peer_version())
         content = {name: _plain(value) for name, value in self.config.items() if name != DEFAULTED}
+        if self._auto_class is not None:
+            module = type(self).__module__.rpartition(".")[2]
+            content["auto_map"] = {self._auto_class: f"{module}.{type(self).__name__}"}
         return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
     def to_json_file(self, json_file_path):

@@ -1,6 +1,7 @@
 """Schedulers of diffusers with methods in place of `step`: those of score-based models and of Karras et al."""
 
 import logging
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -217,6 +218,35 @@ class CogVideoXDPM(SchedulerMixin):
         return result_of(return_dict and second_order, prev_sample=prev_sample, pred_original_sample=x0)
 
 
+class EDMEuler(SchedulerMixin):
+    """EDMEulerScheduler: a step also takes the clean sample itself."""
+
+    steps_in_graph = True
+
+    def step(self, model_output, timestep, sample, pred_original_sample=None, return_dict=True, **options):
+        """A step from the output of the model, or with `pred_original_sample` from that clean sample."""
+        if pred_original_sample is None:
+            return super().step(model_output, timestep, sample, return_dict, **options)
+        source = noise_source(options.pop("generator", None))
+        plan = self.native.trajectory_plan(**{name: value for name, value in options.items() if name in self._options})
+        given = EagerPlan(replace(plan, x0={"output": 1.0}, limit=None), self.native.compute_dtype)
+        self._begin_step(timestep)
+        row = self._step_index - 1
+        values = (sample, pred_original_sample)
+        if "noise" in given.inputs:
+            values += (self.native._step_noise(sample, None, source) if given.needs_noise[row] else sample,)
+        prev_sample = in_dtype(given.run(row, values)[0], model_output)
+        self.native._trajectory.position = row + 1
+        return result_of(return_dict, prev_sample=prev_sample, pred_original_sample=pred_original_sample)
+
+
+class FlowMatchHeun(SchedulerMixin):
+    """FlowMatchHeunDiscreteScheduler: noise has the level of the present step, whatever the timestep."""
+
+    def _rows_to_noise(self, timesteps):
+        return [self._index_at(timesteps)] * np.size(to_host(timesteps))
+
+
 class RePaint(SchedulerMixin):
     """RePaintScheduler: steps are undone by one draw of noise for each training timestep."""
 
@@ -252,6 +282,8 @@ class DPMSolverSinglestep(SchedulerMixin):
 
 CONVENTIONS = {
     "CogVideoXDPMScheduler": CogVideoXDPM,
+    "EDMEulerScheduler": EDMEuler,
+    "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
     "DPMSolverSinglestepScheduler": DPMSolverSinglestep,
     "RePaintScheduler": RePaint,
     "KarrasVeScheduler": KarrasVe,

@@ -100,22 +100,19 @@ class Internals:
 
     def singlestep_dpm_solver_second_order_update(self, model_output_list, sample=None, noise=None):
         """The end of a group of two model calls, see :meth:`singlestep_dpm_solver_update`."""
-        return self.singlestep_dpm_solver_update(model_output_list, sample, 2, noise)
+        return self.singlestep_dpm_solver_update(model_output_list, sample=sample, order=2, noise=noise)
 
     def singlestep_dpm_solver_third_order_update(self, model_output_list, sample=None, noise=None):
         """The end of a group of three model calls, see :meth:`singlestep_dpm_solver_update`."""
-        return self.singlestep_dpm_solver_update(model_output_list, sample, 3, noise)
+        return self.singlestep_dpm_solver_update(model_output_list, sample=sample, order=3, noise=noise)
 
     def multistep_uni_p_bh_update(self, model_output, sample=None, order=None):
-        """One step of UniPC's predictor from the present row; the predictions before it are those remembered."""
-        remembered = self.model_outputs[len(self.model_outputs) - order + 1 :]
-        return self._multistep(order, [*remembered, self.convert_model_output(model_output, sample)], sample)
+        """One step of UniPC's predictor from the present row, with the remembered predictions alone."""
+        return self._multistep(order, self.model_outputs[-order:], sample)
 
     def stochastic_adams_bashforth_update(self, model_output, sample, noise, order, tau):
         """One step of SA-Solver's predictor from the present row, as :meth:`multistep_uni_p_bh_update`."""
-        remembered = self.model_outputs[len(self.model_outputs) - order + 1 :]
-        predictions = [*remembered, self.convert_model_output(model_output, sample)]
-        return self._multistep(order, predictions, sample, noise, tau)
+        return self._multistep(order, self.model_outputs[-order:], sample, noise, tau)
 
     def multistep_uni_c_bh_update(self, this_model_output, last_sample=None, this_sample=None, order=None):
         """The last step again with the prediction at its end, `this_model_output`, which is converted already."""
@@ -256,7 +253,8 @@ class Internals:
 
     def precondition_noise(self, sigma):
         """Returns what the network is told of the level `sigma`."""
-        return Tensor(np.atleast_1d(self.native.told(_level(sigma))))
+        told = self.native.told(_level(sigma))
+        return Tensor(told if isinstance(sigma, Tensor) else np.atleast_1d(told))
 
     def precondition_outputs(self, sample, model_output, sigma):
         """Returns the denoised sample of a sample of level `sigma` and the output of the network."""

@@ -46,6 +46,67 @@ class RepeatedStep(InnerGrid):
         return start, {"last_sample": start, **states}
 
 
+class AlwaysDraws(FlooredLeading):
+    """Every step draws noise, also one that gives it no weight, so that the generator stands as in diffusers."""
+
+    def _step_plan(self, with_results, options):
+        return replace(super()._step_plan(with_results, options), always_draws=True)
+
+
+class DrawsForSeveral(AlwaysDraws):
+    """Consistency models: the same, where there is more than one step."""
+
+    def _step_plan(self, with_results, options):
+        plan = super()._step_plan(with_results, options)
+        return replace(plan, always_draws=len(self.timesteps) > 1)
+
+
+class InnerGridDraws(AlwaysDraws, InnerGrid):
+    """DPM-Solver: also along the SDE."""
+
+
+class KeptRange:
+    """Flows: a shift that is set later leaves the range of levels as the constructor found it."""
+
+    def set_shift(self, shift):
+        """Sets the shift of the following schedules, above 0."""
+        self._shift = check_number("shift", shift, "(0, inf)")
+
+
+class UncheckedSteps(KeptRange):
+    """Flow matching: any sigmas and timesteps are taken; the sigmas of given timesteps are shifted as well."""
+
+    shifts_given_timesteps = True
+
+    @staticmethod
+    def check_steps(name, values, interval):
+        """Returns the steps as they are."""
+        del name, interval
+        return np.asarray(values, np.float64)
+
+
+class UncheckedDraws(UncheckedSteps, AlwaysDraws):
+    """Flow matching that renoises: also every step draws."""
+
+
+class RampPositions(FlooredLeading):
+    """EDM's Euler method: `sigmas` are positions on the ramp of the schedule, 0 at sigma_max and 1 at sigma_min."""
+
+    def set_timesteps(self, num_inference_steps=None, sigmas=None):
+        """Chooses the levels of the following trajectory, at `sigmas`, or evenly."""
+        if sigmas is None:
+            return super().set_timesteps(num_inference_steps)
+        config, ramp = self.settings, np.asarray(sigmas, np.float64)
+        if config.sigma_schedule == "karras":
+            high, low = (sigma ** (1 / config.rho) for sigma in (config.sigma_max, config.sigma_min))
+            levels = (high + ramp * (low - high)) ** config.rho
+        else:
+            levels = np.geomspace(config.sigma_max, config.sigma_min, len(ramp))
+        self.num_inference_steps = num_inference_steps
+        self._take_levels(np.append(levels, levels[-1] if config.final_sigmas_type == "sigma_min" else 0.0))
+        return None
+
+
 class SpacedBetweenEnds(FlooredLeading):
     """Karras sigmas lie between the levels of the grid, whatever the configuration says; the other spacings obey it."""
 
@@ -88,7 +149,7 @@ class UnsortedInverse(FlooredLeading):
         self.timesteps = kept
 
 
-class ListedOrders(InnerGrid):
+class ListedOrders(InnerGridDraws):
     """Singlestep: whether the last step is of first order is what the configuration says of its end."""
 
     def ends_clean(self):
@@ -194,17 +255,15 @@ class CutTimesteps(CutProducts):
         return np.floor(np.float32(share) * count.astype(np.float32)).astype(np.int64)
 
 
-class KeptRange:
-    """Flows: a shift that is set later leaves the range of levels as the constructor found it."""
-
-    def set_shift(self, shift):
-        """Sets the shift of the following schedules, above 0."""
-        self._shift = check_number("shift", shift, "(0, inf)")
-
-
 RULES = {
-    "FlowMatchEulerDiscreteScheduler": KeptRange,
-    "FlowMatchLCMScheduler": KeptRange,
+    "CMStochasticIterativeScheduler": DrawsForSeveral,
+    "DDPMWuerstchenScheduler": AlwaysDraws,
+    "EDMDPMSolverMultistepScheduler": AlwaysDraws,
+    "EDMEulerScheduler": RampPositions,
+    "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
+    "FlowMatchHeunDiscreteScheduler": UncheckedSteps,
+    "FlowMatchLCMScheduler": UncheckedDraws,
+    "SCMScheduler": AlwaysDraws,
     "CogVideoXDDIMScheduler": EvenStrides,
     "CogVideoXDPMScheduler": EvenStrides,
     "DDIMInverseScheduler": EvenStrides,
@@ -214,10 +273,10 @@ RULES = {
     "DDPMScheduler": NoiseAboveZero,
     "DEISMultistepScheduler": InnerGrid,
     "DPMSolverMultistepInverseScheduler": UnsortedInverse,
-    "DPMSolverMultistepScheduler": InnerGrid,
+    "DPMSolverMultistepScheduler": InnerGridDraws,
     "DPMSolverSDEScheduler": SpacedBetweenEnds,
     "DPMSolverSinglestepScheduler": ListedOrders,
-    "EulerAncestralDiscreteScheduler": FlooredLeading,
+    "EulerAncestralDiscreteScheduler": AlwaysDraws,
     "EulerDiscreteScheduler": FlooredLeading,
     "HeunDiscreteScheduler": CopiedLevels,
     "KDPM2AncestralDiscreteScheduler": FlooredLeading,

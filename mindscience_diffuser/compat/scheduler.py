@@ -24,6 +24,7 @@ from mindscience_diffuser.compat.internals import Internals, weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
 from mindscience_diffuser.schedulers.config import SchedulerConfig
+from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler
 from mindscience_diffuser.validation import check_choice
@@ -46,6 +47,9 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
     Attributes:
         native (Scheduler): The scheduler that does the work, for a `Sampler` or a graph.
     """
+
+    steps_in_graph = False
+    """Whether a `step` of a class of its own has the form for graphs of the others."""
 
     native_class = None
     facts = {}
@@ -176,6 +180,10 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         return in_dtype(self._noised(as_floats(original_samples), as_floats(noise), timesteps), original_samples)
 
     def _noised(self, original_samples, noise, timesteps):
+        if self.native_class.__name__ == "SASolverScheduler":  # By the training timestep, wherever the trajectory is.
+            alpha_bar = np.asarray(self.native.alphas_cumprod)[np.atleast_1d(to_host(timesteps)).astype(np.int64)]
+            alpha_bar = alpha_bar.reshape((-1,) + (1,) * (original_samples.ndim - 1))
+            return weighted_sum((np.sqrt(alpha_bar), original_samples), (np.sqrt(1 - alpha_bar), noise))
         if not self.noises_by_row:
             return self.native.add_noise(original_samples, noise, timesteps)
         rows = Tensor(np.array(self._rows_to_noise(timesteps), np.int32))
@@ -205,7 +213,14 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         """Chooses the timesteps of the following trajectory; `device` has no meaning here."""
         known = inspect.signature(self.native.set_timesteps).parameters
         given = {"num_inference_steps": num_inference_steps, **others}
-        self.native.set_timesteps(**{n: to_host(v) for n, v in given.items() if v is not None and n in known})
+        given = {n: to_host(v) for n, v in given.items() if v is not None}
+        trained = self.native.num_train_timesteps
+        try:
+            # Of this schedule alone, where it is given.
+            self.native.num_train_timesteps = given.get("num_train_timesteps", trained)
+            self.native.set_timesteps(**{name: value for name, value in given.items() if name in known})
+        finally:
+            self.native.num_train_timesteps = trained
         self.custom_timesteps = others.get("timesteps") is not None
         self._restart()
 
@@ -225,6 +240,8 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
             model_output, variance = model_output.chunk(2, 1)
         else:
             variance = ops.zeros_like(sample) if np.all(np.equal(to_host(timestep), 0)) else None
+        if isinstance(self.native, DDPMScheduler) and np.all(np.equal(to_host(timestep), 0)):
+            options["noise"] = sample  # Any tensor will do: nothing is drawn at timestep 0.
         if getattr(self.native, "learned", False):
             options["predicted_variance"] = variance  # No noise is added at timestep 0.
         if self.indexed:

@@ -31,6 +31,12 @@ class FlowMatchScheduler(LeveledScheduler):
     The model predicts the velocity noise - x0 at timestep num_train_timesteps * sigma.
     """
 
+    check_steps = staticmethod(check_descending)
+    """Checks what the user gives as sigmas or timesteps, and returns it as an array."""
+
+    shifts_given_timesteps = False
+    """Whether the levels of given timesteps are shifted and spaced like others."""
+
     def _configure(self):
         self.num_train_timesteps = self.settings.num_train_timesteps
         self.use_dynamic_shifting = self.settings.get("use_dynamic_shifting", False)
@@ -88,18 +94,19 @@ class FlowMatchScheduler(LeveledScheduler):
         if num_inference_steps is not None:
             lengths["num_inference_steps"] = check_integer("num_inference_steps", num_inference_steps, low=1)
         if sigmas is not None:
-            sigmas = check_descending("sigmas", sigmas, "(0, 1]")
+            sigmas = self.check_steps("sigmas", sigmas, "(0, 1]")
             lengths["sigmas"] = len(sigmas)
         if timesteps is not None:
-            timesteps = check_descending("timesteps", timesteps, f"(0, {self.num_train_timesteps}]")
+            timesteps = self.check_steps("timesteps", timesteps, f"(0, {self.num_train_timesteps}]")
             lengths["timesteps"] = len(timesteps)
         if len(set(lengths.values())) > 1:
             text = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
             raise ValueError(f"The number of steps must agree, but is: {text}.")
         count = next(iter(lengths.values()))
-        if sigmas is None and timesteps is not None:
+        given = sigmas is None and timesteps is not None
+        if given:
             sigmas = timesteps / self.num_train_timesteps
-        else:
+        if not given or self.shifts_given_timesteps:
             if sigmas is None:
                 sigmas = np.linspace(self.sigma_max, self.sigma_min, count)
             sigmas = flow_shift(sigmas, shift)

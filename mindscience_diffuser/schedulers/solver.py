@@ -203,7 +203,7 @@ class SolverScheduler(LeveledScheduler):
 
     def _interpolated(self, timesteps):
         """Returns the levels of training timesteps, which may be fractional."""
-        return np.interp(timesteps, np.arange(self.num_train_timesteps), self.training_sigmas)
+        return np.interp(timesteps, np.arange(len(self.training_sigmas)), self.training_sigmas)
 
     def _timesteps_of(self, sigmas):
         if self.flow:
