@@ -2,8 +2,8 @@
 
     python scripts/make_golden_compat_calls.py
 
-needs diffusers 0.42.1, torch and this package. The calls are those of tests/compat_writes.py and compat_methods.py.
-Noise is not stored: it is drawn again from its seed.
+needs diffusers 0.42.1, torch and this package. The calls are those of tests/compat_writes.py, compat_methods.py and
+published.py. Noise is not stored: it is drawn again from its seed.
 """
 
 import json
@@ -19,6 +19,7 @@ from make_golden_sigma import DIFFUSERS_VERSION, ROOT
 sys.path.insert(0, str(ROOT / "tests"))
 import compat_methods
 import compat_writes
+import published
 
 PATH = ROOT / "tests" / "golden" / "compat_calls.npz"
 
@@ -55,6 +56,10 @@ def main():
     for case in cases:
         kind, tensor = prepared(case["scheduler"])
         results.append(compat_methods.flat(compat_methods.call(kind(**case["init"]), case, tensor)))
+    runs = []
+    for model in published.MODELS:
+        kind, tensor = prepared(model["scheduler"])
+        runs.append(compat_methods.flat(published.run(kind, model, tensor)))
     np.savez_compressed(
         PATH,
         index=np.array(json.dumps(scenarios)),
@@ -62,6 +67,8 @@ def main():
         methods=np.array(json.dumps(cases)),
         results=np.concatenate(results),
         lengths=np.array([len(result) for result in results]),
+        models=np.concatenate(runs),
+        model_lengths=np.array([len(values) for values in runs]),
     )
     size = PATH.stat().st_size / 1024
     print(f"{len(scenarios)} writes, {len(cases)} calls, {PATH.relative_to(ROOT)}: {size:.0f} KiB")

@@ -3,6 +3,7 @@
 The golden results are made by ``scripts/make_golden_compat_calls.py``, which runs diffusers.
 """
 
+import inspect
 import json
 from pathlib import Path
 
@@ -30,6 +31,55 @@ def noise_of(rng):
 
 def test_the_golden_file_has_every_method_of_the_list():
     assert cases() == CALLS
+
+
+class Counting:
+    """A generator that counts its draws."""
+
+    count = 0
+
+    def standard_normal(self, shape):
+        self.count += 1
+        return np.ones(shape)
+
+
+DRAWS = {
+    "CMStochasticIterativeScheduler": ({}, [1, 1, 1, 1]),
+    "CogVideoXDPMScheduler": ({}, [1, 2, 2, 1]),
+    "DDIMScheduler": ({}, [0, 0, 0, 0]),
+    "DDPMScheduler": ({}, [1, 1, 1, 0]),
+    "DDPMParallelScheduler": ({}, [1, 1, 1, 0]),
+    "DDPMWuerstchenScheduler": ({}, [1, 1, 1, 1]),
+    "DPMSolverMultistepScheduler": ({"algorithm_type": "sde-dpmsolver++"}, [1, 1, 1, 1]),
+    "EDMDPMSolverMultistepScheduler": ({"algorithm_type": "sde-dpmsolver++"}, [1, 1, 1, 1]),
+    "EulerAncestralDiscreteScheduler": ({}, [1, 1, 1, 1]),
+    "FlowMatchEulerDiscreteScheduler": ({"stochastic_sampling": True}, [1, 1, 1, 1]),
+    "FlowMatchLCMScheduler": ({}, [1, 1, 1, 1]),
+    "KDPM2AncestralDiscreteScheduler": ({}, [0, 1, 0, 1, 0, 1, 0]),
+    "LCMScheduler": ({}, [1, 1, 1, 0]),
+    "SASolverScheduler": ({}, [1, 1, 1, 1]),
+    "TCDScheduler": ({}, [1, 1, 1, 0]),
+    "UnCLIPScheduler": ({}, [1, 1, 1, 0]),
+}
+"""Draws of each of four steps, as the sources of diffusers have them."""
+
+
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.filterwarnings("ignore")
+def test_every_step_draws_as_often_from_a_generator_as_in_diffusers(name):
+    (init, expected), generator, drawn = DRAWS[name], Counting(), []
+    scheduler = getattr(compat, name)(**init)
+    scheduler.set_timesteps(4)
+    x, old = tensor(np.ones((1, 1, 2, 2))), None
+    for i, t in enumerate(scheduler.timesteps[: len(expected)]):
+        before = generator.count
+        if name == "CogVideoXDPMScheduler":
+            back = scheduler.timesteps[i - 1] if i > 0 else None
+            x, old = scheduler.step(x, old, t, back, x, generator=generator)
+        elif "generator" in inspect.signature(scheduler.step).parameters:
+            x = scheduler.step(x, t, x, generator=generator)[0]
+        drawn.append(generator.count - before)
+    assert drawn == expected
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -241,7 +241,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         else:
             variance = ops.zeros_like(sample) if np.all(np.equal(to_host(timestep), 0)) else None
         if isinstance(self.native, DDPMScheduler) and np.all(np.equal(to_host(timestep), 0)):
-            options["noise"] = sample  # Any tensor will do: nothing is drawn at timestep 0.
+            options = {**options, "noise": sample, "generator": None}  # Nothing is drawn at timestep 0.
         if getattr(self.native, "learned", False):
             options["predicted_variance"] = variance  # No noise is added at timestep 0.
         if self.indexed:
