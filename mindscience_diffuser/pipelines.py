@@ -6,18 +6,37 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import NoiseSource, draw_noise
 from mindscience_diffuser.sampling import Sampler
-from mindscience_diffuser.schedulers import DDIMScheduler, DDPMScheduler
+from mindscience_diffuser.schedulers import DDIMScheduler, DDPMScheduler, DiffusionScheduler
 from mindscience_diffuser.step import COMPUTE_DTYPES
 from mindscience_diffuser.validation import check_integer
 
 
 class DiffusionPipeline:
-    """What the pipelines share: a model, a scheduler of one type, and the shape of the samples."""
+    """Generation with any scheduler of a diffusion process, with the defaults of its `step`.
 
-    scheduler_type = None
+    Args:
+        model (nn.Cell): Called as ``model(x, timestep)`` or ``model(x, timestep, condition)``; has `in_channels`.
+        scheduler (DiffusionScheduler): Such as a DDPMScheduler; its timesteps are set by the pipeline.
+        batch_size (int): Number B of samples.
+        seq_len (int): Length L of a sample.
+        num_inference_steps (int): Number of steps, at most ``scheduler.num_train_timesteps``. Default: ``1000``.
+        compute_dtype (mindspore.dtype): Dtype of the noise and the result, float32 or float16.
+            Default: ``mindspore.float32``.
+
+    Raises:
+        TypeError: If `scheduler` is no DiffusionScheduler that can step.
+        ValueError: If `num_inference_steps` is greater than ``scheduler.num_train_timesteps``.
+    """
+
+    scheduler_type = DiffusionScheduler
 
     def __init__(self, model, scheduler, batch_size, seq_len, num_inference_steps=1000, compute_dtype=mstype.float32):
         check_scheduler(scheduler, self.scheduler_type)
+        if not hasattr(scheduler, "step"):
+            raise TypeError(
+                f"'scheduler' is a {type(scheduler).__name__}, which describes a noise process and has no steps; give "
+                "a DDPMScheduler or a DDIMScheduler."
+            )
         self.batch_size = check_integer("batch_size", batch_size, low=1)
         self.seq_len = check_integer("seq_len", seq_len, low=1)
         if compute_dtype not in COMPUTE_DTYPES:
@@ -29,6 +48,19 @@ class DiffusionPipeline:
         self.scheduler = scheduler
         self.compute_dtype = compute_dtype
         self._samplers = {}
+
+    def __call__(self, condition=None, seed=None, progress=True):
+        """Generates samples.
+
+        Args:
+            condition (Tensor, optional): Condition of the model, first axis B; flattened to ``(B, C_cond)``.
+            seed (int, optional): Makes the samples repeatable: sample k depends on (seed, k) alone.
+            progress (bool): Whether to show a progress bar. Default: ``True``.
+
+        Returns:
+            Tensor, shape ``(B, L, C)``, in `compute_dtype`.
+        """
+        return self._generate(condition, seed, progress)
 
     def _generate(self, condition, seed, progress, **step_options):
         key = tuple(step_options.values())
@@ -70,19 +102,6 @@ class DDPMPipeline(DiffusionPipeline):
     """
 
     scheduler_type = DDPMScheduler
-
-    def __call__(self, condition=None, seed=None, progress=True):
-        """Generates samples.
-
-        Args:
-            condition (Tensor, optional): Condition of the model, first axis B; flattened to ``(B, C_cond)``.
-            seed (int, optional): Makes the samples repeatable: sample k depends on (seed, k) alone.
-            progress (bool): Whether to show a progress bar. Default: ``True``.
-
-        Returns:
-            Tensor, shape ``(B, L, C)``, in `compute_dtype`.
-        """
-        return self._generate(condition, seed, progress)
 
 
 class DDIMPipeline(DiffusionPipeline):

@@ -4,6 +4,10 @@ from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusion
 from mindscience_diffuser.models.frame_transformer import FrameTransformer
 from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
 from mindscience_diffuser.models.patch_transformer import PatchDiffusionTransformer
+from mindscience_diffuser.models.positional_transformer import (
+    PositionalConditionTransformer,
+    PositionalTransformer,
+)
 from mindscience_diffuser.models.unet import UNet
 
 __all__ = [
@@ -12,5 +16,7 @@ __all__ = [
     "FrameTransformer",
     "GuidanceDiffusionTransformer",
     "PatchDiffusionTransformer",
+    "PositionalConditionTransformer",
+    "PositionalTransformer",
     "UNet",
 ]

@@ -44,13 +44,13 @@ class FeedForward(nn.Cell):
 class SelfAttention(nn.Cell):
     """Multi-head self-attention over the tokens of (B, L, C), the softmax in float32."""
 
-    def __init__(self, channels, heads, compute_dtype=mstype.float32):
+    def __init__(self, channels, heads, compute_dtype=mstype.float32, qkv_init=None):
         super().__init__()
         self.channels = channels
         self.heads = heads
         self.scale = 1.0 / math.sqrt(channels // heads)
         self.compute_dtype = compute_dtype
-        self.qkv = nn.Dense(channels, 3 * channels).to_float(compute_dtype)
+        self.qkv = nn.Dense(channels, 3 * channels, weight_init=qkv_init).to_float(compute_dtype)
         self.proj = nn.Dense(channels, channels).to_float(compute_dtype)
         # Operators rather than functions: the graph compiler takes longer over ops.split and ops.softmax than over the
         # rest of the attention.

@@ -18,7 +18,7 @@ class SinusoidalEmbedding(nn.Cell):
         max_period (float): period of the slowest wave. Default: ``10000``.
 
     Inputs:
-        - **values** (Tensor) - shape (N,), any real or integer dtype.
+        - **values** (Tensor) - shape (N,) or (N, 1), any real or integer dtype.
 
     Outputs:
         Tensor (N, channels), float32.
@@ -33,7 +33,7 @@ class SinusoidalEmbedding(nn.Cell):
 
     def construct(self, values):
         """Embeds `values`."""
-        angles = ops.expand_dims(ops.cast(values, mstype.float32), 1) * self.frequencies
+        angles = ops.cast(values, mstype.float32).reshape((-1, 1)) * self.frequencies
         waves = ops.concat((mint.cos(angles), mint.sin(angles)), axis=-1)
         if self.padding:
             waves = ops.concat((waves, ops.zeros_like(waves[:, :1])), axis=-1)

@@ -3,21 +3,21 @@
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
-from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer
+from mindscience_diffuser.models.positional_transformer import PositionalConditionTransformer
 
 SCALE_STRIDE = 1000.0
 """A guidance scale is embedded as this many timesteps would be: neighbouring scales differ by fractions."""
 
 
-class GuidanceDiffusionTransformer(ConditionDiffusionTransformer):
+class GuidanceDiffusionTransformer(PositionalConditionTransformer):
     """Transformer over a sequence of tokens, told the timestep, a condition vector and the guidance scale.
 
     Students of guidance distillation are such models: one call gives what guidance makes of two (Luo et al., 2023,
     arXiv:2310.04378, section 4.2). The scale is embedded like the timestep, projected by a layer that starts at zero,
     and added to the timestep's embedding. All other weights are those of a
-    :class:`~mindscience_diffuser.ConditionDiffusionTransformer`, by name and shape.
+    :class:`~mindscience_diffuser.PositionalConditionTransformer`, by name and shape.
 
-    The arguments are those of :class:`~mindscience_diffuser.ConditionDiffusionTransformer`.
+    The arguments are those of :class:`~mindscience_diffuser.PositionalConditionTransformer`.
 
     Inputs:
         - **x** (Tensor) - shape (B, L, in_channels).

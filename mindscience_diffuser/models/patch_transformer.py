@@ -3,12 +3,12 @@
 from mindspore import dtype as mstype
 from mindspore import nn
 
-from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer
+from mindscience_diffuser.models.positional_transformer import PositionalConditionTransformer
 from mindscience_diffuser.validation import check_integer
 
 
 class PatchDiffusionTransformer(nn.Cell):
-    """A :class:`ConditionDiffusionTransformer` whose tokens are the patches of an image, of any size that they tile.
+    """A :class:`PositionalConditionTransformer` whose tokens are the patches of an image, of any size that they tile.
 
     One model thus serves all resolutions of Pyramid Flow: the patches keep their size, and a coarser image has fewer.
 
@@ -21,8 +21,8 @@ class PatchDiffusionTransformer(nn.Cell):
         heads (int): number of attention heads.
         patch_height (int): height of a patch. Default: ``2``.
         patch_width (int): width of a patch. Default: ``2``.
-        time_token_cond (bool): see :class:`ConditionDiffusionTransformer`. Default: ``True``.
-        cond_as_token (bool): see :class:`ConditionDiffusionTransformer`. Default: ``True``.
+        time_token_cond (bool): see :class:`PositionalConditionTransformer`. Default: ``True``.
+        cond_as_token (bool): see :class:`PositionalConditionTransformer`. Default: ``True``.
         compute_dtype (mindspore.dtype): ``mstype.float32`` or ``mstype.float16``. Default: ``mstype.float32``.
 
     Inputs:
@@ -59,7 +59,7 @@ class PatchDiffusionTransformer(nn.Cell):
         self.patch_height = check_integer("patch_height", patch_height, low=1)
         self.patch_width = check_integer("patch_width", patch_width, low=1)
         area = self.patch_height * self.patch_width
-        self.transformer = ConditionDiffusionTransformer(
+        self.transformer = PositionalConditionTransformer(
             self.in_channels * area,
             self.out_channels * area,
             cond_channels,

@@ -10,6 +10,7 @@ import importlib
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 
 DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation", "pyramid_flow")
+CONDITIONED_MODELS = ("PositionalConditionTransformer", "ConditionDiffusionTransformer")
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 DIFFUSION_SCHEDULERS = (
     "DDPMScheduler",
@@ -35,12 +36,12 @@ PYRAMID_SCHEDULERS = ("PyramidFlowMatchEulerDiscreteScheduler",)
 COMPONENTS = {
     "diffusion": {
         "data": ("Digits",),
-        "model": ("ConditionDiffusionTransformer",),
+        "model": CONDITIONED_MODELS,
         "scheduler": DIFFUSION_SCHEDULERS,
     },
     "flow_matching": {
         "data": ("Digits",),
-        "model": ("ConditionDiffusionTransformer",),
+        "model": CONDITIONED_MODELS,
         "scheduler": FLOW_SCHEDULERS,
     },
     "consistency_distillation": {
@@ -86,6 +87,7 @@ REGISTRY = {
     },
     "model": {
         "ConditionDiffusionTransformer": "mindscience_diffuser.models:ConditionDiffusionTransformer",
+        "PositionalConditionTransformer": "mindscience_diffuser.models:PositionalConditionTransformer",
         "PatchDiffusionTransformer": "mindscience_diffuser.models:PatchDiffusionTransformer",
         "FrameTransformer": "mindscience_diffuser.models:FrameTransformer",
         "GuidanceDiffusionTransformer": "mindscience_diffuser.models:GuidanceDiffusionTransformer",

@@ -80,6 +80,11 @@ class DDIMScheduler(ImplicitScheduler):
         self.clipped_table = PlanCell(clipped, self.compute_dtype, returns_x0=True)
         self.spread_table = Parameter(self._spread_rows(), name="spread_table", requires_grad=False)
 
+    @property
+    def final_alpha_cumprod(self):
+        """alpha_bar where the trajectory ends, a 0-D Tensor in `compute_dtype`."""
+        return Tensor(self.level_at(np.array(-1))[0] ** 2, self.compute_dtype)
+
     def construct(self, model_output, sample, timestep, noise=None, eta=0.0):
         """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""
         return self.step_in_graph(model_output, sample, timestep, eta, noise=noise)

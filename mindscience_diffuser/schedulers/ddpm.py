@@ -45,8 +45,8 @@ def log_std_range(beta, variance):
     thresholding=False,
     sample_max_value=1.0,
     dynamic_thresholding_ratio=0.995,
-    timestep_spacing="leading",
     rescale_betas_zero_snr=False,
+    timestep_spacing="leading",
     compute_dtype=mstype.float32,
     trained_betas=None,
     steps_offset=0,
@@ -63,6 +63,8 @@ class DDPMScheduler(DenseScheduler):
     variance output; ``"learned_range"``, where the model's output in [-1, 1] interpolates between the logarithms of
     both (Nichol and Dhariwal, 2021, arXiv:2102.09672, eq. (15)).
 
+    Until `set_timesteps` chooses others, the trajectory visits every training timestep.
+
     Examples:
         >>> scheduler = DDPMScheduler(num_train_timesteps=1000)
         >>> scheduler.set_timesteps(1000)
@@ -74,6 +76,9 @@ class DDPMScheduler(DenseScheduler):
         self.variance_type = self.settings.variance_type
         self.learned = self.variance_type in LEARNED_VARIANCE_TYPES
         super()._configure()
+
+    def check_scheduled(self):
+        """Accepts that `set_timesteps` was not called: then the trajectory visits every training timestep."""
 
     def construct(self, model_output, sample, timestep, noise, predicted_variance=None):
         """The pure form of `step` for other graphs and for export; timestep is an int32 Tensor, 0-D or ``(B,)``."""
@@ -123,7 +128,7 @@ class DDPMScheduler(DenseScheduler):
         Raises:
             TypeError: If an argument has the wrong type, sample and timestep are swapped, or `predicted_variance` is
                 missing.
-            ValueError: If the shapes differ, the timestep is out of range, or `set_timesteps` was not called.
+            ValueError: If the shapes differ, or the timestep is out of range.
         """
         return self._advance(model_output, sample, timestep, predicted_variance, noise, generator, return_dict)
 

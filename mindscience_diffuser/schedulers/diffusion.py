@@ -8,6 +8,7 @@ from mindscience_diffuser.noise import alphas_cumprod_from_betas, custom_timeste
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.config import configured_betas, configured_limit
+from mindscience_diffuser.schedulers.process_tables import ProcessTables
 from mindscience_diffuser.schedulers.scheduler import Scheduler, timestep_index, timestep_index_in_graph
 from mindscience_diffuser.step import PlanCell, compiles_as
 
@@ -31,7 +32,7 @@ DIFFUSION_ARGUMENTS = {
 
 
 @takes_arguments(**DIFFUSION_ARGUMENTS)
-class DiffusionScheduler(Scheduler):
+class DiffusionScheduler(ProcessTables, Scheduler):
     """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4))."""
 
     limits = True

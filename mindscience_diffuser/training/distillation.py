@@ -12,6 +12,7 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers import DDIMScheduler, LCMScheduler
 from mindscience_diffuser.schedulers.lcm import boundary_scalings
 from mindscience_diffuser.step import PlanCell
+from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.validation import check_choice, check_number
 
 DISTANCES = ("l2", "huber")
@@ -72,18 +73,28 @@ class ConsistencyDistillation(nn.Cell):
         Args:
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more, float32.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (Tensor): Some of ``timesteps``, shape (B,), int32.
+            timesteps (Tensor): Some of ``timesteps``, shape (B,) or (B, 1), int32.
             condition (Tensor): Condition for the models, shape (B, ...).
-            guidance_scale (Tensor): Guidance of the teacher, 1 for none, shape (B,), float32.
+            guidance_scale (Tensor): Guidance of the teacher, 1 for none, shape (B,) or (B, 1), float32.
 
         Returns:
             Tensor, a float32 scalar.
+
+        Raises:
+            ValueError: If the shapes do not belong together, or a model's output has another than the samples.
         """
+        check_like("'noise'", noise, "'original_samples'", original_samples)
+        check_batch("'condition'", condition, original_samples)
+        timesteps = one_for_each("'timesteps'", timesteps, original_samples)
+        guidance_scale = one_for_each("'guidance_scale'", guidance_scale, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         solved = self.solve(noisy, timesteps, condition, guidance_scale)
         following = ops.relu(timesteps - self.stride)
-        target = self.consistency(following, solved, self.target(solved, following, condition, guidance_scale))[0]
+        averaged = self.target(solved, following, condition, guidance_scale)
+        check_like("The target's output", averaged, "the samples", noisy)
+        target = self.consistency(following, solved, averaged)[0]
         output = self.student(noisy, timesteps, condition, guidance_scale)
+        check_like("The student's output", output, "the samples", noisy)
         error = self.consistency(timesteps, noisy, output)[0] - target
         if self.distance == "l2":
             return (error * error).mean()
@@ -96,6 +107,7 @@ class ConsistencyDistillation(nn.Cell):
     def solve(self, noisy, timesteps, condition, guidance_scale):
         """Returns where one DDIM step with the guided teacher leads from `noisy`; the arguments of ``get_loss``."""
         conditional = self.teacher(noisy, timesteps, condition)
+        check_like("The teacher's output", conditional, "the samples", noisy)
         without = self.teacher(noisy, timesteps, ops.zeros_like(condition) + self.unconditional)
         scale = guidance_scale.reshape((-1,) + (1,) * (noisy.ndim - 1))
         return self.solver.step(without + scale * (conditional - without), noisy, timesteps)

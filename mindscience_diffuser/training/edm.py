@@ -4,6 +4,7 @@ from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
+from mindscience_diffuser.training.shapes import check_like, one_for_each
 
 
 class EDMTrainer(nn.Cell):
@@ -41,12 +42,17 @@ class EDMTrainer(nn.Cell):
             original_samples (Tensor): Clean samples x0, shape ``(B, ...)`` of rank 2 or more.
             noise (Tensor): What is added to them, of the same shape: sigma times standard normal noise, and the offset
                 noise, as :meth:`EDMPreconditioning.training_noise` draws them.
-            sigmas (Tensor): Noise levels, float32, shape ``(B,)``.
+            sigmas (Tensor): Noise levels, float32, shape ``(B,)`` or ``(B, 1)``.
             *conditions (Tensor): Passed on to the model.
 
         Returns:
             Tensor, a float32 scalar.
+
+        Raises:
+            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
+        check_like("'noise'", noise, "'original_samples'", original_samples)
+        sigmas = one_for_each("'sigmas'", sigmas, original_samples)
         c_in, c_skip, c_out, c_noise = edm_scalings(sigmas, self.sigma_data, self.sigma_offset_noise, mint.log)
         each = (-1,) + (1,) * (original_samples.ndim - 1)
         c_in, c_skip, c_out = c_in.reshape(each), c_skip.reshape(each), c_out.reshape(each)
@@ -54,6 +60,7 @@ class EDMTrainer(nn.Cell):
         prediction = ops.cast(self.model(c_in * noisy, c_noise, *conditions), mstype.float32)
         # (x0 - c_skip * x) / c_out without the difference of two nearly equal numbers at low noise.
         target = ((1 - c_skip) * original_samples - c_skip * noise) / c_out
+        check_like("The model's output", prediction, "the samples", target)
         error = prediction - target
         return (error * error).mean()
 

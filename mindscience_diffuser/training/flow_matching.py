@@ -4,7 +4,8 @@ import math
 
 from mindspore import nn
 
-from mindscience_diffuser.training.trainer import LOSS_TYPES, elementwise_error
+from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
+from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
 WEIGHTINGS = ("none", "sigma_sqrt", "cosmap")
@@ -50,6 +51,7 @@ class FlowMatchingTrainer(nn.Cell):
         self.num_train_timesteps = check_integer("num_train_timesteps", num_train_timesteps, low=1)
         self.weighting = check_choice("weighting", weighting, WEIGHTINGS)
         self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
+        self.loss_fn = ElementwiseError(self.loss_type)
 
     def get_loss(self, original_samples, noise, sigmas, condition=None):
         """Returns the weighted loss of one batch, averaged over all elements.
@@ -57,13 +59,18 @@ class FlowMatchingTrainer(nn.Cell):
         Args:
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
             noise (Tensor): Standard normal noise of the same shape.
-            sigmas (Tensor): Noise levels in (0, 1], shape (B,), float32, such as those of
+            sigmas (Tensor): Noise levels in (0, 1], shape (B,) or (B, 1), float32, such as those of
                 :func:`~mindscience_diffuser.training.training_sigmas`.
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
 
         Returns:
             Tensor, a float32 scalar.
+
+        Raises:
+            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
+        check_like("'noise'", noise, "'original_samples'", original_samples)
+        sigmas = one_for_each("'sigmas'", sigmas, original_samples)
         velocity = noise - original_samples
         level = sigmas.reshape((-1,) + (1,) * (original_samples.ndim - 1)).astype(original_samples.dtype)
         noisy = original_samples + level * velocity
@@ -71,8 +78,9 @@ class FlowMatchingTrainer(nn.Cell):
         if condition is None:
             prediction = self.model(noisy, timesteps)
         else:
+            check_batch("'condition'", condition, original_samples)
             prediction = self.model(noisy, timesteps, condition)
-        error = elementwise_error(prediction, velocity, self.loss_type)
+        error = self.loss_fn(prediction, velocity)
         per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
         return (per_sample * flow_weights(self.weighting, sigmas)).mean()
 

@@ -7,7 +7,8 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.noise import multi_scale_noise, multi_scale_samples
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
-from mindscience_diffuser.training.trainer import LOSS_TYPES, elementwise_error
+from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
+from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
 
@@ -47,6 +48,7 @@ class PyramidFlowTrainer(nn.Cell):
         parts = [check_integer("sample_ratios", part, low=1) for part in parts]
         self.bounds = tuple(int(bound) for bound in np.cumsum([0, *parts]))
         self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
+        self.loss_fn = ElementwiseError(self.loss_type)
         table = Tensor(scheduler.timesteps_per_stage, mstype.float32)
         self.timesteps = Parameter(table, name="timesteps_per_stage", requires_grad=False)
 
@@ -58,18 +60,23 @@ class PyramidFlowTrainer(nn.Cell):
                 B is a multiple of the sum of `sample_ratios`, H and W of 2^stages where there is more than one stage.
             noise (Tensor): Standard normal noise of the same shape.
             index (Tensor): Positions in the training table of a stage, integers in [0, num_train_timesteps), shape
-                ``(B,)``, such as those of :func:`~mindscience_diffuser.training.training_timesteps`.
+                ``(B,)`` or ``(B, 1)``, such as those of :func:`~mindscience_diffuser.training.training_timesteps`.
             condition (Tensor, optional): Condition for the model, ``(B, ...)``. Default: ``None``.
 
         Returns:
             Tensor, a float32 scalar.
 
         Raises:
-            ValueError: If the batch cannot be shared out.
+            ValueError: If the batch cannot be shared out, the shapes do not belong together, or the model's output has
+                another than its samples.
         """
         batch, parts = original_samples.shape[0], self.bounds[-1]
         if batch % parts:
             raise ValueError(f"The batch must be a multiple of {parts}, the sum of 'sample_ratios', but is {batch}.")
+        check_like("'noise'", noise, "'original_samples'", original_samples)
+        index = one_for_each("'index'", index, original_samples)
+        if condition is not None:
+            check_batch("'condition'", condition, original_samples)
         loss = Tensor(0.0, mstype.float32)
         for stage in range(self.stages):
             first, last = self.bounds[stage] * batch // parts, self.bounds[stage + 1] * batch // parts
@@ -82,7 +89,7 @@ class PyramidFlowTrainer(nn.Cell):
             else:
                 prediction = self.model(sample, timesteps, condition[first:last])
             share = (last - first) / batch
-            loss = loss + share * elementwise_error(prediction, velocity, self.loss_type).mean()
+            loss = loss + share * self.loss_fn(prediction, velocity).mean()
         return loss
 
     def construct(self, original_samples, noise, index, condition=None):

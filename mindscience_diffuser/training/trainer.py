@@ -8,6 +8,7 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
+from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
 from mindscience_diffuser.validation import check_choice
 
@@ -60,6 +61,7 @@ class DiffusionTrainer(nn.Cell):
         check_scheduler(scheduler, DiffusionScheduler, " such as DDPMScheduler")
         self.objective = check_choice("objective", objective, OBJECTIVES)
         self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
+        self.loss_fn = ElementwiseError(self.loss_type)
         expected = PREDICTION_TYPES[objective]
         if scheduler.prediction_type != expected:
             warnings.warn(
@@ -80,24 +82,35 @@ class DiffusionTrainer(nn.Cell):
             weights = min_snr_weights(snr, min_snr_gamma, objective)
         self.loss_weights = Parameter(Tensor(weights, mstype.float32), name="loss_weights", requires_grad=False)
 
+    @property
+    def p2_loss_weight(self):
+        """Weights of the losses by training timestep, float32, shape (num_train_timesteps,)."""
+        return self.loss_weights
+
     def get_loss(self, original_samples, noise, timesteps, condition=None):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (Tensor): Integer timesteps, shape (B,), each in [0, num_train_timesteps).
+            timesteps (Tensor): Integer timesteps, shape (B,) or (B, 1), each in [0, num_train_timesteps).
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
 
         Returns:
             Tensor, a float32 scalar.
+
+        Raises:
+            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
+        check_like("'noise'", noise, "'original_samples'", original_samples)
+        timesteps = one_for_each("'timesteps'", timesteps, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         if condition is None:
             prediction = self.model(noisy, timesteps)
         else:
+            check_batch("'condition'", condition, original_samples)
             prediction = self.model(noisy, timesteps, condition)
-        error = elementwise_error(prediction, self._target(original_samples, noise, timesteps), self.loss_type)
+        error = self.loss_fn(prediction, self._target(original_samples, noise, timesteps))
         weights = ops.gather(self.loss_weights, timesteps, 0)
         per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
         return (per_sample * weights).mean()
@@ -115,7 +128,15 @@ class DiffusionTrainer(nn.Cell):
         return self.scheduler.get_velocity(original_samples, noise, timesteps)
 
 
-def elementwise_error(prediction, target, loss_type):
-    """Returns the absolute (``"l1"``) or squared (``"l2"``) error of every element, in float32."""
-    error = ops.cast(prediction, mstype.float32) - ops.cast(target, mstype.float32)
-    return ops.abs(error) if loss_type == "l1" else error * error
+class ElementwiseError(nn.Cell):
+    """The absolute (``"l1"``) or squared (``"l2"``) error of every element, in float32."""
+
+    def __init__(self, loss_type):
+        super().__init__()
+        self.absolute = loss_type == "l1"
+
+    def construct(self, prediction, target):
+        """Returns the errors, of the shape that both arguments must have."""
+        check_like("The model's output", prediction, "what it should predict", target)
+        error = ops.cast(prediction, mstype.float32) - ops.cast(target, mstype.float32)
+        return ops.abs(error) if self.absolute else error * error
