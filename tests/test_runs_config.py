@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = """\
 output: {output}
 data: {{name: Digits, patch_height: 4, patch_width: 4}}
-model: {{name: ConditionDiffusionTransformer, hidden_channels: 16, layers: 1, heads: 2}}
+model: {{name: PositionalConditionTransformer, hidden_channels: 16, layers: 1, heads: 2}}
 scheduler:
   name: DDIMScheduler
   prediction_type: v_prediction
@@ -131,7 +131,7 @@ def test_bad_entry_is_named_with_its_place_and_what_is_allowed(config_file, caps
         ("training.stepps=3", "the command line: unknown key 'training.stepps'; did you mean 'steps'?"),
         ("training.steps=few", "the command line: 'training.steps' must be an integer in [1, 10000000], but is 'few'"),
         ("scheduler.name=DDIMSheduler", "unknown scheduler 'DDIMSheduler' at 'scheduler.name'; did you mean 'DDIM"),
-        ("model.name=Unet", "unknown model 'Unet' at 'model.name'; allowed: 'ConditionDiffusionTransformer'"),
+        ("model.name=Unet", "unknown model 'Unet' at 'model.name'; allowed: 'ConditionDiffusionTransformer', 'Pos"),
         ("data.name=Mnist", "unknown data set 'Mnist' at 'data.name'; allowed: 'Digits'"),
         ("scheduler.beta_schedul=linear", "unknown key 'scheduler.beta_schedul'; did you mean 'beta_schedule'?"),
         ("scheduler.beta_schedule=cosine", "'beta_schedule' must be one of"),

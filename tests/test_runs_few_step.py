@@ -16,7 +16,7 @@ from mindscience_diffuser.runs.registry import lookup
 
 COMMON = {
     "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},
-    "model": {"name": "ConditionDiffusionTransformer", "hidden_channels": 16, "layers": 1, "heads": 2},
+    "model": {"name": "PositionalConditionTransformer", "hidden_channels": 16, "layers": 1, "heads": 2},
     "training": {"steps": 3, "batch_size": 16, "warmup_steps": 1, "learning_rate": 0.01},
     "sampling": {"per_class": 1, "num_inference_steps": 2, "guidance_scale": 1.5},
     "metrics": {"reference_draws": 1},
@@ -164,7 +164,7 @@ def test_sweep_measures_every_number_of_steps_and_the_models_beside(configs, tmp
     ("kind", "overrides", "message"),
     [
         ("flow_matching", ["scheduler.name=DDIMScheduler"], "takes no scheduler 'DDIMScheduler' at 'scheduler.name'"),
-        ("flow_matching", ["model.name=GuidanceDiffusionTransformer"], "allowed: 'ConditionDiffusionTransformer'"),
+        ("flow_matching", ["model.name=GuidanceDiffusionTransformer"], "allowed: 'PositionalConditionTransformer'"),
         ("flow_matching", ["training.density=normal"], "'training.density' must be 'uniform', 'logit_normal'"),
         ("flow_matching", ["training.mode_scale=2"], "'mode_scale' must be in"),
         ("flow_matching", ["training.shift=0"], "'training.shift' must be a finite number above 0"),
@@ -217,6 +217,16 @@ def test_teacher_of_another_kind_is_refused(configs, capsys):
     teacher = output_of(configs["flow_matching"]) / "train" / "config.yaml"
     line = refusal("train", configs["consistency_distillation"], capsys, f"teacher={teacher}")
     assert "'teacher' must be a model of the kind 'diffusion'" in line
+
+
+def test_weights_of_the_other_transformer_are_told_apart(configs, tmp_path, capsys):
+    other = {**COMMON, "model": {**COMMON["model"], "name": "ConditionDiffusionTransformer"}, "scheduler": DDIM}
+    teacher = write(tmp_path, "published", other)
+    line = refusal("train", configs["consistency_distillation"], capsys, f"teacher={teacher}")
+    assert "'teacher' must be a PositionalConditionTransformer" in line
+    weights = output_of(configs["diffusion"]) / "train" / "weights.safetensors"
+    line = refusal("sample", teacher, capsys, f"weights={weights}")
+    assert "those of a PositionalConditionTransformer: name that at 'model'" in line
 
 
 def test_cost_counts_the_tokens_of_every_stage_and_guidance_twice(configs):

@@ -23,6 +23,9 @@ from mindscience_diffuser.runs.present import present_digits
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.training import ConsistencyDistillation, training_timesteps
 
+STARTING_MODEL = "PositionalConditionTransformer"
+"""The model whose weights a GuidanceDiffusionTransformer starts from."""
+
 
 def objective(config):
     """Returns the :class:`~mindscience_diffuser.runs.objective.Objective` of a ``consistency_distillation`` run."""
@@ -93,6 +96,12 @@ def build_teacher(config, data, scheduler):
     if described.run != "diffusion":
         raise ConfigError(
             f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'", "teacher"
+        )
+    if described.model.name != STARTING_MODEL:
+        raise ConfigError(
+            f"'teacher' must be a {STARTING_MODEL}, whose weights the student starts from, but '{config.teacher}' is a "
+            f"{described.model.name}",
+            "teacher",
         )
     with located(described):
         teacher_scheduler, teacher_data = build_scheduler(described), build_data(described)

@@ -74,6 +74,8 @@ def load_weights(model, path):
     misfit = _misfit(parameters, arrays)
     if misfit:
         made = f"; they were made for the model {facts['model']}" if "model" in facts else ""
+        if "blocks.0.ln_attention.gamma" in arrays and "cond_embed.weight" in parameters:
+            made += ". Weights of 'blocks.0' are those of a PositionalConditionTransformer: name that at 'model'"
         raise ConfigError(f"weights '{path}' do not fit the model: {misfit}{made}", "weights")
     for name, parameter in parameters.items():
         replace_value(parameter, Tensor(arrays[name].astype("float32")))
