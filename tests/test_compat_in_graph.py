@@ -71,7 +71,7 @@ def test_methods_inside_a_graph_give_what_they_give_outside(name):
         noisy = scheduler.add_noise(x, output, t.reshape(1)) if adds else x
         scaled = scheduler.scale_model_input(noisy, t)
         result = scheduler.step(model_output=output, timestep=t, sample=scaled, **extra)
-        return noisy, scaled, result.prev_sample, result[-1]
+        return noisy, scaled, result[0], result[-1]
 
     noisy, scaled, prev_sample, last = ms.jit(calls)(x, output, t)
     expected_noisy = eager.add_noise(x, output, t.reshape(1)) if adds else x

@@ -44,7 +44,7 @@ class Misfit(nn.Cell):
         self.change = change
 
     def construct(self, x, timestep):
-        return x[:, :1] if self.change == "shape" else x.astype(ms.float16)
+        return x[:, :1] if self.change == "shape" else x.astype(ms.int32)
 
 
 def tensor(*shape, seed=0):

@@ -1,10 +1,10 @@
 """The forms of the methods of drop-in schedulers that the graph compiler reads, where Python runs the others.
 
-Inside a graph nothing is counted: a step is the one of its timestep. Results are in the dtype of the sample.
+Inside a graph nothing is counted: a step is the one of its timestep. Results are in the dtype of the sample, and a
+plain tuple also with `return_dict`: MindSpore passes no gradient through a NamedTuple there.
 """
 
 import inspect
-from collections import namedtuple
 
 from mindspore import ops
 
@@ -25,8 +25,7 @@ class InGraph:
     Attributes:
         noises_by_row (bool): Whether `add_noise` finds the levels by the rows of the trajectory.
         native_options (tuple of str): Names of the arguments of the native `step`.
-        graph_output (type): NamedTuple of what a step returns.
-        graph_results (tuple of int): Positions of its fields in what the native step returns.
+        graph_results (tuple of int): Positions of what a step returns in what the native step returns.
     """
 
     @staticmethod
@@ -36,7 +35,6 @@ class InGraph:
         return {
             "noises_by_row": issubclass(native_class, LeveledScheduler) and "index_for_timestep" in facts["methods"],
             "native_options": tuple(inspect.signature(native_class.step).parameters),
-            "graph_output": namedtuple("StepOutput", facts["output"]),
             "graph_results": tuple(fields.index(name) for name in facts["output"] if name in fields),
         }
 
@@ -91,20 +89,18 @@ class InGraph:
             return model_output[:, : sample.shape[1]]
         return model_output
 
-    def result_in_graph(self, outputs, sample, return_dict):
-        """Returns the results of a native step in the dtype of the sample, by name or as a tuple."""
+    def result_in_graph(self, outputs, sample):
+        """Returns the results of a native step in the dtype of the sample, as a tuple."""
         results = ()
         for position in self.graph_results:
             results += (ops.cast(outputs[position], sample.dtype),)
-        if return_dict:
-            return self.graph_output(*results)
         return results
 
     def step_without_options(self, model_output, timestep, sample, return_dict=True):
         """The form of a `step` without options."""
         prediction = self.prediction_in_graph(model_output, sample)
         outputs = self.native.step(prediction, sample, timestep, return_dict=True)
-        return self.result_in_graph(outputs, sample, return_dict)
+        return self.result_in_graph(outputs, sample)
 
     def step_with_noise(self, model_output, timestep, sample, generator=None, return_dict=True):
         """The form of a `step` with fresh noise, whose variance may be learned."""
@@ -114,7 +110,7 @@ class InGraph:
             outputs = self.native.step(prediction, sample, timestep, variance, generator=generator, return_dict=True)
         else:
             outputs = self.native.step(prediction, sample, timestep, generator=generator, return_dict=True)
-        return self.result_in_graph(outputs, sample, return_dict)
+        return self.result_in_graph(outputs, sample)
 
     def step_of_ddim(
         self,
@@ -134,7 +130,7 @@ class InGraph:
         outputs = self.native.step(
             prediction, sample, timestep, eta, use_clipped_model_output, variance_noise, generator, True
         )
-        return self.result_in_graph(outputs, sample, return_dict)
+        return self.result_in_graph(outputs, sample)
 
     def step_with_churn(
         self,
@@ -189,7 +185,7 @@ class InGraph:
         outputs = self.native.step(
             prediction, sample, timestep, per_token_timesteps, generator=generator, return_dict=True
         )
-        return self.result_in_graph(outputs, sample, return_dict)
+        return self.result_in_graph(outputs, sample)
 
     def step_of_tcd(self, model_output, timestep, sample, eta=0.3, generator=None, return_dict=True):
         """The form of TCD's `step`, for the eta that it has by default."""
@@ -202,7 +198,7 @@ class InGraph:
         outputs = self.native.step(
             model_output, sample, timestep, original_image, mask, generator=generator, return_dict=True
         )
-        return self.result_in_graph(outputs, sample, return_dict)
+        return self.result_in_graph(outputs, sample)
 
 
 def graph_form(method, parameters):

@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 
+from mindscience_diffuser.cells import unlock
 from mindscience_diffuser.compat.description import REQUIRED
 from mindscience_diffuser.compat.outputs import to_host
 from mindscience_diffuser.noise import BETA_SCHEDULES, rescale_zero_terminal_snr
@@ -25,7 +26,7 @@ def build_native(native_class, values):
         ValueError: If another value is out of range.
     """
     try:
-        return native_class(**_native_arguments(native_class, values))
+        return unlock(native_class(**_native_arguments(native_class, values)))
     except ValueError as error:
         if any(f"'{name}' must be one of" in str(error) for name in NOT_IMPLEMENTED):
             raise NotImplementedError(str(error)) from error

@@ -8,11 +8,12 @@ import numpy as np
 from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.guidance.prior import FourierTransform, along_axis
 from mindscience_diffuser.validation import check_bool, check_integer, check_number
 
 
-class Mask(nn.Cell):
+class Mask(PublicCell):
     """The values of a sample at chosen places: y = mask * x, 0 elsewhere.
 
     Missing values of single calls need no mask of their own: they are NaN in y.
@@ -46,7 +47,7 @@ class Mask(nn.Cell):
         return y * self.mask
 
 
-class Coarsen(nn.Cell):
+class Coarsen(PublicCell):
     """Means over blocks of a grid, such as a coarse forecast: the average of `factor` points along each axis.
 
     Args:
@@ -101,7 +102,7 @@ class Coarsen(nn.Cell):
         return ops.broadcast_to(y.reshape(apart) * (1 / points), whole).reshape(fine)
 
 
-class Blur(nn.Cell):
+class Blur(PublicCell):
     """A Gaussian blur along each axis of a grid.
 
     Args:
@@ -156,7 +157,7 @@ def _blur_matrix(std, size, periodic):
     return kernel / kernel.sum(axis=1, keepdims=True)
 
 
-class Fourier(nn.Cell):
+class Fourier(PublicCell):
     """Coefficients of the orthonormal discrete Fourier transform over a grid, as in magnetic resonance imaging.
 
     Args:
@@ -197,7 +198,7 @@ class Fourier(nn.Cell):
         return self.transform.inverse(real * self.mask, imaginary * self.mask)
 
 
-class Stack(nn.Cell):
+class Stack(PublicCell):
     """Several measurements of the same sample, each flattened, one after the other.
 
     Args:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
@@ -108,15 +109,19 @@ class PosteriorGuidance(Stage):
         self.linear = hasattr(measure, "adjoint")
         self.iterations = check_integer("iterations", iterations, low=1)
         std = _checked_noise_std(noise_std, method)
-        self.noise_std = Parameter(Tensor(std, mstype.float32), name="noise_std", requires_grad=False)
+        self.noise_std = setting(std, "noise_std", model)
         self.unit = PriorCovariance(1.0)
         self.prior = PriorCovariance(prior_std)
         self.vjp = ops.GradOperation(sens_param=True)
         self._capacity, self._measured = 0, {}
         table, timesteps = self._tables()
-        self.table = Parameter(table, name="levels", requires_grad=False)
-        self.timesteps = Parameter(timesteps, name="timesteps", requires_grad=False)
+        self.table = setting(table, "levels", model)
+        self.timesteps = setting(timesteps, "level_timesteps", model)
         scheduler.followers.add(self)
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return _checked_noise_std(value, self.method) if name == "noise_std" else super().checked_parameter(name, value)
 
     def check_plan(self):
         """Raises ValueError if the steps of the scheduler's present plan have no noise levels."""

@@ -4,6 +4,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell
+
 MOST_AXES = 3
 """Axes of a grid that a spectrum may have."""
 
@@ -67,7 +69,7 @@ class FourierTransform(nn.Cell):
         return real
 
 
-class PriorCovariance(nn.Cell):
+class PriorCovariance(PublicCell):
     """Products with S = (Sx^-1 + (alpha / sigma)^2 I)^-1, the covariance of x0 given x = alpha * x0 + sigma * noise.
 
     Exact for a Gaussian prior with covariance Sx.

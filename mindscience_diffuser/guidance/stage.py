@@ -2,8 +2,10 @@
 
 from mindspore import nn
 
+from mindscience_diffuser.cells import PublicCell
 
-class Stage(nn.Cell):
+
+class Stage(PublicCell):
     """Base of the cells between a model and a step that need the noise level of the step.
 
     A stage is called as the model is, ``stage(x, timestep, *inputs)``. A :class:`~mindscience_diffuser.Sampler` calls
@@ -21,7 +23,12 @@ class Stage(nn.Cell):
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
         self.model = model
-        self.chained = isinstance(model, Stage)
+        self.chained = isinstance(model, Stage) and model.needs_level
+
+    @property
+    def needs_level(self):
+        """Whether the stage, or one that it holds, must be told the noise level."""
+        return True
 
     def at_level(self, level, x, timestep, *inputs):
         """Returns the output that the step uses.
@@ -42,5 +49,5 @@ class Stage(nn.Cell):
 
     def check_inputs(self, noise, inputs):
         """Raises an error, on the host, if the inputs of a call do not fit samples like `noise`."""
-        if self.chained:
+        if isinstance(self.model, Stage):
             self.model.check_inputs(noise, inputs)

@@ -5,6 +5,7 @@ from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal, initializer
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import check_compute_dtype, check_heads
 from mindscience_diffuser.models.blocks import FeedForward, LayerNorm, TransformerBlock
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
@@ -14,7 +15,7 @@ NOISE_LEVEL_SCALE = 20.0
 """Spreads c_noise = ln(sigma) / 4, a few units wide, over the periods of the embedding."""
 
 
-class FrameTransformer(nn.Cell):
+class FrameTransformer(PublicCell):
     """The network F of an EDM denoiser of frames: Diamond's inner model with a transformer in place of the U-Net.
 
     The frames are periodic. A token is a square patch of the noisy frame and of the frames before it, with half a patch
@@ -59,7 +60,7 @@ class FrameTransformer(nn.Cell):
         sigma_data=0.5,
         compute_dtype=mstype.float32,
     ):
-        super().__init__()
+        super().__init__(auto_prefix=True)
         self.context = check_integer("context", context, low=1)
         self.actions = check_integer("actions", actions, low=1)
         self.side = check_integer("side", side, low=1)

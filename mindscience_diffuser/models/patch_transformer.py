@@ -1,13 +1,13 @@
 """A transformer of images: it cuts them into patches and puts its prediction together again."""
 
 from mindspore import dtype as mstype
-from mindspore import nn
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.positional_transformer import PositionalConditionTransformer
 from mindscience_diffuser.validation import check_integer
 
 
-class PatchDiffusionTransformer(nn.Cell):
+class PatchDiffusionTransformer(PublicCell):
     """A :class:`PositionalConditionTransformer` whose tokens are the patches of an image, of any size that they tile.
 
     One model thus serves all resolutions of Pyramid Flow: the patches keep their size, and a coarser image has fewer.
@@ -53,7 +53,7 @@ class PatchDiffusionTransformer(nn.Cell):
         cond_as_token=True,
         compute_dtype=mstype.float32,
     ):
-        super().__init__()
+        super().__init__(auto_prefix=True)
         self.in_channels = check_integer("in_channels", in_channels, low=1)
         self.out_channels = check_integer("out_channels", out_channels, low=1)
         self.patch_height = check_integer("patch_height", patch_height, low=1)

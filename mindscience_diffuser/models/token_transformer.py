@@ -3,11 +3,12 @@
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import check_compute_dtype, check_heads
 from mindscience_diffuser.validation import check_bool, check_integer
 
 
-class TokenTransformer(nn.Cell):
+class TokenTransformer(PublicCell):
     """Base of the transformers over a sequence of tokens that are told the timestep.
 
     A subclass makes the layers in :meth:`_make_layers` and applies them in :meth:`_tokens`, :meth:`_time` and
@@ -24,7 +25,7 @@ class TokenTransformer(nn.Cell):
         time_token_cond=True,
         compute_dtype=mstype.float32,
     ):
-        super().__init__()
+        super().__init__(auto_prefix=True)
         self.in_channels = check_integer("in_channels", in_channels, low=1)
         self.out_channels = check_integer("out_channels", out_channels, low=1)
         self.hidden_channels = check_integer("hidden_channels", hidden_channels, low=1)

@@ -5,6 +5,7 @@ import math
 from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import check_compute_dtype, check_heads
 from mindscience_diffuser.models.blocks import LayerNorm, SelfAttention
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
@@ -39,7 +40,7 @@ PRESETS = {
 for 32 x 32 images (Karras et al., 2022, arXiv:2206.00364, table 7 and appendix F.2)."""
 
 
-class UNet(nn.Cell):
+class UNet(PublicCell):
     """A UNet of residual blocks with group normalisation, conditioned on time, a vector and a field.
 
     Any grid length works: an odd one is halved upwards, and the way back returns to it.
@@ -97,7 +98,7 @@ class UNet(nn.Cell):
         dropout=0.0,
         compute_dtype=mstype.float32,
     ):
-        super().__init__()
+        super().__init__(auto_prefix=True)
         self.in_channels = check_integer("in_channels", in_channels, low=1)
         self.out_channels = check_integer("out_channels", out_channels, low=1)
         self.axes = check_integer("axes", axes, low=1, high=3)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, mint, nn, ops
+from mindspore import Tensor, mint, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource, draw_noise, draw_steps
+from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
 from mindscience_diffuser.step import COMPUTE_DTYPES
@@ -86,7 +87,7 @@ SHARED = ("sigma_min", "sigma_max", "rho", "s_churn", "s_tmin", "s_tmax", "s_noi
 """Arguments that :class:`DiffusionSamplerConfig` and the scheduler share."""
 
 
-class DiffusionSampler(nn.Cell):
+class DiffusionSampler(CompiledSampler):
     """Draws the next observation under the last observations and actions.
 
     Eager calls run one compiled graph. Inside other graphs and for export the inputs are prev_obs, prev_act, noise, and
@@ -108,7 +109,7 @@ class DiffusionSampler(nn.Cell):
     """
 
     def __init__(self, denoiser, config, preconditioning=None, compute_dtype=mstype.float32):
-        super().__init__()
+        super().__init__(denoiser)
         if not isinstance(config, DiffusionSamplerConfig):
             raise TypeError(f"'config' must be a DiffusionSamplerConfig, but is {type(config).__name__}.")
         if preconditioning is not None and not isinstance(preconditioning, EDMPreconditioning):
@@ -139,7 +140,7 @@ class DiffusionSampler(nn.Cell):
 
     def construct(self, prev_obs, prev_act, noise, *step_noise):
         """Returns the next observation as part of a graph."""
-        return self.trajectory(prev_obs, prev_act, noise, *step_noise)[0]
+        return self.trajectory(*self.in_graph((prev_obs, prev_act, noise) + step_noise))[0]
 
     @ms.jit
     def compiled(self, prev_obs, prev_act, noise, *step_noise):
@@ -219,11 +220,8 @@ class DiffusionSampler(nn.Cell):
         return self._run(prev_obs, prev_act, noise, self._step_noise(step_noise, shape, generator))
 
     def _run(self, *inputs):
-        try:
-            return self.compiled(*(value.contiguous() for value in inputs))
-        finally:
-            # Compiling a method marks it as the form that other graphs read; that is `construct`.
-            self.__parse_method__ = "construct"
+        with self.compiled_calls():
+            return self.compiled(*map(with_own_memory, inputs))
 
     def _noise(self, name, noise, shape, generator):
         if noise is None:

@@ -1,13 +1,20 @@
 """Classifier-free guidance as part of the model, so that it compiles into every graph that calls the model."""
 
-from mindspore import Parameter, mint, nn, ops
+import numpy as np
 from mindspore import dtype as mstype
+from mindspore import mint, ops
 
+from mindscience_diffuser.cells import PublicCell, setting
+from mindscience_diffuser.guidance import Stage
+from mindscience_diffuser.guidance.posterior import broadcasts
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.validation import check_number
 
+LEAST_SPREAD = 1e-6
+"""Standard deviation, in units of the mean magnitude, up to which a prediction counts as constant."""
 
-class ClassifierFreeGuidance(nn.Cell):
+
+class ClassifierFreeGuidance(Stage):
     """A conditional model steered away from its unconditional prediction (Ho and Salimans, 2022, arXiv:2207.12598).
 
     ``output = unconditional + guidance_scale * (conditional - unconditional)``, from one model call on a batch of 2B.
@@ -20,7 +27,12 @@ class ClassifierFreeGuidance(nn.Cell):
         guidance_rescale (float): How far the standard deviation of each sample's output is brought back to that of the
             conditional prediction, in [0, 1] (Lin et al., 2023, arXiv:2305.08891, eqs. (15), (16)). Default: ``0.0``.
         interval (tuple, optional): (low, high): guidance acts only at timesteps in [low, high], elsewhere the
-            conditional prediction is used (Kynkaanniemi et al., 2024, arXiv:2404.07724). Default: ``None``, always.
+            conditional prediction is used (Kynkaanniemi et al., 2024, arXiv:2404.07724). What the model is told counts:
+            for EDM that is c_noise, which may be negative. Default: ``None``, always.
+        sigma_interval (tuple, optional): The same in units of sigma / alpha, the ratio of noise to signal (EDM's
+            sigma); known where a Sampler calls the model. Default: ``None``, always.
+
+    `guidance_scale`, `interval` and `sigma_interval` can be set later; compiled graphs follow.
 
     Inputs:
         - **x** (Tensor) - noisy samples, ``(B, ...)``.
@@ -35,10 +47,11 @@ class ClassifierFreeGuidance(nn.Cell):
         ValueError: If a number is outside its range.
     """
 
-    def __init__(self, model, guidance_scale, unconditional=None, guidance_rescale=0.0, interval=None):
-        super().__init__()
-        self.model = model
-        self.guidance_scale = check_number("guidance_scale", guidance_scale, "[0, inf)")
+    def __init__(
+        self, model, guidance_scale, unconditional=None, guidance_rescale=0.0, interval=None, sigma_interval=None
+    ):
+        super().__init__(model)
+        self.guidance_scale = setting(self.checked_parameter("guidance_scale", guidance_scale), "guidance_scale", model)
         self.guidance_rescale = check_number("guidance_rescale", guidance_rescale, "[0, 1]")
         if unconditional is None:
             raise TypeError(
@@ -47,31 +60,70 @@ class ClassifierFreeGuidance(nn.Cell):
             )
         entries = unconditional if isinstance(unconditional, (tuple, list)) else (unconditional,)
         self.unconditional = tuple(self._parameters(entry, f"unconditional_{i}") for i, entry in enumerate(entries))
-        self.interval = None
-        if interval is not None:
-            low = check_number("interval", interval[0], "[0, inf)")
-            self.interval = (low, check_number("interval", interval[1], f"({low}, inf]"))
+        self.interval = setting(self.checked_parameter("interval", interval), "guidance_interval", model)
+        self.by_sigma = sigma_interval is not None
+        if self.by_sigma:
+            bounds = self.checked_parameter("sigma_interval", sigma_interval)
+            self.sigma_interval = setting(bounds, "guidance_sigma_interval", model)
+
+    @property
+    def needs_level(self):
+        """Whether the guidance, or a stage that it holds, must be told the noise level."""
+        return self.by_sigma or self.chained
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        if name == "guidance_scale":
+            return check_number(name, value, "[0, inf)")
+        if name not in ("interval", "sigma_interval"):
+            return super().checked_parameter(name, value)
+        if value is None:
+            return (-np.inf, np.inf)
+        if not isinstance(value, (tuple, list)) or len(value) != 2:
+            raise ValueError(f"'{name}' must be a pair (low, high), but is {value!r}.")
+        low, high = (check_number(name, bound, "[-inf, inf]") for bound in value)
+        if low >= high:
+            raise ValueError(f"'{name}' must be a pair (low, high) with low < high, but is {value!r}.")
+        return (low, high)
+
+    def check_inputs(self, noise, inputs):
+        """Raises ValueError unless there is one unconditional entry of the same structure for each condition."""
+        _check_structure("unconditional", self.unconditional, tuple(inputs))
+        super().check_inputs(noise, inputs)
 
     def construct(self, x, timestep, *conditions):
         """Returns the guided prediction."""
+        if self.by_sigma:
+            raise ValueError("'sigma_interval' is given, but only a Sampler knows sigma: use 'interval'.")
+        return self.at_level((), x, timestep, *conditions)
+
+    def at_level(self, level, x, timestep, *conditions):
+        """Returns the guided prediction at a level, see :class:`~mindscience_diffuser.Stage`."""
+        if len(conditions) != len(self.unconditional):
+            raise ValueError(
+                f"'unconditional' has {len(self.unconditional)} entries, but there are {len(conditions)} conditions: "
+                "give one for each."
+            )
         pairs = ()
         for i in range(len(conditions)):
             pairs += (self.paired(conditions[i], self.unconditional[i]),)
-        output = self.model(mint.cat((x, x)), mint.cat((timestep, timestep)), *pairs)
+        output = self.output_of_model(level, mint.cat((x, x)), mint.cat((timestep, timestep)), *pairs)
         conditional, unconditional = ops.unstack(ops.reshape(output, (2, -1) + output.shape[1:]))
-        guided = unconditional + self.guidance_scale * (conditional - unconditional)
+        scale = ops.cast(self.guidance_scale, output.dtype)
+        guided = unconditional + scale * (conditional - unconditional)
         if self.guidance_rescale > 0:
-            axes = tuple(range(1, output.ndim))
-            ratio = spread(conditional, axes) / spread(guided, axes)
-            guided = guided * (self.guidance_rescale * ratio + (1 - self.guidance_rescale))
-        if self.interval is not None:
-            inside = ops.logical_and(timestep >= self.interval[0], timestep <= self.interval[1])
-            guided = ops.where(inside.reshape((-1,) + (1,) * (output.ndim - 1)), guided, conditional)
-        return guided
+            rescaled = self.guidance_rescale * spread_ratio(conditional, guided) + (1 - self.guidance_rescale)
+            guided = guided * ops.cast(rescaled, guided.dtype)
+        inside = within(ops.cast(timestep, mstype.float32), self.interval)
+        if self.by_sigma:
+            inside = ops.logical_and(inside, within(level[3] / level[2], self.sigma_interval))
+        return ops.where(inside.reshape((-1,) + (1,) * (output.ndim - 1)), guided, conditional)
 
     def paired(self, condition, unconditional):
         """Returns the conditions of the doubled batch: the given ones, then "no condition"."""
         if isinstance(condition, (tuple, list)):
+            if not isinstance(unconditional, (tuple, list)) or len(unconditional) != len(condition):
+                raise ValueError("'unconditional' must be a tuple like the condition that it stands for.")
             pairs = ()
             for i in range(len(condition)):
                 pairs += (self.paired(condition[i], unconditional[i]),)
@@ -83,12 +135,12 @@ class ClassifierFreeGuidance(nn.Cell):
         if isinstance(entry, (tuple, list)):
             return tuple(self._parameters(part, f"{name}_{i}") for i, part in enumerate(entry))
         check_is_tensor("unconditional", entry)
-        parameter = Parameter(entry, name=name, requires_grad=False)
+        parameter = setting(entry, name, self.model, entry.dtype)
         self.insert_param_to_cell(name, parameter)
         return parameter
 
 
-class DistilledGuidance(nn.Cell):
+class DistilledGuidance(PublicCell):
     """A model that is told the guidance scale, with one scale for all: called as a guided one is, at half the cost.
 
     Args:
@@ -106,7 +158,11 @@ class DistilledGuidance(nn.Cell):
     def __init__(self, model, guidance_scale):
         super().__init__()
         self.model = model
-        self.guidance_scale = check_number("guidance_scale", guidance_scale, "[0, inf)")
+        self.guidance_scale = setting(self.checked_parameter("guidance_scale", guidance_scale), "guidance_scale", model)
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return check_number(name, value, "[0, inf)")
 
     def construct(self, x, timestep, *conditions):
         """Returns the prediction."""
@@ -114,7 +170,43 @@ class DistilledGuidance(nn.Cell):
         return self.model(x, timestep, *conditions, scale)
 
 
-def spread(x, axes):
-    """Returns the standard deviation of each sample, kept broadcastable."""
-    centred = x - x.mean(axes, keep_dims=True)
-    return ops.sqrt((centred * centred).mean(axes, keep_dims=True))
+def within(values, bounds):
+    """Returns whether values lie in the closed interval of two bounds."""
+    low, high = ops.unstack(bounds)
+    return ops.logical_and(values >= low, values <= high)
+
+
+def spread_ratio(x, y):
+    """Returns, in float32, the standard deviation of each sample of x over that of y; 1 where y is constant."""
+    axes = tuple(range(1, x.ndim))
+    mean = ops.ReduceMean(keep_dims=True)
+    x, y = ops.cast(x, mstype.float32), ops.cast(y, mstype.float32)
+    # A constant leaves what rounding leaves: a millionth of the values.
+    least = (LEAST_SPREAD * mean(ops.abs(y), axes)) ** 2
+    x, y = x - mean(x, axes), y - mean(y, axes)
+    of_x, of_y = mean(x * x, axes), mean(y * y, axes)
+    varies = of_y > least
+    # The small number keeps the gradient of the root finite where x is constant.
+    ratio = ops.sqrt(of_x / ops.where(varies, of_y, ops.ones_like(of_y)) + 1e-20)
+    return ops.where(varies, ratio, ops.ones_like(ratio))
+
+
+def _check_structure(place, unconditional, conditions):
+    """Raises ValueError unless both are tuples of the same length whose Tensors broadcast, at every depth."""
+    if isinstance(unconditional, tuple) != isinstance(conditions, (tuple, list)):
+        kinds = ["a tuple" if isinstance(v, (tuple, list)) else "a Tensor" for v in (unconditional, conditions)]
+        raise ValueError(f"'{place}' is {kinds[0]}, but the condition that it stands for is {kinds[1]}.")
+    if not isinstance(unconditional, tuple):
+        if not broadcasts(unconditional.shape, conditions.shape):
+            raise ValueError(
+                f"'{place}' has shape {unconditional.shape}, which does not broadcast to that of the condition, "
+                f"{conditions.shape}."
+            )
+        return
+    if len(unconditional) != len(conditions):
+        raise ValueError(
+            f"'{place}' has {len(unconditional)} entries, but there are {len(conditions)} conditions: give one for "
+            "each, and a tuple for a condition that is a tuple."
+        )
+    for i, pair in enumerate(zip(unconditional, conditions)):
+        _check_structure(f"{place}[{i}]", *pair)

@@ -4,7 +4,7 @@ from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
 from mindscience_diffuser.guidance import Stage
-from mindscience_diffuser.step import step_kernel
+from mindscience_diffuser.step import COMPUTE_DTYPES, step_kernel
 
 MISFIT = "The model's output does not fit: "
 """How the message of an error about the model's output begins, which is found while a graph is compiled."""
@@ -34,7 +34,7 @@ class ModelStep(nn.Cell):
     """
 
     def __init__(self, model, layout, compute_dtype, inpaint=False):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.model = model
         self.kernel = step_kernel(layout, compute_dtype)
         self.states = layout.inputs.index("output")
@@ -42,7 +42,7 @@ class ModelStep(nn.Cell):
         self.learned = "variance" in layout.inputs
         self.input_scale = layout.input_scale
         self.level = layout.level
-        self.staged = isinstance(model, Stage)
+        self.staged = isinstance(model, Stage) and model.needs_level
         self.inpaint = inpaint
         self.fixed_shape = True
 
@@ -90,11 +90,8 @@ class ModelStep(nn.Cell):
 
     def check(self, prediction, sample):
         """Raises an error, while the graph is compiled, if the model's output is not like the sample."""
-        if prediction.dtype != sample.dtype:
-            raise TypeError(
-                f"{MISFIT}its dtype is {prediction.dtype}, that of the sample {sample.dtype}. Build the model and the "
-                "scheduler with the same compute_dtype."
-            )
+        if prediction.dtype not in COMPUTE_DTYPES:
+            raise TypeError(f"{MISFIT}its dtype is {prediction.dtype}; it must be float32 or float16.")
         if self.fixed_shape and prediction.shape != sample.shape:
             raise ValueError(
                 f"{MISFIT}its shape is {prediction.shape}, that of the sample {sample.shape}. The model must return "

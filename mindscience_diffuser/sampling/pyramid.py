@@ -4,13 +4,14 @@ import functools
 
 from mindspore import nn
 
+from mindscience_diffuser.cells import PublicCell, unlocked
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.noise import check_halvable, continuing
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
 
 
-class PyramidSampler(nn.Cell):
+class PyramidSampler(PublicCell):
     """Draws samples through all stages: each stage doubles height and width, renoises, and runs its own steps.
 
     Args:
@@ -42,12 +43,14 @@ class PyramidSampler(nn.Cell):
         self.method = method
         self.count = scheduler.num_stages
         steps = scheduler.steps_of_stages(num_inference_steps)
-        self.stages = nn.CellList(
-            [
-                Sampler(model, scheduler, method, num_inference_steps=count, stage_index=stage)
-                for stage, count in enumerate(steps)
-            ]
-        )
+        samplers = [
+            Sampler(model, scheduler, method, num_inference_steps=count, stage_index=stage)
+            for stage, count in enumerate(steps)
+        ]
+        for stage, sampler in enumerate(samplers):
+            for parameter in (sampler.rows, sampler.timesteps, sampler.count):
+                parameter.name = f"stage_{stage}_{parameter.name}"
+        self.stages = nn.CellList(samplers, auto_prefix=False)
 
     @property
     def plan(self):
@@ -63,19 +66,22 @@ class PyramidSampler(nn.Cell):
         """Changes the steps, of every stage or of each; with ``"loop"`` it takes effect in compiled graphs too."""
         before = [stage.step_options for stage in self.stages]
         for stage, count in zip(self.stages, self.scheduler.steps_of_stages(num_inference_steps)):
-            stage.step_options = {**stage.step_options, "num_inference_steps": count}
+            with unlocked(stage):
+                stage.step_options = {**stage.step_options, "num_inference_steps": count}
         try:
             for stage in self.stages:
                 stage.check_plan()
         except ValueError:
             for stage, options in zip(self.stages, before):
-                stage.step_options = options
+                with unlocked(stage):
+                    stage.step_options = options
             raise
         for stage in self.stages:
             stage.follow()
 
     def construct(self, noise, *inputs):
         """Runs all stages as part of a graph."""
+        # Each stage copies its noise and conditions; the block noise enters no loop.
         conditions = inputs[self.count - 1 :]
         x = self.stages[0](noise, *conditions)
         for stage in range(1, self.count):

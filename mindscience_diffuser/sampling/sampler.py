@@ -2,13 +2,15 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, mint, nn, ops
+from mindspore import Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
+from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import continuing, draw_steps, share_of
+from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
@@ -28,7 +30,7 @@ WHOLE = (None, 0, None)
 """The arguments of :meth:`Sampler.select_steps` that stand for the whole trajectory."""
 
 
-class Sampler(nn.Cell):
+class Sampler(CompiledSampler):
     """Draws samples: a model driven along a scheduler's plan.
 
     The plan follows the scheduler: after ``scheduler.set_timesteps`` the next call uses the new one, in compiled
@@ -67,9 +69,9 @@ class Sampler(nn.Cell):
     """
 
     def __init__(self, model, scheduler, method="loop", return_intermediates=False, inpaint=False, **step_options):
-        super().__init__()
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
+        super().__init__(model)
         check_scheduler(scheduler, Scheduler)
         self.method = check_choice("method", method, METHODS)
         if check_bool("return_intermediates", return_intermediates) and method == "loop":
@@ -77,7 +79,7 @@ class Sampler(nn.Cell):
         self.return_intermediates = return_intermediates
         self.inpaint = check_bool("inpaint", inpaint)
         self.scheduler = scheduler
-        self.staged = isinstance(model, Stage)
+        self.staged = isinstance(model, Stage) and model.needs_level
         self.step_options = step_options
         plan = scheduler.plan_for(**step_options)
         if inpaint and plan.next_level is None:
@@ -97,7 +99,7 @@ class Sampler(nn.Cell):
         self.capacity = max(scheduler.num_train_timesteps * scheduler.order, len(plan)) if method == "loop" else 0
         self._chosen = WHOLE
         for name, value in zip(("rows", "timesteps", "count"), self._load(plan, slice(0, None))):
-            setattr(self, name, Parameter(value, name=name, requires_grad=False))
+            setattr(self, name, setting(value, name, self.advance, value.dtype))
         scheduler.followers.add(self)
 
     def __setstate__(self, state):
@@ -191,7 +193,7 @@ class Sampler(nn.Cell):
 
     def construct(self, noise, *inputs):
         """Runs the whole trajectory as part of a graph."""
-        states = self.initial(noise)
+        states, inputs = self.initial(self.identity(noise)), self.in_graph(inputs)
         if self.method == "loop":
             return self.looped(self.rows, self.timesteps, Tensor(0, mstype.int32), self.count, *states, *inputs)[0]
         # Other graphs stay valid for other weights: nothing may be left out because of the present ones.
@@ -284,38 +286,30 @@ class Sampler(nn.Cell):
                 sample's, or an option does not go with the method.
         """
         self._check_inputs(noise, conditions)
-        if self.staged:
+        if isinstance(self.advance.model, Stage):
             self.advance.model.check_inputs(noise, conditions)
         if self.method != "step" and (callback is not None or progress):
             raise ValueError(f"'callback' and 'progress' need method='step', but method is {self.method!r}.")
-        # A plain tuple would be a constant of the graph, compiled anew for every value.
-        conditions = tuple(
-            ms.mutable(tuple(part.contiguous() for part in c)) if isinstance(c, (tuple, list)) else c
-            for c in conditions
-        )
-        inputs = (*self._inpainting(noise, mask, known, known_noise), *conditions)
+        given = (*self._inpainting(noise, mask, known, known_noise), *conditions)
+        inputs = tuple(map(with_own_memory, given))
         fresh = self._fresh_noise(noise, generator, step_noise)
         try:
-            if self.method == "step":
-                return self._stepwise(noise, fresh, inputs, callback, progress)
-            # A graph with a loop reads a view (a slice of a Tensor, say) as if it began at its base's first element.
-            inputs = tuple(item.contiguous() if isinstance(item, Tensor) else item for item in inputs)
-            states = self.initial(noise.contiguous())
-            if self.method == "loop":
-                # By the size alone: another number of steps finds the same graph.
-                length = min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
-                return self._in_parts(states, fresh, length if step_noise is None else len(self._plan), inputs)
-            drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
-            return self.unrolled(*self._tensors[:2], self._known, *states, *drawn, *inputs)
+            with self.compiled_calls():
+                if self.method == "step":
+                    return self._stepwise(noise, fresh, inputs, callback, progress)
+                states = self.initial(with_own_memory(noise))
+                if self.method == "loop":
+                    # By the size alone: another number of steps finds the same graph.
+                    length = min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
+                    return self._in_parts(states, fresh, length if step_noise is None else len(self._plan), inputs)
+                drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
+                return self.unrolled(*self._tensors[:2], self._known, *states, *drawn, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
             message = str(error)
             if MISFIT in message:
                 raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
             raise
-        finally:
-            # Compiling a method marks it as the form that other graphs read; that is `construct`.
-            self.__parse_method__ = "construct"
 
     def _in_parts(self, states, fresh, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only their fresh noise is held in memory."""
@@ -350,8 +344,7 @@ class Sampler(nn.Cell):
             expected = (len(self._plan), *noise.shape)
             if tuple(step_noise.shape) != expected:
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
-            whole = (0, len(self._plan))
-            return lambda first, last, length=0: step_noise if (first, last) == whole else step_noise[first:last]
+            return lambda first, last, length=0: step_noise[first:last].contiguous()
         generator = continuing(generator, noise.shape[0])
 
         def drawn(first, last, length=0):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import locking
 from mindscience_diffuser.noise import (
     BETA_SCHEDULES,
     PREDICTION_TYPES,
@@ -289,7 +290,7 @@ def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults)
         constructor.__signature__ = signature
         constructor.__name__ = "__init__"
         constructor.__qualname__ = f"{cls.__qualname__}.__init__"
-        cls.__init__ = constructor
+        cls.__init__ = locking(constructor)
         cls.arguments = arguments
         cls.peer_defaults = dict(peer_defaults or {})
         lines = [

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import unlocked
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import betas_from_schedule, preset_config, rescale_zero_terminal_snr
 from mindscience_diffuser.plan import Limit
@@ -201,7 +202,8 @@ class Configurable:
         if isinstance(arguments.get("compute_dtype"), str):
             arguments["compute_dtype"] = _dtype(arguments["compute_dtype"])
         scheduler = cls(**arguments)
-        scheduler.config = SchedulerConfig({**kept, **scheduler.config}, cls)
+        with unlocked(scheduler):
+            scheduler.config = SchedulerConfig({**kept, **scheduler.config}, cls)
         return scheduler, kept, lost
 
     @classmethod

@@ -9,7 +9,6 @@ from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.dense import DenseScheduler
 from mindscience_diffuser.schedulers.diffusion import DIFFUSION_ARGUMENTS
-from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
 from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 from mindscience_diffuser.validation import check_bool, check_number
 
@@ -109,14 +108,11 @@ class DDIMScheduler(ImplicitScheduler):
         else:
             prev_sample, epsilon, x0 = self.table(timestep, sample, model_output)
         if eta != 0:
-            if noise is None:
-                noise = self._device_noise(sample)
+            noise = self.noise_in_graph(sample, noise, generator)
             spreads = self.spread_table[timestep.reshape(-1)].T.reshape((3, -1) + (1,) * (sample.ndim - 1))
             change = direction_scale(spreads[0], spreads[1], eta) - spreads[2]
             prev_sample = prev_sample + (change * epsilon + eta * spreads[1] * noise).astype(self.compute_dtype)
-        if return_dict:
-            return SchedulerOutput(prev_sample, x0)
-        return prev_sample
+        return (prev_sample, x0) if return_dict else prev_sample
 
     @compiles_as(step_in_graph)
     def step(

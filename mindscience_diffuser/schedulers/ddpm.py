@@ -7,7 +7,6 @@ from mindscience_diffuser.noise import clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.dense import DenseScheduler
-from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
 from mindscience_diffuser.step import compiles_as
 
 LEARNED_VARIANCE_TYPES = ("learned", "learned_range")
@@ -88,22 +87,21 @@ class DDPMScheduler(DenseScheduler):
         self, model_output, sample, timestep, predicted_variance=None, noise=None, generator=None, return_dict=False
     ):
         """What the graph compiler reads in place of :meth:`step`."""
-        return self.ancestral_in_graph(model_output, sample, timestep, predicted_variance, noise, return_dict)
+        return self.ancestral_in_graph(
+            model_output, sample, timestep, predicted_variance, noise, generator, return_dict
+        )
 
-    def ancestral_in_graph(self, model_output, sample, timestep, predicted_variance, noise, return_dict):
+    def ancestral_in_graph(self, model_output, sample, timestep, predicted_variance, noise, generator, return_dict):
         """The step inside a graph."""
         timestep = self.index_in_graph(model_output, sample, timestep)
         if self.learned and predicted_variance is None:
             raise TypeError(f"variance_type={self.variance_type!r} needs 'predicted_variance', but got None.")
-        if noise is None:
-            noise = self._device_noise(sample)
+        noise = self.noise_in_graph(sample, noise, generator)
         if self.learned:
             prev_sample, x0 = self.table(timestep, sample, model_output, noise, predicted_variance)
         else:
             prev_sample, x0 = self.table(timestep, sample, model_output, noise)
-        if return_dict:
-            return SchedulerOutput(prev_sample, x0)
-        return prev_sample
+        return (prev_sample, x0) if return_dict else prev_sample
 
     @compiles_as(step_in_graph)
     def step(

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
-from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
 from mindscience_diffuser.step import PlanCell, compiles_as
 
 
@@ -51,9 +50,7 @@ class DenseScheduler(DiffusionScheduler):
     def step_in_graph(self, model_output, sample, timestep, return_dict=False):
         """What the graph compiler reads in place of :meth:`step`."""
         outputs = self.table(self.index_in_graph(model_output, sample, timestep), sample, model_output)
-        if return_dict:
-            return SchedulerOutput(*outputs)
-        return outputs[0]
+        return outputs if return_dict else outputs[0]
 
     @compiles_as(step_in_graph)
     def step(self, model_output, sample, timestep, return_dict=False):

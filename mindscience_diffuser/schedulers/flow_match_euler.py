@@ -36,13 +36,13 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
     ):
         """What the graph compiler reads in place of :meth:`step`."""
         if per_token_timesteps is None:
-            return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
+            return self.look_up_and_step(model_output, sample, timestep, noise, generator, return_dict)
         self.check_in_graph(model_output, sample, timestep)
         values = (per_token_timesteps, sample, model_output)
         if self.stochastic:
-            values += (self._device_noise(sample) if noise is None else noise,)
+            values += (self.noise_in_graph(sample, noise, generator),)
         outputs = self.per_token.apply(self.ascending, *values)
-        return self.output(*outputs) if return_dict else outputs[0]
+        return outputs if return_dict else outputs[0]
 
     @compiles_as(step_in_graph)
     def step(

@@ -47,7 +47,7 @@ class FlowMatchLCMScheduler(FlowMatchScheduler):
     def step_in_graph(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False):
         """What the graph compiler reads in place of :meth:`step`."""
         self._check_one_size()
-        return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
+        return self.look_up_and_step(model_output, sample, timestep, noise, generator, return_dict)
 
     @compiles_as(step_in_graph)
     def step(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False):

@@ -100,9 +100,9 @@ class IndexedScheduler(Scheduler):
 
     def step_in_graph(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False):
         """What the graph compiler reads in place of :meth:`step`."""
-        return self.look_up_and_step(model_output, sample, timestep, noise, return_dict)
+        return self.look_up_and_step(model_output, sample, timestep, noise, generator, return_dict)
 
-    def look_up_and_step(self, model_output, sample, timestep, noise, return_dict):
+    def look_up_and_step(self, model_output, sample, timestep, noise, generator, return_dict):
         """One step that is known by its timestep, inside a graph; the row is that of the nearest timestep."""
         self.check_in_graph(model_output, sample, timestep)
         if self.remembered > 0 or self.order > 1:
@@ -112,9 +112,9 @@ class IndexedScheduler(Scheduler):
             )
         values = (sample, model_output)
         if self.stochastic:
-            values += (self._device_noise(sample) if noise is None else noise,)
+            values += (self.noise_in_graph(sample, noise, generator),)
         outputs = self.table(self.row_in_graph(timestep), *values)
-        return self.output(*outputs) if return_dict else outputs[0]
+        return outputs if return_dict else outputs[0]
 
     def row_in_graph(self, timestep):
         """Returns the row of the nearest timestep, the first of equal ones: 0-D, or ``(B,)`` for one per sample."""
@@ -138,7 +138,8 @@ class IndexedScheduler(Scheduler):
                 of its own that continues over the trajectory), a `numpy.random.Generator`, a
                 :class:`~mindscience_diffuser.NoiseSource`, or a list with one for each sample. Inside a graph the
                 noise comes from `noise`, or from MindSpore's own stream.
-            return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
+            return_dict (bool): Whether to return the predicted clean sample too. Inside a graph that is a plain tuple
+                in the same order: MindSpore passes no gradient through a NamedTuple there. Default: ``False``.
             **options: What the class describes, such as `s_churn`; outside graphs only.
 
         Returns:

@@ -9,7 +9,7 @@ from mindspore import nn
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.ddim import ImplicitScheduler
-from mindscience_diffuser.schedulers.scheduler import SchedulerOutput, timestep_index, timestep_index_in_graph
+from mindscience_diffuser.schedulers.scheduler import timestep_index, timestep_index_in_graph
 from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, row_index
 from mindscience_diffuser.validation import check_integer
 
@@ -126,13 +126,10 @@ class RePaintScheduler(ImplicitScheduler):
     ):
         """What the graph compiler reads in place of :meth:`step`."""
         index = self.index_in_graph(model_output, sample, timestep)
-        if noise is None:
-            noise = self._device_noise(sample)
+        noise = self.noise_in_graph(sample, noise, generator)
         row = looked_up(self.table.rows, index)
         outputs = self.masked.apply(row, mask, (sample, model_output, noise, original_image))
-        if return_dict:
-            return SchedulerOutput(*outputs)
-        return outputs[0]
+        return outputs if return_dict else outputs[0]
 
     @compiles_as(step_in_graph)
     def step(self, model_output, sample, timestep, original_image, mask, noise=None, generator=None, return_dict=False):
@@ -164,8 +161,7 @@ class RePaintScheduler(ImplicitScheduler):
 
     def undo_step_in_graph(self, sample, timestep, noise=None, generator=None):
         """What the graph compiler reads in place of :meth:`undo_step`."""
-        if noise is None:
-            noise = self._device_noise(sample)
+        noise = self.noise_in_graph(sample, noise, generator)
         return self.undoing(timestep_index_in_graph(timestep, self.num_train_timesteps), sample, noise)[0]
 
     @compiles_as(undo_step_in_graph)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell, unlocked
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
@@ -65,7 +66,8 @@ def undone_on_error(method):
     def attempt(self, *args, **kwargs):
         before = dict(vars(self))
         try:
-            return method(self, *args, **kwargs)
+            with unlocked(self):
+                return method(self, *args, **kwargs)
         except Exception:
             vars(self).clear()
             vars(self).update(before)
@@ -74,7 +76,7 @@ def undone_on_error(method):
     return attempt
 
 
-class Scheduler(Configurable, nn.Cell):
+class Scheduler(Configurable, PublicCell):
     """Base of all schedulers.
 
     Called on this class itself, ``from_preset``, ``from_config`` and ``from_pretrained`` build a scheduler of the class
@@ -83,6 +85,8 @@ class Scheduler(Configurable, nn.Cell):
     Args:
         compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results: float32 or float16.
     """
+
+    own_settings = ("fixed_shape",)
 
     order = 1
     init_noise_sigma = 1.0
@@ -98,7 +102,7 @@ class Scheduler(Configurable, nn.Cell):
     """Whether a step uses more of the past the longer its trajectory runs: then its plan has the option `begin`."""
 
     def __init__(self, compute_dtype):
-        super().__init__()
+        super().__init__(auto_prefix=True)
         if compute_dtype not in COMPUTE_DTYPES:
             raise ValueError(
                 f"'compute_dtype' must be mindspore.float32 or mindspore.float16, but is {compute_dtype!r}."
@@ -128,8 +132,7 @@ class Scheduler(Configurable, nn.Cell):
         return schedulers_by_name().get(config.get("_class_name"), getattr(config, "_source", None))
 
     def scale_model_input(self, sample, timestep=None):
-        """Returns what the model is given for `sample`: here the sample itself."""
-        del timestep
+        """Returns what the model is given for `sample`: here the sample itself, whatever the timestep."""
         return sample
 
     def _eager_plan(self, key, plan):
@@ -201,10 +204,14 @@ class Scheduler(Configurable, nn.Cell):
                 f"'model_output' has shape {model_output.shape}, but must have that of the sample, {sample.shape}."
             )
 
-    @staticmethod
-    def _device_noise(sample):
-        """Noise drawn inside a graph, from MindSpore's stream, where none is passed in."""
-        return ops.standard_normal(sample.shape)
+    def noise_in_graph(self, sample, noise, generator):
+        """Returns the noise of a step inside a graph: the given one, or a draw from MindSpore's stream."""
+        if generator is not None:
+            raise ValueError(
+                "'generator' is given inside a graph, where nothing is drawn on the host: draw the noise outside and "
+                "pass it as 'noise', or give neither for MindSpore's own stream (mindspore.set_seed)."
+            )
+        return ops.standard_normal(sample.shape) if noise is None else noise
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""

@@ -66,7 +66,9 @@ class UnCLIPScheduler(DDPMScheduler):
         """What the graph compiler reads in place of :meth:`step`."""
         if prev_timestep is not None:
             raise ValueError("Inside a graph 'prev_timestep' is the next of the trajectory: leave it out.")
-        return self.ancestral_in_graph(model_output, sample, timestep, predicted_variance, noise, return_dict)
+        return self.ancestral_in_graph(
+            model_output, sample, timestep, predicted_variance, noise, generator, return_dict
+        )
 
     @compiles_as(step_in_graph)
     def step(

@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
@@ -18,7 +19,7 @@ from mindscience_diffuser.validation import check_choice, check_number
 DISTANCES = ("l2", "huber")
 
 
-class ConsistencyDistillation(nn.Cell):
+class ConsistencyDistillation(PublicCell):
     """Loss of algorithm 1: the student says the same about both ends of a step that its teacher's solver takes.
 
     A sample is noised to one of the scheduler's ``original_inference_steps`` timesteps t. One DDIM step with the

@@ -3,11 +3,12 @@
 from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
 from mindscience_diffuser.training.shapes import check_like, one_for_each
 
 
-class EDMTrainer(nn.Cell):
+class EDMTrainer(PublicCell):
     """Training loss of the network F inside an EDM denoiser D (Karras et al., 2022, arXiv:2206.00364, eq. (8)).
 
     The loss is lambda(sigma) * |D(x; sigma) - x0|^2 with lambda = 1 / c_out^2, so that every noise level weighs the

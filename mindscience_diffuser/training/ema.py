@@ -1,13 +1,14 @@
 """Exponential moving average of a model's weights."""
 
-from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.validation import check_number
 
 
-class ExponentialMovingAverage(nn.Cell):
+class ExponentialMovingAverage(PublicCell):
     """Average of weights over the training steps; sampling from it is steadier than from the last step.
 
     average <- d * average + (1 - d) * weight,  d = min(decay, (1 + n) / (10 + n)) after n updates.

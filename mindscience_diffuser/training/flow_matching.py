@@ -4,6 +4,7 @@ import math
 
 from mindspore import nn
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
@@ -24,7 +25,7 @@ def flow_weights(weighting, sigmas):
     return sigmas * 0 + 1
 
 
-class FlowMatchingTrainer(nn.Cell):
+class FlowMatchingTrainer(PublicCell):
     """Training loss of a rectified flow, eq. (5) of Liu et al., 2022 (arXiv:2209.03003).
 
     At the level sigma the model sees x = (1 - sigma) * x0 + sigma * noise and the timestep num_train_timesteps * sigma,

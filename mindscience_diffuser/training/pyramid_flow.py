@@ -4,6 +4,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.noise import multi_scale_noise, multi_scale_samples
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
@@ -12,7 +13,7 @@ from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
 
-class PyramidFlowTrainer(nn.Cell):
+class PyramidFlowTrainer(PublicCell):
     """Training loss of one model for all stages, section 3.2.1 of the paper.
 
     A batch is shared out among the stages: its first samples train the first stage at the coarsest resolution, and so

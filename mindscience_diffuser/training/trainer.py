@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
@@ -16,7 +17,7 @@ LOSS_TYPES = ("l1", "l2")
 PREDICTION_TYPES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
 
 
-class DiffusionTrainer(nn.Cell):
+class DiffusionTrainer(PublicCell):
     """Training loss of a diffusion model under a scheduler's noise.
 
     ``get_loss`` is a pure function of its arguments and the model's weights: it can be called eagerly, inside

@@ -1,0 +1,102 @@
+"""What the public cells share: attributes that never go stale, and parameters of the user that keep their names."""
+
+import contextlib
+import functools
+
+from mindspore import Parameter, Tensor, nn
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.step import replace_value
+
+PACKAGE = __name__.split(".")[0]
+
+
+class PublicCell(nn.Cell):
+    """A cell whose public attributes take effect whenever they are set, or are refused.
+
+    A compiled graph holds what the attributes of its cells were when it was compiled. So after construction an
+    attribute that the constructor has set is refused, but for Parameters, which graphs read anew in each call. A cell
+    that holds a model of the user does not rename its parameters.
+    """
+
+    own_settings = ()
+    """Names of attributes that this package sets after construction."""
+
+    def __init__(self, auto_prefix=False):
+        super().__init__(auto_prefix=auto_prefix)
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if cls.__module__.split(".")[0] == PACKAGE:
+            cls.__init__ = locking(cls.__init__)
+
+    def __setattr__(self, name, value):
+        if name not in vars(self).get("_locked", ()) or vars(self).get("_unlocked", 0):
+            return super().__setattr__(name, value)
+        parameter = self._params.get(name)
+        if parameter is None:
+            raise AttributeError(
+                f"'{name}' of {type(self).__name__} is part of compiled graphs, where a new value would not be seen: "
+                f"build a new {type(self).__name__} with it."
+            )
+        return replace_value(parameter, Tensor(self.checked_parameter(name, value), parameter.dtype))
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to; cells check theirs here."""
+        del name
+        return value.asnumpy() if isinstance(value, Tensor) else value
+
+
+def locking(constructor):
+    """Returns a constructor after which, when the outermost of the package ends, the public attributes are locked."""
+
+    @functools.wraps(constructor)
+    def construct(self, *args, **kwargs):
+        with unlocked(self):
+            constructor(self, *args, **kwargs)
+        lock(self)
+
+    return construct
+
+
+def lock(cell):
+    """Locks the public attributes that a cell has of its own now, unless a constructor is still running."""
+    if not vars(cell).get("_unlocked", 0):
+        names = {*vars(cell), *cell._params, *cell._cells} - _names_of_every_cell() - set(cell.own_settings)
+        object.__setattr__(cell, "_locked", frozenset(name for name in names if not name.startswith("_")))
+
+
+@functools.cache
+def _names_of_every_cell():
+    return frozenset(vars(nn.Cell()))
+
+
+@contextlib.contextmanager
+def unlocked(cell):
+    """Lets the package set attributes of a cell while it is entered."""
+    object.__setattr__(cell, "_unlocked", vars(cell).get("_unlocked", 0) + 1)
+    try:
+        yield cell
+    finally:
+        object.__setattr__(cell, "_unlocked", vars(cell)["_unlocked"] - 1)
+
+
+def unlock(cell):
+    """Unlocks a cell for good whose attributes the package itself changes."""
+    object.__setattr__(cell, "_locked", frozenset())
+    return cell
+
+
+def setting(value, name, beside, dtype=mstype.float32):
+    """Returns values as a Parameter that graphs read anew in each call.
+
+    Args:
+        value (float or array_like): Its value.
+        name (str): Its name, to which underscores are added while a Parameter of `beside` has the same.
+        beside (nn.Cell): The model that is held beside it.
+        dtype (mindspore.dtype): Its dtype. Default: ``mindspore.float32``.
+    """
+    taken = {parameter.name for parameter in beside.get_parameters()}
+    while name in taken:
+        name += "_"
+    return Parameter(Tensor(value, dtype), name=name, requires_grad=False)
