@@ -12,10 +12,14 @@ def correlation(frames, truth):
         truth (numpy.ndarray): The same.
 
     Returns:
-        numpy.ndarray of shape ``(...)``, in [-1, 1].
+        numpy.ndarray of shape ``(...)``, in [-1, 1]; 0 where a frame is constant and has no pattern.
     """
     a, b = (x - x.mean((-2, -1), keepdims=True) for x in (np.asarray(x, np.float64) for x in (frames, truth)))
-    return (a * b).mean((-2, -1)) / np.sqrt((a * a).mean((-2, -1)) * (b * b).mean((-2, -1)))
+    patterns = [np.sqrt((x * x).mean((-2, -1))) for x in (a, b)]
+    sizes = [np.sqrt(np.square(x, dtype=np.float64).mean((-2, -1))) for x in (frames, truth)]
+    # What is left of a constant frame without its mean is rounding.
+    constant = np.any([pattern <= 1e-12 * size for pattern, size in zip(patterns, sizes)], axis=0)
+    return np.where(constant, 0, (a * b).mean((-2, -1)) / np.where(constant, 1, patterns[0] * patterns[1]))
 
 
 def energy_spectrum(frames):
@@ -39,6 +43,8 @@ def energy_spectrum(frames):
 def spectrum_error(frames, truth):
     """Root mean square over the shells of log10(E / E_true): 1 means wrong by a factor of ten, up or down.
 
+    Two shells without energy agree; one without counts as the least that a double holds.
+
     Args:
         frames (numpy.ndarray): Shape ``(..., side, side)``.
         truth (numpy.ndarray): The same.
@@ -46,8 +52,9 @@ def spectrum_error(frames, truth):
     Returns:
         numpy.ndarray of shape ``(...)``.
     """
-    ratio = np.log10(energy_spectrum(frames) / energy_spectrum(truth))
-    return np.sqrt((ratio**2).mean(-1))
+    least = np.finfo(np.float64).tiny
+    drawn, true = (np.log10(np.maximum(energy_spectrum(film), least)) for film in (frames, truth))
+    return np.sqrt(((drawn - true) ** 2).mean(-1))
 
 
 def mean_and_interval(values, level=0.95):

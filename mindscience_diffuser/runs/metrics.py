@@ -140,7 +140,7 @@ def all_figures(data, streamed, images, neighbours=3, reference_draws=10):
 
 
 def _beside(samples, real):
-    return {"samples": samples, "training_digits": real, "ratio": samples / real}
+    return {"samples": samples, "training_digits": real, "ratio": samples / real if real > 0 else None}
 
 
 def _flat(images):

@@ -86,6 +86,11 @@ class ClassifierFreeGuidance(Stage):
             raise ValueError(f"'{name}' must be a pair (low, high) with low < high, but is {value!r}.")
         return (low, high)
 
+    def __call__(self, x, timestep, *conditions):
+        """Checks the conditions on the host, before anything is compiled, and returns the guided prediction."""
+        self.check_inputs(x, conditions)
+        return super().__call__(x, timestep, *conditions)
+
     def check_inputs(self, noise, inputs):
         """Raises ValueError unless there is one unconditional entry of the same structure for each condition."""
         _check_structure("unconditional", self.unconditional, tuple(inputs))
@@ -128,6 +133,11 @@ class ClassifierFreeGuidance(Stage):
             for i in range(len(condition)):
                 pairs += (self.paired(condition[i], unconditional[i]),)
             return pairs
+        if unconditional.ndim > condition.ndim:
+            raise ValueError(
+                f"'unconditional' has {unconditional.ndim} axes, which do not broadcast to the {condition.ndim} of the "
+                "condition that it stands for."
+            )
         return mint.cat((condition, ops.zeros_like(condition) + ops.cast(unconditional, condition.dtype)))
 
     def _parameters(self, entry, name):

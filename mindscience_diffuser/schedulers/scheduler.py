@@ -199,10 +199,7 @@ class Scheduler(Configurable, PublicCell):
         self.check_scheduled()
         if sample.ndim < 2 and timestep.ndim >= 2:
             raise TypeError(SWAPPED)
-        if self.fixed_shape and model_output.shape != sample.shape:
-            raise ValueError(
-                f"'model_output' has shape {model_output.shape}, but must have that of the sample, {sample.shape}."
-            )
+        self.check_like_in_graph("model_output", model_output, sample)
 
     def noise_in_graph(self, sample, noise, generator):
         """Returns the noise of a step inside a graph: the given one, or a draw from MindSpore's stream."""
@@ -211,7 +208,15 @@ class Scheduler(Configurable, PublicCell):
                 "'generator' is given inside a graph, where nothing is drawn on the host: draw the noise outside and "
                 "pass it as 'noise', or give neither for MindSpore's own stream (mindspore.set_seed)."
             )
-        return ops.standard_normal(sample.shape) if noise is None else noise
+        if noise is None:
+            return ops.standard_normal(sample.shape)
+        self.check_like_in_graph("noise", noise, sample)
+        return noise
+
+    def check_like_in_graph(self, name, value, sample):
+        """Raises ValueError, in a graph, unless a value has the shape of the sample: it would broadcast."""
+        if self.fixed_shape and value.shape != sample.shape:
+            raise ValueError(f"'{name}' has shape {value.shape}, but must have that of the sample, {sample.shape}.")
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
