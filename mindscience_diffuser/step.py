@@ -26,6 +26,7 @@ class StepKernel(nn.Cell):
 
     def __init__(self, layout, compute_dtype):
         super().__init__()
+        self.layout = layout
         self.compute_dtype = compute_dtype
         self.x0_form = tuple(layout.x0) if layout.x0 is not None else None
         self.sum_forms = tuple(tuple(form) for form in layout.sums)
@@ -43,6 +44,9 @@ class StepKernel(nn.Cell):
         # The fused add takes its factor as a host scalar. On CPU that is free; on Ascend it would wait for the device.
         # In float16 it would round less often than the portable form, and an exported graph would differ.
         self.fused = ms.get_context("device_target") == "CPU" and self.arithmetic == mstype.float32
+
+    def __reduce__(self):
+        return step_kernel, (self.layout, self.compute_dtype)
 
     def apply(self, row, values, known=()):
         """Returns the sums of the layout, then x0 where the layout returns it: a tuple of Tensors in `compute_dtype`.
@@ -196,6 +200,9 @@ class CompiledStep:
 
     def __init__(self, kernel):
         self.kernel = kernel
+
+    def __reduce__(self):
+        return compiled_step, (self.kernel.layout, self.kernel.compute_dtype)
 
     @ms.jit
     def run(self, table, index, *values):

@@ -17,10 +17,14 @@ def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     from mindscience_diffuser.compat.build import drop_in
+    from mindscience_diffuser.compat.membership import join
     from mindscience_diffuser.compat.scheduler import SchedulerMixin
 
-    globals()[name] = SchedulerMixin if name == "SchedulerMixin" else drop_in(name)
-    return globals()[name]
+    classes = {"SchedulerMixin": SchedulerMixin, **({name: drop_in(name)} if name in CLASSES else {})}
+    globals().update(classes)
+    for kind in classes.values():
+        join(kind)
+    return classes[name]
 
 
 def __dir__():

@@ -6,6 +6,7 @@ from mindscience_diffuser.compat.attributes import MEMORIES, memory
 from mindscience_diffuser.compat.conventions import CONVENTIONS
 from mindscience_diffuser.compat.description import arguments_of, described, signature_of
 from mindscience_diffuser.compat.in_graph import InGraph, graph_form
+from mindscience_diffuser.compat.membership import watch
 from mindscience_diffuser.compat.outputs import to_tensor
 from mindscience_diffuser.compat.peer import peer_class
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
@@ -95,3 +96,6 @@ def _delegate(name):
         return to_tensor(getattr(self.native, name)(**given))
 
     return delegate
+
+
+watch()

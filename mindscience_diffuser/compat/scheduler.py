@@ -67,6 +67,8 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         values = {name: given.get(name, default) for name, default in self.arguments.items()}
         defaulted = [name for name in values if name not in given]
         self.register_to_config(**({DEFAULTED: defaulted} if defaulted else {}), **values)
+        # Pipelines write the package of their parts into model_index.json: this one is read back wherever there is one.
+        self.__dict__["__module__"] = "diffusers.schedulers"
         self._constructed, self._replaced = values, {}
         self._written, self._handed_out, self._followed_config = {}, {}, self.config
         self.is_scale_input_called = False
