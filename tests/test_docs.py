@@ -173,6 +173,27 @@ def parameters(subject):
     return {p.name: (p.kind, p.default) for p in found if p.name not in ("self", "cls")}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_lists_each_row_and_argument_once(page):
+    text = page.read_text(encoding="utf-8")
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows = table.splitlines()[2:]
+        assert len(rows) == len(set(rows))
+    if page.name in ("arguments.md", "deviations.md"):
+        # Reference lists: an entry of a section stands there once.
+        for section in re.split(r"^#.*$", text, flags=re.MULTILINE):
+            entries = re.findall(r"^- \*\*(\w+)\*\*|^\| (?!配置|---)([^|]+\|)", section, re.MULTILINE)
+            assert len(entries) == len(set(entries)), [e for e in entries if entries.count(e) > 1]
+
+
+@pytest.mark.parametrize("name", mindscience_diffuser.__all__)
+def test_docstring_of_a_public_callable_lists_each_argument(name):
+    subject = getattr(mindscience_diffuser, name)
+    if callable(subject):
+        for argument in parameters(subject):
+            assert re.search(rf"^\s+\*{{0,2}}{argument}( \(|: )", subject.__doc__, re.MULTILINE), argument
+
+
 @pytest.mark.parametrize("name", mindscience_diffuser.__all__)
 def test_public_name_has_a_page_that_the_index_lists(name):
     listed = re.search(rf"\[{name}\]\((\w+\.md)\)", (API / "README.md").read_text(encoding="utf-8"))

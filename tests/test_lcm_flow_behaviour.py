@@ -364,3 +364,17 @@ def test_configuration_survives_saving(name, tmp_path):
     loaded.set_timesteps(4)
     original.set_timesteps(4)
     assert loaded.plan.fingerprint == original.plan.fingerprint
+
+
+def test_an_inverted_flow_leads_a_perfect_model_to_the_data():
+    """x = s * x0 + (1 - s) * noise, the model predicts d x / d s = x0 - noise, and the trajectory ends at s = 1."""
+    scheduler = FlowMatchEulerDiscreteScheduler(invert_sigmas=True)
+    scheduler.set_timesteps(3)
+    assert scheduler.sigmas[-1] == 1
+    clean, noise = (np.random.default_rng(seed).standard_normal((2, 3)).astype(np.float32) for seed in (1, 2))
+    first = scheduler.sigmas[0]
+    x = Tensor((first * clean + (1 - first) * noise).astype(np.float32))
+    for timestep in scheduler.timesteps:
+        x, x0 = scheduler.step(Tensor(clean - noise), x, timestep, return_dict=True)
+        np.testing.assert_allclose(x0.asnumpy(), clean, atol=1e-5)
+    np.testing.assert_allclose(x.asnumpy(), clean, atol=1e-5)

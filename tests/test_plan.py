@@ -11,6 +11,11 @@ STEPS = 6
 RANDOM = np.random.default_rng(0)
 
 
+def test_a_step_needs_noise_where_any_of_its_sums_takes_it():
+    steps = {"sample": {"noise": np.array([0.0, 1.0, 0.0])}, "first": {"noise": np.array([2.0, 0.0, 0.0])}}
+    np.testing.assert_array_equal(StepPlan(np.arange(3), {}, steps).needs_noise, [True, True, False])
+
+
 def column():
     return RANDOM.standard_normal(STEPS)
 

@@ -17,7 +17,18 @@ class GuidanceDiffusionTransformer(PositionalConditionTransformer):
     and added to the timestep's embedding. All other weights are those of a
     :class:`~mindscience_diffuser.PositionalConditionTransformer`, by name and shape.
 
-    The arguments are those of :class:`~mindscience_diffuser.PositionalConditionTransformer`.
+    Args:
+        in_channels (int): channels of an input token.
+        out_channels (int): channels of an output token.
+        cond_channels (int): channels of the condition vector.
+        hidden_channels (int): width of the transformer; a multiple of `heads`.
+        layers (int): number of transformer blocks.
+        heads (int): number of attention heads.
+        time_token_cond (bool): the timestep embedding is a token of its own (``True``) or is added to every token.
+            Default: ``True``.
+        cond_as_token (bool): the embedded condition is a token of its own (``True``) or is added to every token.
+            Default: ``True``.
+        compute_dtype (mindspore.dtype): ``mstype.float32`` or ``mstype.float16``. Default: ``mstype.float32``.
 
     Inputs:
         - **x** (Tensor) - shape (B, L, in_channels).

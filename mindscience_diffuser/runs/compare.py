@@ -141,15 +141,16 @@ def _grid(rows):
     """Returns the picture of one sample of each class: a line for each scheduler, a column for each number of steps."""
     labels = list(dict.fromkeys(row["scheduler"] for row, _ in rows))
     steps = list(dict.fromkeys(row["num_inference_steps"] for row, _ in rows))
-    figure = Figure(figsize=(2.2 * len(steps) + 2, 0.45 * len(labels) + 0.6), layout="constrained")
+    # About 40 pixels for each of the ten digits of a strip.
+    figure = Figure(figsize=(3.8 * len(steps) + 3, 0.48 * len(labels) + 0.6), layout="constrained")
     for axes, (row, strip) in zip(figure.subplots(len(labels), len(steps), squeeze=False).flat, rows):
-        axes.imshow(strip, cmap="gray_r", vmin=-1, vmax=1)
+        axes.imshow(strip, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
         if row["scheduler"] == labels[0]:
-            axes.set_title(f"{row['num_inference_steps']} steps", fontsize="small")
+            axes.set_title(f"{row['num_inference_steps']} steps", fontsize="medium")
         if row["num_inference_steps"] == steps[0]:
-            axes.set_ylabel(row["scheduler"], rotation=0, ha="right", va="center", fontsize="x-small")
+            axes.set_ylabel(row["scheduler"], rotation=0, ha="right", va="center", fontsize="medium")
     return figure
 
 

@@ -11,24 +11,27 @@ from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.validation import check_integer, check_number
 
-
-@takes_arguments(
-    num_train_timesteps=1000,
-    beta_start=0.00085,
-    beta_end=0.012,
-    beta_schedule="scaled_linear",
-    trained_betas=None,
-    original_inference_steps=50,
-    clip_sample=False,
-    clip_sample_range=1.0,
-    set_alpha_to_one=True,
-    steps_offset=0,
-    prediction_type="epsilon",
+CONSISTENCY = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "trained_betas": None,
+    "original_inference_steps": 50,
+    "clip_sample": False,
+    "clip_sample_range": 1.0,
+    "set_alpha_to_one": True,
+    "steps_offset": 0,
+    "prediction_type": "epsilon",
     **THRESHOLDING,
-    timestep_spacing="leading",
-    timestep_scaling=10.0,
-    rescale_betas_zero_snr=False,
-)
+    "timestep_spacing": "leading",
+    "timestep_scaling": 10.0,
+    "rescale_betas_zero_snr": False,
+}
+"""Arguments of the consistency schedulers."""
+
+
+@takes_arguments(**CONSISTENCY)
 class ConsistencyScheduler(IndexedScheduler, DiffusionScheduler):
     """Base of :class:`LCMScheduler` and :class:`TCDScheduler`.
 

@@ -7,13 +7,20 @@ from mindspore import Tensor
 
 from mindscience_diffuser.noise import clean_sample_weights
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.consistency import ConsistencyScheduler
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.consistency import CONSISTENCY, ConsistencyScheduler
 
 SIGMA_DATA = 0.5
 
 
 class LCMSchedulerOutput(NamedTuple):
-    """What a step returns with ``return_dict=True``."""
+    """What a step returns with ``return_dict=True``, each of the shape of the sample.
+
+    Attributes:
+        prev_sample (Tensor): The sample at the next timestep.
+        denoised (Tensor): The consistency function's prediction of the clean sample.
+        pred_original_sample (Tensor): The model's prediction of it, x0.
+    """
 
     prev_sample: Tensor
     denoised: Tensor
@@ -31,14 +38,13 @@ def boundary_scalings(timesteps, timestep_scaling):
     return SIGMA_DATA**2 / total, scaled / np.sqrt(total)
 
 
+@takes_arguments(**CONSISTENCY)
 class LCMScheduler(ConsistencyScheduler):
     """Multistep consistency sampling, algorithm 3 of the paper.
 
     ``denoised = c_skip * x + c_out * x0``, ``x_next = alpha_next * denoised + sigma_next * z``; the last step returns
     ``denoised``. With ``return_dict=True`` a step returns :class:`LCMSchedulerOutput`. The predicted clean sample x0
     is clipped or thresholded before the boundary condition.
-
-    The arguments are those of :class:`ConsistencyScheduler`.
 
     Examples:
         >>> scheduler = LCMScheduler()

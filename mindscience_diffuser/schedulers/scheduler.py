@@ -26,7 +26,12 @@ SWAPPED = (
 
 
 class SchedulerOutput(NamedTuple):
-    """What a step returns with ``return_dict=True``."""
+    """What a step returns with ``return_dict=True``, each of the shape of the sample.
+
+    Attributes:
+        prev_sample (Tensor): The sample at the next timestep.
+        pred_original_sample (Tensor): The predicted clean sample.
+    """
 
     prev_sample: Tensor
     pred_original_sample: Tensor

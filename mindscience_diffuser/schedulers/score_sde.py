@@ -13,7 +13,13 @@ from mindscience_diffuser.validation import check_bool, check_integer
 
 
 class ScoreSdeOutput(NamedTuple):
-    """What a step returns with ``return_dict=True``; `prev_sample_mean` is the sample before its fresh noise."""
+    """What a step returns with ``return_dict=True``, each of the shape of the sample.
+
+    Attributes:
+        prev_sample (Tensor): The sample at the next timestep.
+        prev_sample_mean (Tensor): The same before its fresh noise.
+        pred_original_sample (Tensor): The predicted clean sample.
+    """
 
     prev_sample: Tensor
     prev_sample_mean: Tensor

@@ -7,20 +7,28 @@ from mindspore import Tensor
 
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
 from mindscience_diffuser.plan import StepPlan, weighted
-from mindscience_diffuser.schedulers.consistency import ConsistencyScheduler
+from mindscience_diffuser.schedulers.arguments import takes_arguments
+from mindscience_diffuser.schedulers.consistency import CONSISTENCY, ConsistencyScheduler
 from mindscience_diffuser.validation import check_number
 
 DEFAULT_ETA = 0.3
 
 
 class TCDSchedulerOutput(NamedTuple):
-    """What a step returns with ``return_dict=True``."""
+    """What a step returns with ``return_dict=True``, each of the shape of the sample.
+
+    Attributes:
+        prev_sample (Tensor): The sample at the next timestep.
+        pred_noised_sample (Tensor): x_s, the sample before its fresh noise.
+        pred_original_sample (Tensor): The predicted clean sample.
+    """
 
     prev_sample: Tensor
     pred_noised_sample: Tensor
     pred_original_sample: Tensor
 
 
+@takes_arguments(**CONSISTENCY)
 class TCDScheduler(ConsistencyScheduler):
     """Strategic stochastic sampling, algorithm 4 of the paper, with gamma under the name `eta`.
 
@@ -31,8 +39,8 @@ class TCDScheduler(ConsistencyScheduler):
     `step` has the option `eta` in [0, 1], ``0.3`` by default: 0 is deterministic, 1 goes through the clean sample at
     every step.
 
-    The arguments are those of :class:`ConsistencyScheduler`, but for `timestep_scaling`, which has no use here, and
-    `clip_sample` and `thresholding`, which TCD has no place for: they are kept in the configuration, with a warning.
+    `timestep_scaling` has no use here, and TCD has no place for `clip_sample` and `thresholding`: they are kept in the
+    configuration, with a warning.
 
     Examples:
         >>> scheduler = TCDScheduler()

@@ -154,12 +154,17 @@ def distance_at(solver, steps, samples=SAMPLES):
     return wasserstein_distance(drawn[:, 0], LINE.draw(generator, 50 * samples)[:, 0])
 
 
+STYLES = ("o-", "s--", "^:")
+
+
 def draw_picture(rows):
     """Draws error against model calls."""
     figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
-    colours = plt.get_cmap("tab20")
+    colours = plt.get_cmap("tab10").colors
     for k, (label, errors) in enumerate(rows.items()):
-        axes.loglog(CALLS, errors, "o-", color=colours(k % 20), markersize=4, label=label)
+        # Each pair of a colour and a line style is used once.
+        style = STYLES[k // len(colours)]
+        axes.loglog(CALLS, errors, style, color=colours[k % len(colours)], markersize=5, label=label)
     axes.set_xticks(CALLS, [str(count) for count in CALLS])
     axes.minorticks_off()
     axes.set(xlabel="model calls", ylabel="RMS distance from the exact solution", title="Gaussian mixture, float64")
