@@ -153,7 +153,7 @@ class KarrasVe(SchedulerMixin):
         config, sigma = self.config, float(to_host(sigma))
         gamma = churn(sigma, self.num_inference_steps, config.s_churn, config.s_min, config.s_max, config.s_noise)
         sigma_hat = float((1 + gamma) * sigma)
-        noise = Tensor(draw_noise(sample.shape, noise_source(generator)))
+        noise = self.native._step_noise(sample, None, noise_source(generator))
         return weighted_sum((1.0, sample), (config.s_noise * np.sqrt(sigma_hat**2 - sigma**2), noise)), sigma_hat
 
     def _slope(self, sample, model_output, sigma):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mindscience_diffuser.noise.source import draw_noise
+from mindscience_diffuser.noise.source import continuing, draw_noise
 from mindscience_diffuser.validation import check_bool, check_number
 
 
@@ -79,6 +79,7 @@ class EDMPreconditioning:
         Returns:
             numpy.ndarray, float32: sigma * z, and where there is an offset noise, one more number for each channel.
         """
+        generator = continuing(generator, shape[0], stream=0)
         noise = draw_noise(shape, generator) * np.reshape(sigmas, (-1,) + (1,) * (len(shape) - 1))
         if self.sigma_offset_noise:
             offset = draw_noise(shape[:2], generator)

@@ -85,6 +85,10 @@ def _threads():
     return ThreadPoolExecutor(os.cpu_count())
 
 
+# A forked child has the pool of its parent, but none of its threads.
+os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
 def draw_noise(shape, generator=None):
     """Draws standard normal noise; every draw on the host goes through here.
 
@@ -165,7 +169,8 @@ def set_noise_function(function=None):
             given as `generator`; returns an array of that shape. Default: ``None``, the function of this package.
 
     Returns:
-        The function that was used before, to be set again.
+        The function that was used before, to be set again. It is a context manager too: leaving ``with
+        set_noise_function(function):`` sets it again.
 
     Raises:
         TypeError: If `function` is not callable.
@@ -173,20 +178,40 @@ def set_noise_function(function=None):
     global _function
     if function is not None and not callable(function):
         raise TypeError(f"'function' must be callable as function(shape, generator), but is {function!r}.")
+    if isinstance(function, Previous):
+        function = function.function
     previous, _function = _function, _drawn if function is None else function
-    return previous
+    return Previous(previous)
 
 
-def continuing(generator, batch):
-    """Returns what a trajectory draws its fresh noise from: each seed in `generator` becomes a stream that goes on.
+class Previous:
+    """A function of noise that was replaced: callable as it was, and a context that sets it again at its end."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, shape, generator=None):
+        """Draws as the function did."""
+        return self.function(shape, generator)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        set_noise_function(self)
+
+
+def continuing(generator, batch, stream=1):
+    """Returns what several draws of one call share: each seed in `generator` becomes a stream that goes on.
 
     Args:
-        generator (optional): What :func:`draw_noise` takes. A seed gives every sample a stream of its own, independent
-            of that of the noise which the trajectory starts from.
+        generator (optional): What :func:`draw_noise` takes. A seed gives every sample a stream of its own.
         batch (int): Number of samples.
+        stream (int): Which of the independent streams of a seed. Default: ``1``, that of the fresh noise of a
+            trajectory; ``0`` is that of the noise which a trajectory starts from.
     """
     if isinstance(generator, numbers.Integral):
-        return NoiseSource(generator, batch, stream=1)
+        return NoiseSource(generator, batch, stream)
     if isinstance(generator, (list, tuple)):
-        return [NoiseSource(g, 1, stream=1).streams[0] if isinstance(g, numbers.Integral) else g for g in generator]
+        return [NoiseSource(g, 1, stream).streams[0] if isinstance(g, numbers.Integral) else g for g in generator]
     return generator

@@ -54,6 +54,6 @@ class TrainingBatches:
         epoch, place = divmod(position, len(self.tokens))
         if epoch not in self._order:
             order = np.random.default_rng((self.seed, epoch, 2)).permutation(len(self.tokens))
-            # A batch can straddle two epochs; older ones are not asked for again.
-            self._order = {epoch - 1: self._order.get(epoch - 1), epoch: order}
+            # A batch can straddle two epochs.
+            self._order = {**{near: self._order[near] for near in self._order if abs(near - epoch) == 1}, epoch: order}
         return self._order[epoch][place]

@@ -8,6 +8,9 @@ from mindspore import Tensor, ops
 
 from mindscience_diffuser.cells import PublicCell
 
+IDENTITY = ops.Identity()
+"""Copies a Tensor inside a graph. Not in a cell: primitives do not pickle."""
+
 
 class CompiledSampler(PublicCell):
     """Base of the samplers, whose eager calls run compiled methods.
@@ -24,7 +27,6 @@ class CompiledSampler(PublicCell):
         super().__init__()
         self._watched = (model,)  # In a tuple it is no further child of this cell.
         self._addresses = None
-        self.identity = ops.Identity()
 
     @contextlib.contextmanager
     def compiled_calls(self):
@@ -48,7 +50,7 @@ class CompiledSampler(PublicCell):
             if isinstance(value, (tuple, list)):
                 own += (self.in_graph(value),)
             else:
-                own += (self.identity(value),)
+                own += (IDENTITY(value),)
         return own
 
 

@@ -1,6 +1,5 @@
 """The sampler of a world model: the next observation, denoised under the last ones (Diamond, arXiv:2405.12399)."""
 
-import numbers
 from dataclasses import dataclass
 
 import mindspore as ms
@@ -9,7 +8,7 @@ from mindspore import Tensor, mint, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.inputs import check_is_tensor
-from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource, draw_noise, draw_steps
+from mindscience_diffuser.noise import EDMPreconditioning, continuing, draw_noise, draw_steps
 from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
@@ -210,8 +209,7 @@ class DiffusionSampler(CompiledSampler):
             ValueError: If observations and actions differ in batch or time, or noise has another shape.
         """
         shape = self._check(prev_obs, prev_act)
-        if isinstance(generator, numbers.Integral):
-            generator = NoiseSource(generator, shape[0])
+        generator = continuing(generator, shape[0], stream=0)
         noise = self._noise("noise", noise, shape, generator)
         if not self.churns:
             if step_noise is not None:

@@ -10,7 +10,7 @@ from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import continuing, draw_steps, share_of
-from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_memory
+from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
@@ -193,7 +193,7 @@ class Sampler(CompiledSampler):
 
     def construct(self, noise, *inputs):
         """Runs the whole trajectory as part of a graph."""
-        states, inputs = self.initial(self.identity(noise)), self.in_graph(inputs)
+        states, inputs = self.initial(IDENTITY(noise)), self.in_graph(inputs)
         if self.method == "loop":
             return self.looped(self.rows, self.timesteps, Tensor(0, mstype.int32), self.count, *states, *inputs)[0]
         # Other graphs stay valid for other weights: nothing may be left out because of the present ones.

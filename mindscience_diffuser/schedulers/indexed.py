@@ -153,14 +153,24 @@ class IndexedScheduler(Scheduler):
         return self._advance(model_output, sample, timestep, noise, generator, return_dict, **options)
 
     def _advance(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False, **options):
-        """The eager step, for options that change the plan."""
+        """The eager step, for options that change the plan; where it raises, the trajectory stays where it was."""
         self._check_options(options)
         self._check_step(model_output, sample, timestep)
+        before, seeded = self._trajectory, self._seeded
+        try:
+            return self._step_from_row(model_output, sample, timestep, noise, generator, return_dict, options)
+        except Exception:
+            self._trajectory, self._seeded = before, seeded
+            raise
+
+    def _step_from_row(self, model_output, sample, timestep, noise, generator, return_dict, options):
         index = self._row(timestep, sample.shape[0])
         if self.warms_up:
             options["begin"] = self._trajectory.begin
         plan = self._eager_plan((*options.items(), bool(return_dict)), lambda: self._step_plan(return_dict, options))
         single, remembered = isinstance(index, int), self.remembered
+        if single and self._trajectory.position == self._trajectory.begin:
+            self._seeded = (None, None)
         values = (sample, *self._remembered(sample), model_output)
         if "noise" in plan.inputs:
             if noise is None and single and not plan.needs_noise[index]:

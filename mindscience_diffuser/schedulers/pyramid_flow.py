@@ -295,15 +295,6 @@ def _euler_plan(timesteps, sigma, sigma_next):
     )
 
 
-def _euler_plan(timesteps, sigma, sigma_next):
-    """Returns the plan of Euler's method along a line on which x = sigma * start + (1 - sigma) * end."""
-    return StepPlan(
-        timesteps,
-        {"sample": 1.0, "output": -sigma},
-        {"sample": {"sample": 1.0, "output": sigma_next - sigma}},
-    )
-
-
 def _check_stage_range(stage_range, stages):
     """Returns the ends of the stages if they increase from 0 to 1 and are one more than there are stages."""
     ends = tuple(check_number("stage_range", share, "[0, 1]") for share in stage_range)

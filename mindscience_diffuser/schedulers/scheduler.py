@@ -3,6 +3,7 @@
 import functools
 import importlib
 import math
+import numbers
 import weakref
 from typing import NamedTuple
 
@@ -244,21 +245,33 @@ class Scheduler(Configurable, PublicCell):
                 f"'mask' has shape {mask.shape}, which does not broadcast to the sample's {sample.shape}."
             ) from None
 
-    def _step_noise(self, sample, noise, generator):
-        """Returns the noise of a step: the given one, or a draw from `generator`."""
+    def _step_noise(self, sample, noise, generator, begins=False):
+        """Returns the noise of a step: the given one, or a draw from `generator`.
+
+        A seed goes on over the steps of a trajectory, and begins again where the trajectory does.
+        """
         if noise is not None:
             if generator is not None:
                 raise ValueError("'noise' and 'generator' are both given: give one of them.")
             self.check_tensor("noise", noise, like=sample)
             return noise
-        key = (tuple(generator) if isinstance(generator, list) else generator, sample.shape[0])
-        if self._seeded[0] != key:
-            self._seeded = (key, continuing(generator, sample.shape[0]))
-        return Tensor(draw_noise(sample.shape, self._seeded[1]), self.compute_dtype)
+        key = (_named(generator), sample.shape[0])
+        goes_on = self._seeded[0] == key and not begins
+        source = self._seeded[1] if goes_on else continuing(generator, sample.shape[0])
+        drawn = Tensor(draw_noise(sample.shape, source), self.compute_dtype)
+        self._seeded = (key, source)
+        return drawn
 
     @staticmethod
     def _result(outputs, return_dict):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def _named(generator):
+    """Returns what tells a generator from others: the value of a seed, the identity of an object."""
+    if isinstance(generator, (list, tuple)):
+        return tuple(map(_named, generator))
+    return int(generator) if isinstance(generator, numbers.Integral) else ("object", id(generator))
 
 
 def schedulers_by_name():
