@@ -213,3 +213,9 @@ def test_the_warm_up_fits_any_number_of_steps():
         assert max(rates) == pytest.approx(training.learning_rate)
         assert rates[-1] <= rates[training.warmup]
     assert Training().warmup == 100
+
+
+def test_a_huge_number_is_answered_at_once(tmp_path, capsys):
+    words = ["train", "--config", str(CONFIGS / "digits_ddim.yaml"), f"output={tmp_path}"]
+    assert main([*words, "model.hidden_channels=99999999999999999999999"]) == 2
+    assert "the nearest number that fits is heads=3" in capsys.readouterr().err

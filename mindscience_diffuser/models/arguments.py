@@ -6,8 +6,10 @@ from mindscience_diffuser.step import COMPUTE_DTYPES
 def check_heads(heads, hidden_channels):
     """Raises ValueError unless the channels can be shared out evenly among the attention heads."""
     if hidden_channels % heads:
-        allowed = [count for count in range(1, hidden_channels + 1) if hidden_channels % count == 0]
-        nearest = min(allowed, key=lambda count: abs(count - heads))
+        # Outwards from `heads`, so that a mistyped, huge number of channels does not keep the search busy.
+        start = min(heads, hidden_channels)
+        around = (count for distance in range(start) for count in (start - distance, start + distance))
+        nearest = next(count for count in around if hidden_channels % count == 0)
         raise ValueError(
             f"'heads' must divide 'hidden_channels', but is {heads} and hidden_channels is {hidden_channels}; "
             f"the nearest number that fits is heads={nearest}."
