@@ -69,6 +69,8 @@ class ModelStep(nn.Cell):
             )
         prediction = output[0] if self.learned else output
         self.check(prediction, sample)
+        if self.learned:
+            self.check(output[1], sample)
         # Item by item: a tuple that a loop carries cannot be joined with another one.
         values = ()
         for i in range(self.states):

@@ -98,6 +98,7 @@ class DDPMScheduler(DenseScheduler):
             raise TypeError(f"variance_type={self.variance_type!r} needs 'predicted_variance', but got None.")
         noise = self.noise_in_graph(sample, noise, generator)
         if self.learned:
+            self.check_like_in_graph("predicted_variance", predicted_variance, sample)
             prev_sample, x0 = self.table(timestep, sample, model_output, noise, predicted_variance)
         else:
             prev_sample, x0 = self.table(timestep, sample, model_output, noise)

@@ -121,6 +121,8 @@ class DiffusionScheduler(ProcessTables, Scheduler):
 
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
+        self.check_like_in_graph("noise", noise, original_samples)
+        self.check_count_in_graph(timesteps, original_samples)
         index = timestep_index_in_graph(timesteps, self.num_train_timesteps)
         return self.forward_process(index, original_samples, noise)[0]
 
@@ -144,6 +146,8 @@ class DiffusionScheduler(ProcessTables, Scheduler):
 
     def get_velocity_in_graph(self, sample, noise, timesteps):
         """What the graph compiler reads in place of :meth:`get_velocity`."""
+        self.check_like_in_graph("noise", noise, sample)
+        self.check_count_in_graph(timesteps, sample)
         index = timestep_index_in_graph(timesteps, self.num_train_timesteps)
         return self.velocity(index, sample, noise)[0]
 

@@ -37,6 +37,8 @@ class LeveledScheduler(IndexedScheduler):
 
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
+        self.check_like_in_graph("noise", noise, original_samples)
+        self.check_count_in_graph(timesteps, original_samples)
         return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]
 
     @compiles_as(add_noise_in_graph)

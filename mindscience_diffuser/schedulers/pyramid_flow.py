@@ -156,7 +156,9 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
             raise ValueError("Inside a graph 'noise' must be given to renoise, from block_noise.")
         if stage_index < 1 or stage_index >= self.num_stages:
             raise ValueError(f"'stage_index' must be in [1, {self.num_stages - 1}], but is {stage_index}.")
-        return self.renoising(Tensor(stage_index, mstype.int32), double(sample), noise)[0]
+        doubled = double(sample)
+        self.check_like_in_graph("noise", noise, doubled)
+        return self.renoising(Tensor(stage_index, mstype.int32), doubled, noise)[0]
 
     @compiles_as(renoise_in_graph)
     def renoise(self, sample, stage_index, noise=None, generator=None):
@@ -196,6 +198,8 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
 
     def training_sample_in_graph(self, original_samples, noise, index, stage_index):
         """What the graph compiler reads in place of :meth:`training_sample`."""
+        self.check_like_in_graph("noise", noise, original_samples)
+        self.check_count_in_graph(index, original_samples)
         # Stage 0 starts from noise alone: what stands for the coarser sample has no weight there.
         coarse = double(block_mean(original_samples)) if stage_index > 0 else original_samples
         row = index.astype(mstype.int32) + stage_index * (self.num_train_timesteps + 1)

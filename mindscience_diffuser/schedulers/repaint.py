@@ -127,6 +127,7 @@ class RePaintScheduler(ImplicitScheduler):
         """What the graph compiler reads in place of :meth:`step`."""
         index = self.index_in_graph(model_output, sample, timestep)
         noise = self.noise_in_graph(sample, noise, generator)
+        self.check_like_in_graph("original_image", original_image, sample)
         row = looked_up(self.table.rows, index)
         outputs = self.masked.apply(row, mask, (sample, model_output, noise, original_image))
         return outputs if return_dict else outputs[0]
@@ -162,6 +163,7 @@ class RePaintScheduler(ImplicitScheduler):
     def undo_step_in_graph(self, sample, timestep, noise=None, generator=None):
         """What the graph compiler reads in place of :meth:`undo_step`."""
         noise = self.noise_in_graph(sample, noise, generator)
+        self.check_count_in_graph(timestep, sample)
         return self.undoing(timestep_index_in_graph(timestep, self.num_train_timesteps), sample, noise)[0]
 
     @compiles_as(undo_step_in_graph)

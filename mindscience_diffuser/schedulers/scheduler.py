@@ -206,6 +206,7 @@ class Scheduler(Configurable, PublicCell):
         if sample.ndim < 2 and timestep.ndim >= 2:
             raise TypeError(SWAPPED)
         self.check_like_in_graph("model_output", model_output, sample)
+        self.check_count_in_graph(timestep, sample)
 
     def noise_in_graph(self, sample, noise, generator):
         """Returns the noise of a step inside a graph: the given one, or a draw from MindSpore's stream."""
@@ -218,6 +219,18 @@ class Scheduler(Configurable, PublicCell):
             return ops.standard_normal(sample.shape)
         self.check_like_in_graph("noise", noise, sample)
         return noise
+
+    def check_count_in_graph(self, timestep, sample):
+        """Raises ValueError, in a graph, unless there is one timestep, or one for each sample."""
+        if not self.fixed_shape or not isinstance(timestep, Tensor) or timestep.ndim == 0:
+            return
+        count = timestep.shape[0]
+        column = timestep.ndim == 1 or (timestep.ndim == 2 and timestep.shape[1] == 1)
+        if not column or (count != 1 and count != sample.shape[0]):
+            raise ValueError(
+                f"The timestep must be a number or have one value for each of {sample.shape[0]} samples, but has shape "
+                f"{timestep.shape}."
+            )
 
     def check_like_in_graph(self, name, value, sample):
         """Raises ValueError, in a graph, unless a value has the shape of the sample: it would broadcast."""
