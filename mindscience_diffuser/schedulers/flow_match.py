@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mindscience_diffuser.cells import unlocked
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
@@ -56,7 +57,8 @@ class FlowMatchScheduler(LeveledScheduler):
     def set_shift(self, shift):
         """Sets the shift of the following schedules, above 0, as if it had been given to the constructor."""
         self._shift = check_number("shift", shift, "(0, inf)")
-        self._take_range()
+        with unlocked(self):
+            self._take_range()
 
     def _take_range(self):
         """Returns the training levels, whose first and last one are the range of levels without `sigmas`."""
