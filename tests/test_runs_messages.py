@@ -219,3 +219,5 @@ def test_a_huge_number_is_answered_at_once(tmp_path, capsys):
     words = ["train", "--config", str(CONFIGS / "digits_ddim.yaml"), f"output={tmp_path}"]
     assert main([*words, "model.hidden_channels=99999999999999999999999"]) == 2
     assert "the nearest number that fits is heads=3" in capsys.readouterr().err
+    assert main([*words, "model.layers=99999999999999999999999"]) == 2
+    assert "'layers' must be in [1, 10000]" in capsys.readouterr().err

@@ -2,6 +2,9 @@
 
 from mindscience_diffuser.step import COMPUTE_DTYPES
 
+MOST_LAYERS = 10_000
+"""More than any model has, and few enough that a mistyped number is answered before the memory is full."""
+
 
 def check_heads(heads, hidden_channels):
     """Raises ValueError unless the channels can be shared out evenly among the attention heads."""

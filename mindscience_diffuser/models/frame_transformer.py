@@ -6,7 +6,7 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal, initializer
 
 from mindscience_diffuser.cells import PublicCell
-from mindscience_diffuser.models.arguments import check_compute_dtype, check_heads
+from mindscience_diffuser.models.arguments import MOST_LAYERS, check_compute_dtype, check_heads
 from mindscience_diffuser.models.blocks import FeedForward, LayerNorm, TransformerBlock
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
 from mindscience_diffuser.validation import check_integer, check_number
@@ -65,7 +65,7 @@ class FrameTransformer(PublicCell):
         self.actions = check_integer("actions", actions, low=1)
         self.side = check_integer("side", side, low=1)
         hidden_channels = check_integer("hidden_channels", hidden_channels, low=1)
-        layers = check_integer("layers", layers, low=1)
+        layers = check_integer("layers", layers, low=1, high=MOST_LAYERS)
         heads = check_integer("heads", heads, low=1)
         self.patch = check_integer("patch", patch, low=1, high=self.side)
         check_heads(heads, hidden_channels)

@@ -4,7 +4,7 @@ from mindspore import dtype as mstype
 from mindspore import nn, ops
 
 from mindscience_diffuser.cells import PublicCell
-from mindscience_diffuser.models.arguments import check_compute_dtype, check_heads
+from mindscience_diffuser.models.arguments import MOST_LAYERS, check_compute_dtype, check_heads
 from mindscience_diffuser.validation import check_bool, check_integer
 
 
@@ -29,7 +29,7 @@ class TokenTransformer(PublicCell):
         self.in_channels = check_integer("in_channels", in_channels, low=1)
         self.out_channels = check_integer("out_channels", out_channels, low=1)
         self.hidden_channels = check_integer("hidden_channels", hidden_channels, low=1)
-        self.layers = check_integer("layers", layers, low=1)
+        self.layers = check_integer("layers", layers, low=1, high=MOST_LAYERS)
         heads = check_integer("heads", heads, low=1)
         check_heads(heads, self.hidden_channels)
         check_bool("time_token_cond", time_token_cond)
