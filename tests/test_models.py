@@ -205,7 +205,7 @@ def test_exported_model_takes_any_batch_and_gives_the_same(kind, tmp_path):
     ("changes", "error", "message"),
     [
         ({"heads": 3}, ValueError, r"'heads' must divide 'hidden_channels'.* 3 .*heads=2"),
-        ({"layers": 0}, ValueError, "'layers' must be at least 1, but is 0"),
+        ({"layers": 0}, ValueError, "'layers' must be in .1, 10000., but is 0"),
         ({"in_channels": -1}, ValueError, "'in_channels'"),
         ({"hidden_channels": 16.0}, TypeError, "'hidden_channels' must be an integer"),
         ({"heads": True}, TypeError, "'heads' must be an integer"),
