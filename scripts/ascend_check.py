@@ -39,7 +39,11 @@ from step import CASES, SIZES, STEPS, arrays  # noqa: E402
 from trajectory import HalfModel  # noqa: E402
 
 import mindscience_diffuser  # noqa: E402
-from mindscience_diffuser import NoiseSource, Sampler  # noqa: E402
+from mindscience_diffuser import (  # noqa: E402
+    NoiseSource,
+    Sampler,
+    compat,  # noqa: E402
+)
 from mindscience_diffuser.export import export_mindir, load_mindir  # noqa: E402
 from mindscience_diffuser.runs.build import (  # noqa: E402
     build_data,
@@ -156,12 +160,12 @@ def golden_difference(entry, expected, dtype):
 
 
 def golden_scheduler(config, dtype):
-    """Returns our scheduler of a golden configuration."""
+    """Returns our scheduler of a golden configuration, with the rules of diffusers that the samples follow."""
     arguments = {name: value for name, value in config.items() if name not in NOT_FOR_SCHEDULER}
     if config["beta_schedule"] == "trained":
         arguments["beta_schedule"] = "linear"
         arguments["trained_betas"] = reference.trained_betas(config["num_train_timesteps"])
-    kind = getattr(mindscience_diffuser, f"{config['scheduler']}Scheduler")
+    kind = getattr(compat, f"{config['scheduler']}Scheduler").native_class
     scheduler = kind(compute_dtype=getattr(ms, dtype), **arguments)
     scheduler.set_timesteps(config["num_inference_steps"])
     return scheduler
