@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 
 from mindscience_diffuser import NoiseSource, set_noise_function
-from mindscience_diffuser.compat import KarrasVeScheduler
+from mindscience_diffuser.compat import KarrasVeScheduler, ScoreSdeVeScheduler
 from mindscience_diffuser.noise import EDMPreconditioning, draw_noise
 from mindscience_diffuser.noise.source import LARGE
 from mindscience_diffuser.runs.batches import TrainingBatches
@@ -49,6 +49,22 @@ def test_a_trajectory_that_begins_again_begins_its_noise_again(name):
     assert np.abs(first[-1] - trajectory(scheduler, generator=4)[-1]).max() > 0
 
 
+def skipping(name):
+    """A seed over every second step of a trajectory."""
+    scheduler = schedulers_by_name()[name]()
+    scheduler.set_timesteps(8)
+    sample = SAMPLE
+    for t in scheduler.timesteps[:: 2 * scheduler.order]:
+        sample = scheduler.step(sample * 0.3, sample, t.item(), generator=0)
+
+
+@pytest.mark.parametrize("name", [name for name in STOCHASTIC if scheduled(name).order == 1])
+def test_a_seed_goes_on_over_steps_that_are_left_out(name):
+    drawn = drawn_by(lambda: skipping(name))
+    assert len(drawn) >= 2
+    assert_all_differ(drawn)
+
+
 @pytest.mark.parametrize("name", STOCHASTIC)
 @pytest.mark.parametrize("generator", [np.array([1, 2]), "seed", [1, 2, 3], -1], ids=str)
 def test_a_step_that_fails_changes_nothing(name, generator):
@@ -74,6 +90,15 @@ def test_a_copy_in_the_middle_of_a_trajectory_goes_on_as_the_original(name, copi
     np.testing.assert_array_equal(twin.step(SAMPLE * 0.2, SAMPLE, t, **options).asnumpy(), expected)
 
 
+def assert_all_differ(drawn):
+    """No noise begins as another one does."""
+    for i, first in enumerate(drawn):
+        for second in drawn[:i]:
+            for one, other in zip(first, second):
+                size = min(one.size, other.size)
+                assert not np.any(np.ravel(one)[:size] == np.ravel(other)[:size])
+
+
 def drawn_by(call):
     """The noise that a call draws."""
     drawn = []
@@ -88,13 +113,14 @@ def drawn_by(call):
     return drawn
 
 
-def frames(generator):
-    class Denoiser(__import__("mindspore").nn.Cell):
-        def construct(self, x, sigma, obs, act):
-            return 0.5 * x
+class Denoiser(nn.Cell):
+    def construct(self, x, sigma, obs, act):
+        return 0.5 * x
 
+
+def frames(generator, noise=None):
     sampler = DiffusionSampler(Denoiser(), DiffusionSamplerConfig(num_steps_denoising=2, s_churn=1.0))
-    return sampler(ops.zeros((2, 1, 3, 4, 4)), ops.zeros((2, 1)), generator=generator)
+    return sampler(ops.zeros((2, 1, 3, 4, 4)), ops.zeros((2, 1)), noise, generator=generator)
 
 
 def karras_ve(generator):
@@ -104,7 +130,31 @@ def karras_ve(generator):
         scheduler.add_noise_to_input(SAMPLE, scheduler.schedule[-1], generator=generator)
 
 
+def stages(generator):
+    scheduler = schedulers_by_name()["PyramidFlowMatchEulerDiscreteScheduler"]()
+    sample = Tensor(draw_noise((2, 1, 4, 4), generator))
+    for stage in (1, 2):
+        sample = scheduler.renoise(sample, stage, generator=generator)
+
+
+def given_start(generator):
+    draw_noise(SAMPLE.shape, generator)
+    frames(generator, noise=SAMPLE)
+
+
+def correctors(generator):
+    scheduler = ScoreSdeVeScheduler()
+    scheduler.set_timesteps(4)
+    scheduler.set_sigmas(4)
+    for _ in range(2):
+        scheduler.step_correct(SAMPLE, SAMPLE, generator=generator)
+        scheduler.step_pred(SAMPLE, 1.0, SAMPLE, generator=generator)
+
+
 DRAWING = {
+    "stages and their start": lambda: stages(0),
+    "frames after a start of the same seed": lambda: given_start(7),
+    "correctors and predictors": lambda: correctors(0),
     "frames, a seed": lambda: frames(7),
     "frames, a seed for each": lambda: frames([7, 8]),
     "training noise": lambda: EDMPreconditioning(0.5, 0.3).training_noise(np.ones(2), (2, 3, 4, 4), generator=0),
@@ -116,10 +166,7 @@ DRAWING = {
 def test_the_draws_of_one_call_are_different_streams(name):
     drawn = drawn_by(DRAWING[name])
     assert len(drawn) >= 2
-    for i, first in enumerate(drawn):
-        for second in drawn[:i]:
-            size = min(first.size, second.size)
-            assert not np.allclose(np.ravel(first)[:size], np.ravel(second)[:size])
+    assert_all_differ(drawn)
     for first, again in zip(drawn, drawn_by(DRAWING[name])):
         np.testing.assert_array_equal(first, again)
 

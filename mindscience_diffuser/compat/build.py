@@ -81,8 +81,9 @@ def _method(name, parameters, implementation, swallowed):
                 if len(given.get("args", ())) <= position:
                     raise ValueError(f"'{name}' needs '{argument}': give it by name.")
                 given[argument] = given["args"][position]
-        self._follow()
-        return implementation(**{name: value for name, value in given.items() if name not in ignored})
+        with self.unchanged_by_errors():
+            self._follow()
+            return implementation(**{name: value for name, value in given.items() if name not in ignored})
 
     method.__name__, method.__signature__, method.__doc__ = name, signature, implementation.__doc__
     return method

@@ -46,6 +46,7 @@ class ScoreSde(SchedulerMixin):
         if changed:
             self.native = build_native(self.native_class, {**self.native.settings, **changed})
         self.native.set_timesteps(num_inference_steps)
+        self._seeded = None, None
 
     def _move(self, row, model_output, sample, generator):
         """Returns what the step of a row gives: the sample with its noise, and its mean."""
@@ -55,7 +56,7 @@ class ScoreSde(SchedulerMixin):
             model_output,
             as_floats(sample),
             self.native.timesteps[row],
-            generator=noise_source(generator),
+            generator=self._source(generator, sample.shape[0]),
             return_dict=True,
             denoise=False,
         )
@@ -153,7 +154,7 @@ class KarrasVe(SchedulerMixin):
         config, sigma = self.config, float(to_host(sigma))
         gamma = churn(sigma, self.num_inference_steps, config.s_churn, config.s_min, config.s_max, config.s_noise)
         sigma_hat = float((1 + gamma) * sigma)
-        noise = self.native._step_noise(sample, None, noise_source(generator))
+        noise = Tensor(draw_noise(sample.shape, self._source(generator, sample.shape[0])))
         return weighted_sum((1.0, sample), (config.s_noise * np.sqrt(sigma_hat**2 - sigma**2), noise)), sigma_hat
 
     def _slope(self, sample, model_output, sigma):
@@ -205,10 +206,11 @@ class CogVideoXDPM(SchedulerMixin):
         native._check_step(model_output, sample, t)
         past = [] if old_pred_original_sample is None else [int(to_host(timestep_back))]
         timesteps = np.array([*past, t])
-        source = noise_source(generator)
+        seeded = isinstance(noise_source(generator), Integral)
+        source = self._source(generator, sample.shape[0])
         plan = EagerPlan(native.plan_of(timesteps).take([len(past)]), native.compute_dtype, returns_x0=True)
         second_order = past and native.following(timesteps)[-1] >= 0
-        if second_order and not isinstance(source, Integral):
+        if second_order and not seeded:
             draw_noise(sample.shape, source)  # As in diffusers, whose first draw is not used.
         noise = native._step_noise(sample, None, source)
         old = sample if old_pred_original_sample is None else old_pred_original_sample
@@ -227,7 +229,7 @@ class EDMEuler(SchedulerMixin):
         """A step from the output of the model, or with `pred_original_sample` from that clean sample."""
         if pred_original_sample is None:
             return super().step(model_output, timestep, sample, return_dict, **options)
-        source = noise_source(options.pop("generator", None))
+        source = self._source(options.pop("generator", None), sample.shape[0])
         plan = self.native.trajectory_plan(**{name: value for name, value in options.items() if name in self._options})
         given = EagerPlan(replace(plan, x0={"output": 1.0}, limit=None), self.native.compute_dtype)
         self._begin_step(timestep)
@@ -258,7 +260,7 @@ class RePaint(SchedulerMixin):
         kept, noise = 1.0, np.zeros(sample.shape)
         for beta in self.native.betas[t : t + count]:
             kept *= np.sqrt(1 - beta)
-            drawn = self.native._step_noise(sample, None, noise_source(generator)).asnumpy()
+            drawn = self.native._step_noise(sample, None, self._source(generator, sample.shape[0])).asnumpy()
             noise = np.sqrt(1 - beta) * noise + np.sqrt(beta) * drawn
         return in_dtype(weighted_sum((kept, sample), (1.0, Tensor(noise, mstype.float32))), sample)
 

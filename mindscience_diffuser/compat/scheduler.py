@@ -1,6 +1,7 @@
 """Drop-in schedulers: diffusers' conventions over the native ones, built from the list of what diffusers offers."""
 
 import contextlib
+import copy
 import inspect
 import logging
 from numbers import Integral
@@ -23,10 +24,12 @@ from mindscience_diffuser.compat.integers import (
 from mindscience_diffuser.compat.internals import Internals, weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
+from mindscience_diffuser.noise import continuing
 from mindscience_diffuser.schedulers.config import SchedulerConfig
 from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler
+from mindscience_diffuser.schedulers.scheduler import named_generator
 from mindscience_diffuser.validation import check_choice
 
 logger = logging.getLogger(__name__)
@@ -89,6 +92,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         self._options = {*inspect.signature(self.native.step).parameters, *getattr(self.native, "step_options", ())}
 
     def _restart(self):
+        self._seeded = None, None
         self._step_index = None
         self._begin_index = None
         self._past = None
@@ -237,7 +241,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         if "prev_timestep" in self._options:
             options.setdefault("prev_timestep", to_host(timestep) - 1)
         if "generator" in options:
-            options["generator"] = noise_source(options["generator"])
+            options["generator"] = self._source(options["generator"], sample.shape[0])
         if model_output.shape[1] == 2 * sample.shape[1]:
             model_output, variance = model_output.chunk(2, 1)
         else:
@@ -252,6 +256,30 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         like = given if holds_integers(given) and self.native_class.__name__ in CUTS_STEPS else model_output
         results = {name: in_dtype(getattr(outputs, name), like) for name in self.facts["output"]}
         return StepOutput(results) if return_dict else tuple(results.values())
+
+    @contextlib.contextmanager
+    def unchanged_by_errors(self):
+        """Surrounds a call: where it raises, the step index, the memories and the trajectory are as before it."""
+        before = {name: copy.copy(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
+        native = self.__dict__.get("native")
+        trajectory, seeded = copy.copy(getattr(native, "_trajectory", None)), getattr(native, "_seeded", None)
+        try:
+            yield
+        except Exception:
+            vars(self).clear()
+            vars(self).update(before)
+            if trajectory is not None:
+                native._trajectory = trajectory
+            native._seeded = seeded
+            raise
+
+    def _source(self, generator, batch):
+        """Returns the source of noise that `generator` stands for; a seed goes on until `set_timesteps`."""
+        source = noise_source(generator)
+        name = named_generator(source), batch
+        if self._seeded[0] != name:
+            self._seeded = name, continuing(source, batch)
+        return self._seeded[1]
 
     def _schedule_training(self):
         """Schedules all training timesteps where diffusers needs no call of `set_timesteps` for that."""

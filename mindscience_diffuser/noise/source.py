@@ -144,15 +144,23 @@ def _drawn(shape, generator):
     if isinstance(generator, (list, tuple)):
         if len(generator) != shape[0]:
             raise ValueError(MISFIT.format(streams=len(generator), batch=shape[0]))
+        for stream in generator:
+            _check_source(stream)
         return np.concatenate([_drawn((1, *shape[1:]), stream) for stream in generator])
     if isinstance(generator, np.random.Generator):
         return generator.standard_normal(shape, dtype=np.float32)
-    if not hasattr(generator, "standard_normal"):
+    _check_source(generator)
+    return generator.standard_normal(shape)
+
+
+def _check_source(generator):
+    """Raises TypeError for what no noise can be drawn from, before anything is drawn."""
+    known = generator is None or isinstance(generator, numbers.Integral)
+    if not known and not hasattr(generator, "standard_normal"):
         raise TypeError(
             "'generator' must be None, a seed, an object with standard_normal(shape), or a list of them, one for each "
             f"sample, but is {generator!r} of type {type(generator).__name__}."
         )
-    return generator.standard_normal(shape)
 
 
 _function = _drawn

@@ -209,7 +209,8 @@ class DiffusionSampler(CompiledSampler):
             ValueError: If observations and actions differ in batch or time, or noise has another shape.
         """
         shape = self._check(prev_obs, prev_act)
-        generator = continuing(generator, shape[0], stream=0)
+        # Where the start is given, it may have been drawn from stream 0 of the same seed.
+        generator = continuing(generator, shape[0], stream=0 if noise is None else 1)
         noise = self._noise("noise", noise, shape, generator)
         if not self.churns:
             if step_noise is not None:

@@ -157,7 +157,7 @@ class DDIMScheduler(ImplicitScheduler):
         eager = self._eager_plan((eta, clipped, return_dict), lambda: self.dense_plan(eta, clipped))
         values = (sample, model_output)
         if eta > 0:
-            values += (self._step_noise(sample, noise, generator, self.begins_at(index)),)
+            values += (self._step_noise(sample, noise, generator, self.place_of(index)),)
         return self._result(eager.run(index, values), return_dict)
 
     def plan_for(self, eta=0.0, use_clipped_model_output=False):

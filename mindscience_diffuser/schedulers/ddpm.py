@@ -135,7 +135,7 @@ class DDPMScheduler(DenseScheduler):
     def _advance(self, model_output, sample, timestep, predicted_variance, noise, generator, return_dict, **options):
         """The eager step, for options that change the plan."""
         index = self._check_step_at(model_output, sample, timestep)
-        values = (sample, model_output, self._step_noise(sample, noise, generator, self.begins_at(index)))
+        values = (sample, model_output, self._step_noise(sample, noise, generator, self.place_of(index)))
         if self.learned:
             if predicted_variance is None:
                 raise TypeError(

@@ -190,9 +190,10 @@ class DiffusionScheduler(ProcessTables, Scheduler):
             self._check_prediction_defined(np.atleast_1d(index if isinstance(index, int) else index.asnumpy()))
         return index
 
-    def begins_at(self, index):
-        """Whether a trajectory begins with the step from a timestep that the host knows, an int."""
-        return isinstance(index, int) and len(self.timesteps) > 0 and index == self.timesteps[0]
+    @staticmethod
+    def place_of(index):
+        """Returns a number that rises along a trajectory, None where the samples are at timesteps of their own."""
+        return -index if isinstance(index, int) else None
 
     def _check_prediction_defined(self, timesteps):
         if self.prediction_type == "epsilon" and np.any(self._alphas[timesteps] == 0):

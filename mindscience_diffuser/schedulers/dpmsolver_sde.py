@@ -71,7 +71,7 @@ class DPMSolverSDEScheduler(TwoCallScheduler):
             input_scale=self.input_scale(level),
         )
 
-    def _step_noise(self, sample, noise, generator, begins=False):
+    def _step_noise(self, sample, noise, generator, place=None):
         if noise is None and generator is None:
             generator = self.settings.noise_sampler_seed
-        return super()._step_noise(sample, noise, generator, begins)
+        return super()._step_noise(sample, noise, generator, place)

@@ -169,13 +169,11 @@ class IndexedScheduler(Scheduler):
             options["begin"] = self._trajectory.begin
         plan = self._eager_plan((*options.items(), bool(return_dict)), lambda: self._step_plan(return_dict, options))
         single, remembered = isinstance(index, int), self.remembered
-        if single and self._trajectory.position == self._trajectory.begin:
-            self._seeded = (None, None)
         values = (sample, *self._remembered(sample), model_output)
         if "noise" in plan.inputs:
             if noise is None and single and not plan.needs_noise[index]:
                 noise, generator = sample, None  # Any tensor will do: its weight is 0.
-            values += (self._step_noise(sample, noise, generator),)
+            values += (self._step_noise(sample, noise, generator, index if single else None),)
         outputs = plan.run(index, values)
         if single:
             self._trajectory.position, self._trajectory.history = index + 1, outputs[1 : remembered + 1]

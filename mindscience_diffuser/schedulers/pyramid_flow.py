@@ -11,6 +11,7 @@ from mindscience_diffuser.noise import (
     block_mean,
     block_noise,
     check_halvable,
+    continuing,
     flow_shift,
     renoising_by_end,
     share_of,
@@ -188,7 +189,9 @@ class PyramidFlowMatchEulerDiscreteScheduler(IndexedScheduler):
         check_halvable("sample", sample.shape, halvings=0)
         shape = (*sample.shape[:-2], 2 * sample.shape[-2], 2 * sample.shape[-1])
         if noise is None:
-            noise = Tensor(block_noise(shape, self.gamma, generator), self.compute_dtype)
+            # A stream of its own for each stage: stream 0 is that of the noise which the first stage begins with.
+            source = continuing(generator, shape[0], stream=int(stage_index))
+            noise = Tensor(block_noise(shape, self.gamma, source), self.compute_dtype)
         elif generator is not None:
             raise ValueError("'noise' and 'generator' are both given: give one of them.")
         self.check_tensor("noise", noise)

@@ -120,7 +120,7 @@ class Scheduler(Configurable, PublicCell):
         self.plan = None
         self.followers = Followers()
         self._eager_plans = {}
-        self._seeded = (None, None)
+        self._seeded = (None, None, None)
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -175,7 +175,7 @@ class Scheduler(Configurable, PublicCell):
     def _plan_changed(self):
         """Drops what was derived from the last plan, and tells the cells that follow this scheduler."""
         self._eager_plans.clear()
-        self._seeded = (None, None)
+        self._seeded = (None, None, None)
         for cell in self.followers:
             cell.follow()
 
@@ -258,21 +258,24 @@ class Scheduler(Configurable, PublicCell):
                 f"'mask' has shape {mask.shape}, which does not broadcast to the sample's {sample.shape}."
             ) from None
 
-    def _step_noise(self, sample, noise, generator, begins=False):
+    def _step_noise(self, sample, noise, generator, place=None):
         """Returns the noise of a step: the given one, or a draw from `generator`.
 
-        A seed goes on over the steps of a trajectory, and begins again where the trajectory does.
+        `place` rises along a trajectory, whichever of its steps are taken. A seed goes on while it rises; where it does
+        not, another trajectory has begun, and the seed begins again. Without a place it goes on.
         """
         if noise is not None:
             if generator is not None:
                 raise ValueError("'noise' and 'generator' are both given: give one of them.")
             self.check_tensor("noise", noise, like=sample)
             return noise
-        key = (_named(generator), sample.shape[0])
-        goes_on = self._seeded[0] == key and not begins
-        source = self._seeded[1] if goes_on else continuing(generator, sample.shape[0])
+        key = (named_generator(generator), sample.shape[0])
+        before, source, last = self._seeded
+        begins = place is not None and last is not None and place <= last
+        if before != key or begins:
+            source = continuing(generator, sample.shape[0])
         drawn = Tensor(draw_noise(sample.shape, source), self.compute_dtype)
-        self._seeded = (key, source)
+        self._seeded = (key, source, place)
         return drawn
 
     @staticmethod
@@ -280,10 +283,10 @@ class Scheduler(Configurable, PublicCell):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
 
 
-def _named(generator):
+def named_generator(generator):
     """Returns what tells a generator from others: the value of a seed, the identity of an object."""
     if isinstance(generator, (list, tuple)):
-        return tuple(map(_named, generator))
+        return tuple(map(named_generator, generator))
     return int(generator) if isinstance(generator, numbers.Integral) else ("object", id(generator))
 
 
