@@ -10,6 +10,7 @@ from mindspore.train import mind_ir_pb2
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.sampling import ModelStep, PyramidSampler, Sampler
 from mindscience_diffuser.schedulers import Scheduler
 from mindscience_diffuser.step import StepKernel
@@ -86,7 +87,7 @@ class ExportedGraph:
         self.path = path
         self.input_names = tuple(info["inputs"])
         self.plan = info["plan"]
-        self._graphs = {}
+        self._graphs = RecentlyUsed()
 
     def __call__(self, *inputs, **named):
         """Runs the graph.
@@ -112,9 +113,8 @@ class ExportedGraph:
             check_is_tensor(name, value)
         # A loaded graph with a loop inside can be compiled for one set of shapes only, so each gets its own.
         key = tuple((value.shape, value.dtype) for value in values)
-        if key not in self._graphs:
-            self._graphs[key] = nn.GraphCell(ms.load(str(self.path)))
-        return self._graphs[key](*(value.contiguous() for value in values))
+        graph = self._graphs.made(key, lambda: nn.GraphCell(ms.load(str(self.path))))
+        return graph(*(value.contiguous() for value in values))
 
 
 def load_mindir(path, plan=None):

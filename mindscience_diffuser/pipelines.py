@@ -5,6 +5,7 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.sampling import Sampler
 from mindscience_diffuser.schedulers import DDIMScheduler, DDPMScheduler, DiffusionScheduler
 from mindscience_diffuser.step import COMPUTE_DTYPES
@@ -47,7 +48,7 @@ class DiffusionPipeline:
         self.model = model
         self.scheduler = scheduler
         self.compute_dtype = compute_dtype
-        self._samplers = {}
+        self._samplers = RecentlyUsed()
 
     def __call__(self, condition=None, seed=None, progress=True):
         """Generates samples.
@@ -64,15 +65,14 @@ class DiffusionPipeline:
 
     def _generate(self, condition, seed, progress, **step_options):
         key = tuple(step_options.values())
-        if key not in self._samplers:
-            self._samplers[key] = Sampler(self.model, self.scheduler, method="step", **step_options)
+        sampler = self._samplers.made(key, lambda: Sampler(self.model, self.scheduler, method="step", **step_options))
         conditions = ()
         if condition is not None:
             conditions = (self._checked_condition(condition),)
         source = None if seed is None else NoiseSource(seed, self.batch_size)
         shape = (self.batch_size, self.seq_len, self.model.in_channels)
         noise = Tensor(draw_noise(shape, source), self.compute_dtype)
-        sample = self._samplers[key](noise, *conditions, generator=source, progress=progress)
+        sample = sampler(noise, *conditions, generator=source, progress=progress)
         return sample.astype(self.compute_dtype)
 
     def _checked_condition(self, condition):

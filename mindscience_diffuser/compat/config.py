@@ -7,10 +7,11 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+from mindspore import Tensor
 
 from mindscience_diffuser.compat.description import arguments_of, peer_version
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.schedulers.config import CONFIG_NAME
+from mindscience_diffuser.schedulers.config import CONFIG_NAME, json_text
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class ConfigMixin:
         if self._auto_class is not None:
             module = type(self).__module__.rpartition(".")[2]
             content["auto_map"] = {self._auto_class: f"{module}.{type(self).__name__}"}
-        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+        return json_text(content)
 
     def to_json_file(self, json_file_path):
         """Writes :meth:`to_json_string` to a file."""
@@ -223,6 +224,8 @@ class ConfigMixin:
 
 def _plain(value):
     """Returns the JSON form of an argument."""
+    if isinstance(value, Tensor):
+        value = value.asnumpy()
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value.item() if isinstance(value, np.generic) else value

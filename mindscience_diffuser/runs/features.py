@@ -90,8 +90,11 @@ def frechet_distance(first, second):
         float.
 
     Raises:
-        ValueError: If one of them has seen fewer than two images.
+        ValueError: If one of them has seen fewer than two images, or images that are not finite.
     """
+    for name, statistics in (("first", first), ("second", second)):
+        if not np.all(np.isfinite(statistics.covariance)):
+            raise ValueError(f"'{name}' has seen features that are not finite: look for NaN among its images.")
     shift = first.mean - second.mean
     values, vectors = np.linalg.eigh(first.covariance)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from mindspore import Tensor
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import locking
@@ -95,6 +96,7 @@ def _rows(name, value):
 
 def _numbers(name, value):
     del name
+    value = value.asnumpy() if isinstance(value, Tensor) else value
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,12 @@ from mindscience_diffuser.plan import Limit
 from mindscience_diffuser.schedulers.conversion import converted
 
 CONFIG_NAME = "scheduler_config.json"
+INFINITY = re.compile(r"(?<![\w\"])Infinity(?=,?$)", re.MULTILINE)
+
+
+def json_text(content):
+    """Returns a configuration as JSON, which has no infinity: 1e999 is a number there, and read as infinity."""
+    return INFINITY.sub("1e999", json.dumps(content, indent=2, sort_keys=True)) + "\n"
 
 
 class SchedulerConfig(Mapping):
@@ -64,7 +71,7 @@ class SchedulerConfig(Mapping):
                 f"'{objects[0]}' is a {type(content[objects[0]]).__name__}, which a file cannot hold: save a "
                 f"scheduler without it, and give it to from_pretrained(folder, {objects[0]}=...)."
             )
-        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+        return json_text(content)
 
 
 METHOD_CHOICES = ("algorithm_type", "solver_type", "variance_type")

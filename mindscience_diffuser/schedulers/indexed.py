@@ -219,9 +219,10 @@ class IndexedScheduler(Scheduler):
         """Returns the row of a step: an int, the next of the trajectory, or for one timestep per sample a Tensor."""
         values = timestep_values(timestep, batch)
         if values is not None and self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
+            nearest = self.timesteps[np.abs(self.timesteps - float(values.flat[0])).argmin()]
             raise ValueError(
-                f"'timestep' is the integer {values.flat[0]}, but these timesteps are fractional: pass one of "
-                "scheduler.timesteps, not a position."
+                f"'timestep' is the integer {values.flat[0]}, which could mean a position; scheduler.timesteps are "
+                f"floats, the nearest of them {nearest}: pass one of them."
             )
         one = timestep.size == 1 if values is None else bool(np.all(values == values.flat[0]))
         if not one and not self.remembered:
@@ -234,8 +235,24 @@ class IndexedScheduler(Scheduler):
             if ended:
                 self._trajectory = Trajectory(0)
         elif ended or not self._near(position, values.flat[0]):
+            self._check_alone(values.flat[0])
             self._trajectory = Trajectory(int(self._look_up(values.reshape(-1)[:1])[0]))
         return self._trajectory.position
+
+    def _check_alone(self, timestep):
+        """Raises ValueError where a step comes a second time in the middle of a trajectory that remembers its past.
+
+        That is what two trajectories in turns look like, whose pasts would be mixed.
+        """
+        position, begin = self._trajectory.position, self._trajectory.begin
+        if not self.remembered or position is None or position - 1 <= begin:
+            return
+        if self._near(position - 1, timestep) and not self._near(begin, timestep):
+            raise ValueError(
+                f"'timestep' is {timestep} for the second time in one trajectory. {type(self).__name__} remembers "
+                "earlier steps, so that two trajectories cannot take turns on it: use copy.deepcopy(scheduler) for the "
+                "other one, or call restart() to begin anew at this timestep."
+            )
 
     def rows_of(self, timestep, batch, name="timestep", begins=True):
         """Returns the first rows of these timesteps, at which a step begins: an int, or an int32 Tensor ``(B,)``.

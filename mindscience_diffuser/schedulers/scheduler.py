@@ -16,6 +16,7 @@ from mindscience_diffuser.cells import PublicCell, unlocked
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
+from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.schedulers.conversion import process_of
 from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
@@ -119,7 +120,7 @@ class Scheduler(Configurable, PublicCell):
         self.fixed_shape = True
         self.plan = None
         self.followers = Followers()
-        self._eager_plans = {}
+        self._eager_plans = RecentlyUsed()
         self._seeded = (None, None, None)
 
     def __init_subclass__(cls, **options):
@@ -143,9 +144,7 @@ class Scheduler(Configurable, PublicCell):
 
     def _eager_plan(self, key, plan):
         """Returns the plan that `step` runs for the options `key`; `plan` builds it the first time."""
-        if key not in self._eager_plans:
-            self._eager_plans[key] = EagerPlan(plan(), self.compute_dtype, key[-1])
-        return self._eager_plans[key]
+        return self._eager_plans.made(key, lambda: EagerPlan(plan(), self.compute_dtype, key[-1]))
 
     def plan_for(self):
         """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the chosen timesteps.
