@@ -22,6 +22,7 @@ def tensor(rng, *shape):
 
 
 def sampler(scheduler_class, dtype=ms.float32, guided=False, method="loop", **options):
+    ms.set_seed(0)  # The same weights, whatever was drawn before.
     scheduler = scheduler_class(compute_dtype=dtype)
     scheduler.set_timesteps(6)
     model = Denoiser()
