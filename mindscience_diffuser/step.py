@@ -11,6 +11,8 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.plan import brought_down
 
 COMPUTE_DTYPES = (mstype.float32, mstype.float16)
+SAMPLE_DTYPES = (*COMPUTE_DTYPES, mstype.bfloat16)
+"""Dtypes of the tensors that a step takes; the arithmetic is in one of `COMPUTE_DTYPES`."""
 FLOAT16_MAX = 65504.0
 ZERO, ONE, OTHER = 0, 1, 2
 """What may be known of a weight while a graph is compiled."""

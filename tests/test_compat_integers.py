@@ -106,5 +106,5 @@ def test_native_schedulers_refuse_integers(name):
         for arguments in given if hasattr(scheduler, method) else ():
             if name == "RePaintScheduler" and method == "step":
                 arguments = (*arguments, floats, floats)
-            with pytest.raises(TypeError, match="must be float32 or float16, but is Int64.*astype"):
+            with pytest.raises(TypeError, match="must be float32, float16 or bfloat16, but is Int64.*astype"):
                 getattr(scheduler, method)(*arguments)

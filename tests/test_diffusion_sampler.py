@@ -214,7 +214,7 @@ def test_bad_call_is_refused_before_anything_compiles():
         churning.sample(obs, act, noise, step_noise=noise)
     with pytest.raises(TypeError, match="'prev_obs' must be a Tensor"):
         drawing.sample(obs.asnumpy(), act)
-    with pytest.raises(TypeError, match="'prev_obs' must be float32 or float16"):
+    with pytest.raises(TypeError, match="'prev_obs' must be float32, float16 or bfloat16"):
         drawing.sample(obs.astype(ms.int32), act)
     with pytest.raises(TypeError, match="'config' must be a DiffusionSamplerConfig"):
         DiffusionSampler(Denoiser(), {"num_steps_denoising": 3})

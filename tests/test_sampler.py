@@ -358,7 +358,7 @@ def test_bad_construction_is_named(name):
 
 BAD_CALLS = {
     "noise": ((np.zeros(SHAPE),), {}, TypeError, "'noise' must be a Tensor"),
-    "dtype": ((ops.zeros(SHAPE, ms.int32),), {}, TypeError, "'noise' must be float32 or float16"),
+    "dtype": ((ops.zeros(SHAPE, ms.int32),), {}, TypeError, "'noise' must be float32, float16 or bfloat16"),
     "condition": ((tensor(*SHAPE), 3), {}, TypeError, r"'conditions\[0\]' must be a Tensor"),
     "batch": ((tensor(*SHAPE), tensor(2)), {}, ValueError, "condition 0 has shape \\(2,\\)"),
     "tuple_batch": ((tensor(*SHAPE), (tensor(3), tensor(2))), {}, ValueError, "condition 0 has shape \\(2,\\)"),

@@ -10,7 +10,7 @@ from mindspore import ops
 
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler
 from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
-from mindscience_diffuser.step import COMPUTE_DTYPES
+from mindscience_diffuser.step import SAMPLE_DTYPES
 
 NOT_IN_GRAPH = (
     "Inside a graph a drop-in scheduler has scale_model_input, add_noise, scale_noise and get_velocity, and step where "
@@ -47,7 +47,7 @@ class InGraph:
 
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """The form of `add_noise`."""
-        if original_samples.dtype not in COMPUTE_DTYPES:
+        if original_samples.dtype not in SAMPLE_DTYPES:
             raise TypeError(
                 "Inside a graph samples of integers must be converted first: use astype(mindspore.float32)."
             )

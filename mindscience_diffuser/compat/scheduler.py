@@ -43,9 +43,9 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
 
     Called on this class itself, `from_config` and `from_pretrained` build the class that the configuration names.
 
-    ``step(model_output, timestep, sample, ...)`` takes tensors of float32 or float16 and returns them in the dtype of
-    `model_output`, computed in float32. Steps are counted: the first one is found by its timestep, or is that of
-    :meth:`set_begin_index`; the following ones go on from there, whatever their timestep.
+    ``step(model_output, timestep, sample, ...)`` takes tensors of float32, float16 or bfloat16 and returns them in the
+    dtype of `model_output`, computed in float32. Steps are counted: the first one is found by its timestep, or is that
+    of :meth:`set_begin_index`; the following ones go on from there, whatever their timestep.
 
     Attributes:
         native (Scheduler): The scheduler that does the work, for a `Sampler` or a graph.

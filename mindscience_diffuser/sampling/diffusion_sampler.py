@@ -12,7 +12,7 @@ from mindscience_diffuser.noise import EDMPreconditioning, continuing, draw_nois
 from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
-from mindscience_diffuser.step import COMPUTE_DTYPES
+from mindscience_diffuser.step import SAMPLE_DTYPES
 from mindscience_diffuser.validation import check_choice, check_integer
 
 INITIAL_NOISE = ("standard", "sigma_scaled", "observation")
@@ -99,7 +99,7 @@ class DiffusionSampler(CompiledSampler):
         config (DiffusionSamplerConfig): How it denoises.
         preconditioning (EDMPreconditioning, optional): Scalings around the network, and whether what is denoised is
             brought to the levels of pixels. Default: ``None``.
-        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of the result, float32 or float16.
+        compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of the result, float32, float16 or bfloat16.
             Default: ``mindspore.float32``.
 
     Raises:
@@ -192,7 +192,8 @@ class DiffusionSampler(CompiledSampler):
         """Draws the next observation.
 
         Args:
-            prev_obs (Tensor): The last observations, the latest one last, ``(B, T, C, H, W)``, float32 or float16.
+            prev_obs (Tensor): The last observations, the latest one last, ``(B, T, C, H, W)``, float32, float16 or
+                bfloat16.
             prev_act (Tensor): The action taken at each of them, ``(B, T)``.
             noise (Tensor, optional): Standard normal noise z to begin with, ``(B, C, H, W)``.
             step_noise (Tensor, optional): With churn, the noise that is added before each step, ``(n, B, C, H, W)``.
@@ -253,5 +254,5 @@ class DiffusionSampler(CompiledSampler):
 
 def _check_tensor(name, value):
     check_is_tensor(name, value)
-    if value.dtype not in COMPUTE_DTYPES:
-        raise TypeError(f"'{name}' must be float32 or float16, but is {value.dtype}; convert it with astype.")
+    if value.dtype not in SAMPLE_DTYPES:
+        raise TypeError(f"'{name}' must be float32, float16 or bfloat16, but is {value.dtype}; convert it with astype.")

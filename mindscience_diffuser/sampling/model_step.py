@@ -4,7 +4,7 @@ from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
 from mindscience_diffuser.guidance import Stage
-from mindscience_diffuser.step import COMPUTE_DTYPES, step_kernel
+from mindscience_diffuser.step import SAMPLE_DTYPES, step_kernel
 
 MISFIT = "The model's output does not fit: "
 """How the message of an error about the model's output begins, which is found while a graph is compiled."""
@@ -92,8 +92,8 @@ class ModelStep(nn.Cell):
 
     def check(self, prediction, sample):
         """Raises an error, while the graph is compiled, if the model's output is not like the sample."""
-        if prediction.dtype not in COMPUTE_DTYPES:
-            raise TypeError(f"{MISFIT}its dtype is {prediction.dtype}; it must be float32 or float16.")
+        if prediction.dtype not in SAMPLE_DTYPES:
+            raise TypeError(f"{MISFIT}its dtype is {prediction.dtype}; it must be float32, float16 or bfloat16.")
         if self.fixed_shape and prediction.shape != sample.shape:
             raise ValueError(
                 f"{MISFIT}its shape is {prediction.shape}, that of the sample {sample.shape}. The model must return "

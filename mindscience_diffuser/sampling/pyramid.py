@@ -23,7 +23,7 @@ class PyramidSampler(PublicCell):
             all stages are one graph, with ``"loop"`` or ``"unrolled"``. Default: ``"loop"``.
 
     Inputs:
-        - **noise** (Tensor) - start of the first stage, at the coarsest resolution, float32 or float16.
+        - **noise** (Tensor) - start of the first stage, at the coarsest resolution, float32, float16 or bfloat16.
         - **inputs** (Tensor) - inside a graph: block noise for each later stage, of the shape of its samples, see
           :func:`~mindscience_diffuser.block_noise`; then the conditions. In an eager call the conditions alone.
 

@@ -53,7 +53,7 @@ class Sampler(CompiledSampler):
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
-        - **noise** (Tensor) - where the trajectory starts, ``(B, ...)``, float32 or float16.
+        - **noise** (Tensor) - where the trajectory starts, ``(B, ...)``, float32, float16 or bfloat16.
         - **inputs** (Tensor) - inside a graph: fresh noise ``(n, B, ...)`` for a stochastic plan; mask, known values
           and their noise, each ``(B, ...)``, with `inpaint`; then the conditions. In an eager call the conditions
           alone, the rest by keyword.

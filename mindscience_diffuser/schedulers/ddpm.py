@@ -113,7 +113,7 @@ class DDPMScheduler(DenseScheduler):
 
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
-            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
             timestep (int or Tensor): Training timestep: a number, a 0-D Tensor or one value for each sample, ``(B,)``.
             predicted_variance (Tensor, optional): The model's variance output, of the same shape, for the learned
                 variance types: a variance (``"learned"``) or an interpolation in [-1, 1] (``"learned_range"``).

@@ -89,7 +89,7 @@ class DDPMWuerstchenScheduler(LeveledScheduler):
             Tensor of the same shape, in `compute_dtype`.
 
         Raises:
-            TypeError: If an argument is no Tensor of float32 or float16.
+            TypeError: If an argument is no Tensor of float32, float16 or bfloat16.
             ValueError: If the shapes differ, or a time is out of range.
         """
         self.check_tensor("original_samples", original_samples)

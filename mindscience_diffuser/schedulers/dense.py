@@ -58,7 +58,7 @@ class DenseScheduler(DiffusionScheduler):
 
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
-            sample (Tensor): Shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            sample (Tensor): Shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
             timestep (int or Tensor): Training timestep: a number, a 0-D Tensor or one value for each sample, ``(B,)``.
             return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
 

@@ -139,7 +139,7 @@ class DiffusionScheduler(ProcessTables, Scheduler):
             Tensor of the same shape, in `compute_dtype`.
 
         Raises:
-            TypeError: If an argument is no Tensor of float32 or float16.
+            TypeError: If an argument is no Tensor of float32, float16 or bfloat16.
             ValueError: If the shapes differ, or a timestep is out of range.
         """
         return self._forward(self.forward_process, "original_samples", original_samples, noise, timesteps)

@@ -130,7 +130,7 @@ class IndexedScheduler(Scheduler):
 
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
-            sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
             timestep (int, float or Tensor): One of ``timesteps``: a number or a 0-D Tensor; schedulers that remember
                 nothing also take one value for each sample, ``(B,)``.
             noise (Tensor, optional): Fresh noise of the shape of `sample`, for stochastic schedulers.

@@ -138,7 +138,7 @@ class RePaintScheduler(ImplicitScheduler):
 
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
-            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32 or float16.
+            sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
             timestep (int or Tensor): Training timestep: a number, a 0-D Tensor or one value for each sample, ``(B,)``.
             original_image (Tensor): The known clean values, of the same shape.
             mask (Tensor): 1 where they hold, 0 in the hole; broadcasts to the sample.

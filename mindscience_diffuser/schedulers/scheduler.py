@@ -19,7 +19,7 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.config import Configurable
 from mindscience_diffuser.schedulers.conversion import process_of
-from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
+from mindscience_diffuser.step import COMPUTE_DTYPES, SAMPLE_DTYPES, EagerPlan
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
@@ -239,8 +239,10 @@ class Scheduler(Configurable, PublicCell):
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
         check_is_tensor(name, value)
-        if value.dtype not in COMPUTE_DTYPES:
-            raise TypeError(f"'{name}' must be float32 or float16, but is {value.dtype}; convert it with astype.")
+        if value.dtype not in SAMPLE_DTYPES:
+            raise TypeError(
+                f"'{name}' must be float32, float16 or bfloat16, but is {value.dtype}; convert it with astype."
+            )
         if value.ndim < 2:
             raise ValueError(f"'{name}' must have a batch axis and at least one more, but has shape {value.shape}.")
         if like is not None and value.shape != like.shape:

@@ -6,6 +6,7 @@ are, for each case, the largest error of the mean in units of the prior's standa
 largest ratio of the variance to that of the exact posterior.
 
     python scripts/bench/posterior.py --methods jacobian_free moment_matching
+    python scripts/bench/posterior.py --scalar
 """
 
 import argparse
@@ -23,6 +24,7 @@ from mindscience_diffuser.guidance import METHODS, Blur, Coarsen, Mask, Posterio
 GRID, CHANNELS = (8, 8), 2
 SIZE = CHANNELS * GRID[0] * GRID[1]
 CALLS = 50
+SCALAR_CALLS = 200
 PRIOR_MEAN = 0.3
 
 SOLVERS = {
@@ -145,6 +147,28 @@ def errors(solver, prior, measure, noise_std, method, iterations=3):
     return np.abs((mean - exact_mean) / np.sqrt(np.diag(covariance))).max(), ratio.min(), ratio.max()
 
 
+def scalar_table():
+    """Prints mean and variance of every method for one number: prior N(0, 0.5^2), y = 1 with noise 0.1."""
+    exact = 0.25 / 0.26
+    print(f"| method | posterior mean (exact {exact:.3f}) | variance over the exact one |\n| --- | --- | --- |")
+    for method in METHODS:
+        scheduler = mindscience_diffuser.EDMDPMSolverMultistepScheduler(prediction_type="sample")
+        scheduler.set_timesteps(SCALAR_CALLS)
+        guided = PosteriorGuidance(ScalarDenoiser(), scheduler, Mask([1]), 0.1, method, prior_std=0.5)
+        z = Tensor(np.array([[[0.0]], [[1.0]]], np.float32) * scheduler.init_noise_sigma, mstype.float32)
+        start, moved = Sampler(guided, scheduler)(z, ops.ones((2, 1, 1))).asnumpy().ravel().astype(np.float64)
+        print(f"| {method} | {start:.3f} | {(moved - start) ** 2 / (0.01 * exact):.2f} |")
+
+
+class ScalarDenoiser(nn.Cell):
+    """The denoiser of N(0, 0.5^2)."""
+
+    def construct(self, x, sigma):
+        """Returns E[x0 | x] at the level sigma."""
+        sigma = sigma.reshape((-1, 1, 1))
+        return 0.25 / (0.25 + sigma * sigma) * x
+
+
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,8 +176,12 @@ def main():
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=SOLVERS)
     parser.add_argument("--noise-stds", nargs="+", type=float, default=NOISE_STDS)
     parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--scalar", action="store_true", help="one number, every method, in place of fields")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.scalar:
+        scalar_table()
+        return
     print("| solver | prior | measurement | noise | method | mean | least variance | most variance |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     cases = itertools.product(arguments.solvers, priors().items(), measures().items(), arguments.noise_stds)
