@@ -322,11 +322,6 @@ def test_tensors_must_be_float32_or_float16(make, dtype):
             call()
 
 
-def test_bfloat16_tensors_are_refused():
-    with names(TypeError, "sample", "BFloat16"):
-        ddim().step(zeros(), zeros().astype(mstype.bfloat16), 60)
-
-
 def test_arrays_in_place_of_tensors_are_named():
     with names(TypeError, "sample", "ndarray"):
         ddim().step(zeros(), np.zeros(SHAPE, np.float32), 60)
