@@ -59,6 +59,14 @@ def check_descending(name, values, interval, least=1):
     return given
 
 
+def check_within(name, values, low, high):
+    """Returns an array if all of its values are in [low, high], else raises ValueError that names one."""
+    outside = ~((values >= low) & (values <= high))
+    if np.any(outside):
+        raise ValueError(f"'{name}' must be in [{low}, {high}], but is {values[outside][0]}.")
+    return values
+
+
 def check_bool(name, value):
     """Returns `value` if it is a bool, else raises TypeError."""
     if not isinstance(value, bool):

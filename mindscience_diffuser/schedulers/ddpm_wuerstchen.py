@@ -1,17 +1,13 @@
 """DDPM in continuous time, the sampler of Würstchen (Pernias et al., 2023, arXiv:2306.00637)."""
 
 import numpy as np
-from mindspore import Tensor
-from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.ddpm import posterior
 from mindscience_diffuser.schedulers.leveled import LeveledScheduler
-from mindscience_diffuser.schedulers.scheduler import timestep_values
-from mindscience_diffuser.step import EagerPlan, compiles_as
-from mindscience_diffuser.validation import check_descending, check_integer
+from mindscience_diffuser.validation import check_descending, check_integer, check_within
 
 LOWEST, HIGHEST = 0.0001, 0.9999
 """Range of alpha_bar."""
@@ -66,42 +62,18 @@ class DDPMWuerstchenScheduler(LeveledScheduler):
     @property
     def levels(self):
         """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
-        return self.level_at(self.times)
+        return self._level(self.times)
 
-    def level_at(self, times):
-        """Returns alpha and sigma at these times."""
+    def level_at(self, timesteps):
+        """Returns alpha and sigma of any times in [0, 1]."""
+        return self._level(check_within("timesteps", timesteps, 0, 1))
+
+    def _level(self, times):
         scaler, offset = self.settings.scaler, self.settings.s
         times = 1 - (1 - times) ** scaler if scaler > 1 else times**scaler
         cosine = np.cos((times + offset) / (1 + offset) * np.pi / 2) / np.cos(offset / (1 + offset) * np.pi / 2)
         alpha_bar = np.clip(cosine**2, LOWEST, HIGHEST)
         return np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
-
-    @compiles_as(LeveledScheduler.add_noise_in_graph)
-    def add_noise(self, original_samples, noise, timesteps):
-        """Returns alpha * original_samples + sigma * noise at any times, in a graph at the nearest of ``timesteps``.
-
-        Args:
-            original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
-            noise (Tensor): Standard normal noise of the same shape.
-            timesteps (float or Tensor): A time in [0, 1], or one for each sample, ``(B,)``.
-
-        Returns:
-            Tensor of the same shape, in `compute_dtype`.
-
-        Raises:
-            TypeError: If an argument is no Tensor of float32, float16 or bfloat16.
-            ValueError: If the shapes differ, or a time is out of range.
-        """
-        self.check_tensor("original_samples", original_samples)
-        self.check_tensor("noise", noise, like=original_samples)
-        times = timestep_values(timesteps, original_samples.shape[0], "timesteps")
-        times = np.ravel(timesteps.asnumpy() if times is None else times).astype(np.float64)
-        if not np.all((times >= 0) & (times <= 1)):
-            raise ValueError(f"'timesteps' must be in [0, 1], but is {times.tolist()}.")
-        alpha, sigma = self.level_at(times)
-        plan = StepPlan(times, {}, {"sample": {"sample": alpha, "output": sigma}})
-        rows = 0 if len(plan) == 1 else Tensor(np.arange(len(plan)), mstype.int32)
-        return EagerPlan(plan, self.compute_dtype).run(rows, (original_samples, noise))[0]
 
     def trajectory_plan(self):
         """Returns the plan of the chosen times."""

@@ -5,7 +5,7 @@ import numpy as np
 from mindscience_diffuser.cells import unlocked
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, flow_sigmas, shift_by_mu
 from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_descending, check_integer, check_number
 
@@ -134,6 +134,11 @@ class FlowMatchScheduler(LeveledScheduler):
     def levels(self):
         """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, ``(n + 1,)``."""
         return (self.sigmas, 1 - self.sigmas) if self.invert_sigmas else (1 - self.sigmas, self.sigmas)
+
+    def level_at(self, timesteps):
+        """Returns alpha and sigma of any timesteps in [0, T], an array, whatever the schedule."""
+        sigmas = flow_sigmas(timesteps, self.num_train_timesteps)
+        return 1 - sigmas, sigmas
 
     def clean_sample(self, sigma):
         """Returns x0 as weights of sample and output: x0 = x - sigma * v; inverted, v = x0 - noise points to x0."""

@@ -29,18 +29,6 @@ class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
 
     order = 2
 
-    def set_timesteps(self, num_inference_steps):
-        """Chooses the steps of the following trajectory; takes effect in compiled graphs too.
-
-        Args:
-            num_inference_steps (int): Number n of steps, at least 1; there are 2n - 1 model calls.
-
-        Raises:
-            TypeError: If it is not an integer.
-            ValueError: If it is below 1.
-        """
-        super().set_timesteps(num_inference_steps)
-
     def _take_sigmas(self, sigmas, timesteps):
         repeats = np.where(np.arange(len(sigmas)) == 0, 1, 2)
         super()._take_sigmas(np.repeat(sigmas, repeats), np.repeat(timesteps, repeats))

@@ -118,11 +118,7 @@ class IndexedScheduler(Scheduler):
 
     def row_in_graph(self, timestep):
         """Returns the row of the nearest timestep, the first of equal ones: 0-D, or ``(B,)`` for one per sample."""
-        if isinstance(timestep, (int, float)):
-            timestep = Tensor(timestep, mstype.float32)
-        distance = ops.abs(self.schedule - timestep.astype(mstype.float32).reshape((-1, 1)))
-        index = ops.Argmin(axis=1, output_type=mstype.int32)(distance)
-        return index.reshape(()) if timestep.ndim == 0 else index
+        return nearest_row(self.schedule, timestep)
 
     @compiles_as(step_in_graph)
     def step(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False, **options):
@@ -254,27 +250,23 @@ class IndexedScheduler(Scheduler):
                 "other one, or call restart() to begin anew at this timestep."
             )
 
-    def rows_of(self, timestep, batch, name="timestep", begins=True):
-        """Returns the first rows of these timesteps, at which a step begins: an int, or an int32 Tensor ``(B,)``.
-
-        Without `begins` it is the first row of all, also one that only continues a step.
-        """
-        values = timestep_values(timestep, batch, name)
+    def rows_of(self, timestep, batch):
+        """Returns the first rows of these timesteps, at which a step begins: an int, or an int32 Tensor ``(B,)``."""
+        values = timestep_values(timestep, batch)
         if values is None:
             return self.row_in_graph(timestep)
-        rows = self._look_up(values.reshape(-1), name, begins)
+        rows = self._look_up(values.reshape(-1))
         return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows, mstype.int32)
 
-    def _look_up(self, values, name="timestep", begins=True):
-        """Returns the first row of each of these timesteps; where steps of several calls begin, or any row."""
-        order = self.order if begins else 1
-        rows = np.abs(self.timesteps[::order] - values[:, None].astype(np.float64)).argmin(axis=1) * order
+    def _look_up(self, values):
+        """Returns the first row of each of these timesteps, of those where a step begins."""
+        rows = np.abs(self.timesteps[:: self.order] - values[:, None].astype(np.float64)).argmin(axis=1) * self.order
         for row, value in zip(rows, values):
             if not self._near(row, value):
-                inside = begins and np.any(np.abs(self.timesteps - float(value)) <= self._tolerance)
-                what = f"timesteps[::{order}], where a step begins" if inside else "timesteps"
+                inside = np.any(np.abs(self.timesteps - float(value)) <= self._tolerance)
+                what = f"timesteps[::{self.order}], where a step begins" if inside else "timesteps"
                 raise ValueError(
-                    f"'{name}' must be one of scheduler.{what}, but is {value}; the nearest is {self.timesteps[row]}."
+                    f"'timestep' must be one of scheduler.{what}, but is {value}; the nearest is {self.timesteps[row]}."
                 )
         return rows
 
@@ -316,6 +308,15 @@ class IndexedScheduler(Scheduler):
             self.input_scaling.load(_scaling(plan))
         replace_value(self.schedule, Tensor(moments))
         self._plan_changed()
+
+
+def nearest_row(timesteps, timestep):
+    """Returns, in a graph too, the position of the nearest of `timesteps`: 0-D, or ``(B,)`` for one per sample."""
+    if isinstance(timestep, (int, float)):
+        timestep = Tensor(timestep, mstype.float32)
+    distance = ops.abs(timesteps - timestep.astype(mstype.float32).reshape((-1, 1)))
+    index = ops.Argmin(axis=1, output_type=mstype.int32)(distance)
+    return index.reshape(()) if timestep.ndim == 0 else index
 
 
 def _scaling(plan):

@@ -3,11 +3,14 @@
 import warnings
 
 import numpy as np
+from mindspore import Parameter, Tensor
+from mindspore import dtype as mstype
 
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.indexed import IndexedScheduler
-from mindscience_diffuser.step import PlanCell, compiles_as
-from mindscience_diffuser.validation import check_descending, check_number
+from mindscience_diffuser.schedulers.indexed import IndexedScheduler, nearest_row
+from mindscience_diffuser.schedulers.scheduler import timestep_values
+from mindscience_diffuser.step import EagerPlan, PlanCell, compiles_as, replace_value
+from mindscience_diffuser.validation import check_descending, check_number, check_within
 
 
 class LeveledScheduler(IndexedScheduler):
@@ -35,41 +38,94 @@ class LeveledScheduler(IndexedScheduler):
         given = (self.settings.get(name) for name in ("sigma_max", "sigma_min"))
         return tuple(end if value is None else value for value, end in zip(given, (highest, lowest)))
 
+    def level_at(self, timesteps):
+        """Returns alpha and sigma of training timesteps, an array, whatever the schedule.
+
+        Raises:
+            ValueError: If one of them is no training timestep.
+        """
+        known, *level = self._training_level
+        rows = np.abs(known - timesteps[:, None]).argmin(axis=1)
+        wrong = np.abs(known[rows] - timesteps) > self._tolerance
+        if np.any(wrong):
+            raise ValueError(
+                f"'timesteps' must be of scheduler.timesteps or of the {len(known)} training timesteps, but is "
+                f"{timesteps[wrong][0]}; the nearest of them is {known[rows[wrong][0]]}."
+            )
+        return tuple(part[rows] for part in level)
+
     def add_noise_in_graph(self, original_samples, noise, timesteps):
         """What the graph compiler reads in place of :meth:`add_noise`."""
         self.check_like_in_graph("noise", noise, original_samples)
         self.check_count_in_graph(timesteps, original_samples)
-        return self.forward_process(self.row_in_graph(timesteps), original_samples, noise)[0]
+        return self.forward_process(nearest_row(self.noised_timesteps, timesteps), original_samples, noise)[0]
 
     @compiles_as(add_noise_in_graph)
     def add_noise(self, original_samples, noise, timesteps):
         """Returns alpha * original_samples + sigma * noise at the noise level of each timestep.
 
+        A timestep of the schedule has the level of its row, the first of equal ones; any other one has its level in
+        training. Inside a graph, and on devices where the host does not know the values, it is the level of the nearest
+        one of the schedule and of the training timesteps.
+
         Args:
             original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (float or Tensor): One of ``timesteps``, or one for each sample, ``(B,)``.
+            timesteps (float or Tensor): One of ``timesteps`` or a training timestep, or one for each sample, ``(B,)``.
 
         Returns:
             Tensor of the same shape, in `compute_dtype`.
 
         Raises:
             TypeError: If an argument is no Tensor of float32, float16 or bfloat16.
-            ValueError: If the shapes differ, or a timestep is not one of the schedule.
+            ValueError: If the shapes differ, or a timestep is neither one of the schedule nor one of training.
         """
         self.check_tensor("original_samples", original_samples)
         self.check_tensor("noise", noise, like=original_samples)
-        rows = self.rows_of(timesteps, original_samples.shape[0], "timesteps", begins=False)
-        return self.forward_process.run(rows, (original_samples, noise))[0]
+        values = timestep_values(timesteps, original_samples.shape[0], "timesteps")
+        if values is None:
+            rows = nearest_row(self.noised_timesteps, timesteps)
+            return self.forward_process.run(rows, (original_samples, noise))[0]
+        values = np.ravel(values).astype(np.float64)
+        rows = np.abs(self.timesteps - values[:, None]).argmin(axis=1)
+        trained = np.abs(self.timesteps[rows] - values) > self._tolerance
+        if not np.any(trained):
+            index = int(rows[0]) if len(rows) == 1 else Tensor(rows, mstype.int32)
+            return self.forward_process.run(index, (original_samples, noise))[0]
+        level = [part[rows] for part in self.levels]
+        for part, known in zip(level, self.level_at(values[trained])):
+            part[trained] = known
+        index = 0 if len(rows) == 1 else Tensor(np.arange(len(rows)), mstype.int32)
+        return EagerPlan(_forward_plan(values, *level), self.compute_dtype).run(index, (original_samples, noise))[0]
 
     def _schedule(self, timesteps, scheduled=True):
         super()._schedule(timesteps, scheduled)
         alpha, sigma = (level[:-1] for level in self.levels)
-        plan = StepPlan(timesteps, {}, {"sample": {"sample": alpha, "output": sigma}})
+        if not scheduled:
+            self._training_level = (timesteps.astype(np.float64), alpha, sigma)
+        # First the rows of the schedule, as many as there can be, then those of training.
+        free = [(0, max(self.num_train_timesteps * self.order - len(timesteps), 0))]
+        known = zip((timesteps.astype(np.float64), alpha, sigma), (np.inf, 0, 0), self._training_level)
+        rows = [np.append(np.pad(part, free, constant_values=fill), trained) for part, fill, trained in known]
         if scheduled:
-            self.forward_process.load(plan)
+            self.forward_process.load(_forward_plan(*rows))
+            replace_value(self.noised_timesteps, Tensor(rows[0].astype(np.float32)))
         else:
-            self.forward_process = PlanCell(plan, self.compute_dtype, capacity=len(self.schedule))
+            self.forward_process = PlanCell(_forward_plan(*rows), self.compute_dtype)
+            self.noised_timesteps = Parameter(
+                Tensor(rows[0].astype(np.float32)), name="noised_timesteps", requires_grad=False
+            )
+
+
+def _forward_plan(timesteps, alpha, sigma):
+    """Returns the plan of alpha * sample + sigma * output."""
+    return StepPlan(timesteps, {}, {"sample": {"sample": alpha, "output": sigma}})
+
+
+def flow_sigmas(timesteps, num_train_timesteps):
+    """Returns the level sigma = timestep / T of timesteps of a flow, after a check of their range."""
+    check_within("timesteps", timesteps, 0, num_train_timesteps)
+    return timesteps / num_train_timesteps
 
 
 def shift_by_mu(mu, shift, use_dynamic_shifting, time_shift_type):

@@ -10,8 +10,8 @@ from mindscience_diffuser.noise import (
     sigma_to_timestep,
 )
 from mindscience_diffuser.schedulers.config import configured_betas, configured_limit
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler, shift_by_mu, step_levels
-from mindscience_diffuser.validation import check_descending, check_integer
+from mindscience_diffuser.schedulers.leveled import LeveledScheduler, flow_sigmas, shift_by_mu, step_levels
+from mindscience_diffuser.validation import check_descending, check_integer, check_within
 
 LOWEST_ALPHA_BAR = 2.0**-24
 """alpha_bar of the last timestep under zero terminal SNR, so that its sigma exists."""
@@ -54,8 +54,15 @@ class SolverScheduler(LeveledScheduler):
         self.spacing = self._chosen_spacing()
         self.limit = configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.
-        self._take_levels(self.training_sigmas[::-1], np.arange(self.num_train_timesteps)[::-1], 0.0)
+        self._take_levels(*self._training_grid(), 0.0)
         self._schedule(self.timesteps, scheduled=False)
+
+    def _training_grid(self):
+        """Returns the levels of training, descending, and their timesteps."""
+        if not self.flow:
+            return self.training_sigmas[::-1], np.arange(self.num_train_timesteps)[::-1]
+        sigmas = np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
+        return sigmas, self._timesteps_of(sigmas)
 
     def replace_alphas_cumprod(self, alpha_bar):
         """Takes over another alpha_bar of the training timesteps; the next schedule follows it."""
@@ -83,6 +90,13 @@ class SolverScheduler(LeveledScheduler):
             return np.ones_like(sigmas), sigmas
         alpha = 1 / np.hypot(sigmas, 1)
         return alpha, sigmas * alpha
+
+    def level_at(self, timesteps):
+        """Returns alpha and sigma of training timesteps, an array that may be fractional, whatever the schedule."""
+        if self.flow:
+            return self.level(flow_sigmas(timesteps, self.num_train_timesteps))
+        check_within("timesteps", timesteps, 0, self.num_train_timesteps - 1)
+        return self.level(self._interpolated(timesteps))
 
     def input_scale(self, sigmas):
         """Returns what scales the sample for the model, or None where nothing does."""
