@@ -138,14 +138,18 @@ class GroupNorm(nn.Cell):
 
     def construct(self, x):
         """Normalises x, ``(B, N, C)``."""
-        grouped = ops.cast(x, mstype.float32).reshape((-1, x.shape[1], self.groups, self.width))
-        centred = grouped - self.by_group(grouped)
-        normal = centred * ops.rsqrt(self.by_group(centred * centred) + self.epsilon)
-        return ops.cast(normal.reshape(x.shape) * self.gamma + self.beta, x.dtype)
+        values = ops.cast(x, mstype.float32)
+        centred = values - self.by_group(values)
+        scale = ops.rsqrt(self.by_group(centred * centred) + self.epsilon) * self.gamma
+        return ops.cast(centred * scale + self.beta, x.dtype)
 
     def by_group(self, values):
-        """Returns the mean of each group, in two steps: a reduction over two axes apart is slow on CPU."""
-        return self.mean(self.mean(values, 1), 3)
+        """Returns the mean of each group at its channels, ``(B, 1, C)``.
+
+        Points are summed first: an array of groups as large as the values takes three times as long on CPU.
+        """
+        by_channel = self.mean(values, 1).reshape((-1, self.groups, self.width))
+        return ops.tile(self.mean(by_channel, 2), (1, 1, self.width)).reshape((-1, 1, self.groups * self.width))
 
 
 def coarser(x, grid):
