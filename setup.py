@@ -5,7 +5,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 RUNS = ["scikit-learn>=1.2", "matplotlib>=3.7", "pillow>=9.0", "pydantic>=2.0,<3"]
-TESTS = ["pytest>=7.0", "pytest-xdist>=3.8", "ruff>=0.6", *RUNS]
+FIELDS = ["xarray>=2023.1", "netCDF4>=1.6", "zarr>=2.13"]
+TESTS = ["pytest>=7.0", "pytest-xdist>=3.8", "ruff>=0.6", *RUNS, *FIELDS]
 
 setup(
     name="mindscience_diffuser",
@@ -18,5 +19,5 @@ setup(
     packages=find_packages(include=["mindscience_diffuser", "mindscience_diffuser.*"]),
     package_data={"mindscience_diffuser": ["compat/api.json", "weights/*", "noise/*.json"]},
     install_requires=["mindspore>=2.7,<2.11", "numpy<2", "pyyaml>=6.0", "safetensors>=0.4", "scipy>=1.9", "tqdm>=4.60"],
-    extras_require={"runs": RUNS, "tests": TESTS},
+    extras_require={"runs": RUNS, "fields": FIELDS, "tests": TESTS},
 )

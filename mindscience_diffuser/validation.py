@@ -1,5 +1,6 @@
 """Checks of arguments: each error names the argument, its value and what is allowed."""
 
+import difflib
 import math
 import numbers
 
@@ -72,6 +73,15 @@ def check_bool(name, value):
     if not isinstance(value, bool):
         raise TypeError(f"'{name}' must be True or False, but is {value!r} of type {type(value).__name__}.")
     return value
+
+
+def nearest(name, choices):
+    """Returns a half-sentence that names the nearest of `choices` to `name`, or all of them if none is near."""
+    choices = sorted(str(choice) for choice in choices)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return "allowed: " + ", ".join(f"'{choice}'" for choice in choices)
 
 
 def _inside(value, interval):
