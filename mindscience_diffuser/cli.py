@@ -71,10 +71,10 @@ def main(arguments=None):
 
 def _run(options):
     """Runs what a configuration file describes; returns the folder of the results in the rank that writes them."""
-    from mindscience_diffuser.runs.config import load_config
+    from mindscience_diffuser.runs.config.load import load_config
+    from mindscience_diffuser.runs.config.origins import located
+    from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
     from mindscience_diffuser.runs.errors import ConfigError
-    from mindscience_diffuser.runs.origins import located
-    from mindscience_diffuser.runs.registry import REGISTRY, lookup
 
     config = load_config(options.config, options.overrides)
     if config.run not in REGISTRY[options.command]:
@@ -82,7 +82,7 @@ def _run(options):
             f"{config.origins.of('run')}: '{options.command}' is not there for runs of the kind '{config.run}', only "
             "for " + ", ".join(f"'{kind}'" for kind in REGISTRY[options.command])
         )
-    from mindscience_diffuser.runs.ranks import join_ranks, launched, rank
+    from mindscience_diffuser.runs.distributed.ranks import join_ranks, launched, rank
 
     if launched() and options.command not in SPREAD:
         raise ConfigError(f"'{options.command}' runs in one process: start it without msrun")
@@ -113,7 +113,7 @@ def _add_plot(commands):
 
 def _plot(options):
     """Draws schedules; returns the picture."""
-    from mindscience_diffuser.runs.plot import plot
+    from mindscience_diffuser.runs.commands.plot import plot
 
     return plot(options.schedules, options.output, options.steps, options.image_seq_len)
 
@@ -121,7 +121,7 @@ def _plot(options):
 def _help_with_keys(command, format_help):
     """Returns the help of a command, followed by the keys of its file."""
     try:
-        from mindscience_diffuser.runs.keys import key_list
+        from mindscience_diffuser.runs.config.keys import key_list
     except ModuleNotFoundError as error:
         return (
             f"{format_help()}\nThe keys of FILE are listed where '{error.name}' is installed: pip install '.[runs]'\n"

@@ -45,15 +45,15 @@ from mindscience_diffuser import (  # noqa: E402
     compat,  # noqa: E402
 )
 from mindscience_diffuser.export import export_mindir, load_mindir  # noqa: E402
-from mindscience_diffuser.runs.build import (  # noqa: E402
+from mindscience_diffuser.runs.config.load import load_config  # noqa: E402
+from mindscience_diffuser.runs.kinds.build import (  # noqa: E402
     build_data,
     build_sampler,
     build_scheduler,
     build_trained_model,
     check_sampling,
 )
-from mindscience_diffuser.runs.config import load_config  # noqa: E402
-from mindscience_diffuser.runs.weights import SHIPPED  # noqa: E402
+from mindscience_diffuser.runs.storage.weights import SHIPPED  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "ddim_ddpm.npz"
 DTYPES = ("float32", "float16")

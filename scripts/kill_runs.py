@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([f"mindscience_diffuser.runs.{name}" for name in ("train", "sample", "diffusion")])
+PRELOADED = ("commands.train", "commands.sample", "kinds.diffusion")
+PROCESSES.set_forkserver_preload([f"mindscience_diffuser.runs.{name}" for name in PRELOADED])
 COMMON = [
     "model.hidden_channels=16",
     "model.layers=1",

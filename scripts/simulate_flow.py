@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.film import save_film
-from mindscience_diffuser.runs.stirred_flow import StirredFlow
+from mindscience_diffuser.runs.pictures.film import save_film
 
 
 def main():

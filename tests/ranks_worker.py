@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs import ranks, train
+from mindscience_diffuser.runs.commands import train
+from mindscience_diffuser.runs.distributed import ranks
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
 

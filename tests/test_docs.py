@@ -23,12 +23,12 @@ from mindspore import dtype as mstype
 
 import mindscience_diffuser
 from mindscience_diffuser import cli
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler
-from mindscience_diffuser.runs.config import load_config
-from mindscience_diffuser.runs.sample import check_sampling
-from mindscience_diffuser.runs.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun, PyramidFlowRun
-from mindscience_diffuser.runs.weights import SHIPPED
-from mindscience_diffuser.runs.world_model_schema import WorldModelRun
+from mindscience_diffuser.runs.commands.sample import check_sampling
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.config.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun, PyramidFlowRun
+from mindscience_diffuser.runs.config.world_model_schema import WorldModelRun
+from mindscience_diffuser.runs.kinds.build import build_data, build_model, build_scheduler
+from mindscience_diffuser.runs.storage.weights import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs_cn" / "api"

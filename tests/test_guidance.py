@@ -13,7 +13,7 @@ from mindscience_diffuser import (
     EulerDiscreteScheduler,
     Sampler,
 )
-from mindscience_diffuser.runs.flow_metrics import correlation, spectrum_error
+from mindscience_diffuser.examples.stirred_flow.measures import correlation, spectrum_error
 
 SHAPE = (2, 3, 4)
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import mindscience_diffuser as md
 from mindscience_diffuser import compat
 from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.recent import MOST
-from mindscience_diffuser.runs.features import FeatureStatistics, frechet_distance
+from mindscience_diffuser.runs.evaluation.features import FeatureStatistics, frechet_distance
 from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
 
 RNG = np.random.default_rng(0)

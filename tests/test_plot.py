@@ -7,7 +7,7 @@ from PIL import Image
 
 from mindscience_diffuser import DDIMScheduler, FlowMatchHeunDiscreteScheduler, Scheduler, calculate_shift
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.plot import draw, entries_of, read_schedule
+from mindscience_diffuser.runs.commands.plot import draw, entries_of, read_schedule
 
 
 def test_levels_of_a_flow_are_its_sigmas():

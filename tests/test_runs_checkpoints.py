@@ -11,11 +11,11 @@ from safetensors.numpy import load, save
 
 from mindscience_diffuser import files
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs import train as training
-from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.checkpoints import Checkpoints, Progress
+from mindscience_diffuser.runs.commands import train as training
+from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.runs.errors import DivergedError
-from mindscience_diffuser.runs.weights import FACTS
+from mindscience_diffuser.runs.storage.checkpoints import Checkpoints, Progress
+from mindscience_diffuser.runs.storage.weights import FACTS
 
 CONFIG = {
     "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},

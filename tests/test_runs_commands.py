@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.weights import FACTS, SHIPPED, shipped_weights
+from mindscience_diffuser.runs.storage.weights import FACTS, SHIPPED, shipped_weights
 
 TINY = {
     "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},

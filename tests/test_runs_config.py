@@ -10,7 +10,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.config import load_config, to_yaml
+from mindscience_diffuser.runs.config.load import load_config, to_yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMALL = """\
@@ -205,7 +205,7 @@ def test_command_line_shows_no_traceback(tmp_path):
 
 def test_missing_extra_is_named_with_what_to_install(config_file, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    monkeypatch.delitem(sys.modules, "mindscience_diffuser.runs.digits", raising=False)
+    monkeypatch.delitem(sys.modules, "mindscience_diffuser.examples.digits.data", raising=False)
     assert "pip install '.[runs]'" in refusal("train", config_file, capsys)
 
 
@@ -213,6 +213,6 @@ def test_interrupt_ends_without_a_traceback(config_file, capsys, monkeypatch):
     def interrupted(config):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mindscience_diffuser.runs.train.train", interrupted)
+    monkeypatch.setattr("mindscience_diffuser.runs.commands.train.train", interrupted)
     assert main(["train", "--config", str(config_file)]) == 130
     assert capsys.readouterr().err == "mindscience_diffuser: error: interrupted. Each file that is there is whole\n"

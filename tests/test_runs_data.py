@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mindscience_diffuser.runs.batches import TrainingBatches
-from mindscience_diffuser.runs.digits import Digits
+from mindscience_diffuser.examples.digits.data import Digits
+from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.training import training_timesteps
 
 

@@ -7,9 +7,9 @@ from safetensors.numpy import save_file
 
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.export import export_mindir, load_mindir
-from mindscience_diffuser.runs.build import build_data, build_model, build_sampler, build_scheduler
-from mindscience_diffuser.runs.config import load_config
-from mindscience_diffuser.runs.export import input_shapes
+from mindscience_diffuser.runs.commands.export import input_shapes
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.kinds.build import build_data, build_model, build_sampler, build_scheduler
 
 TINY = {
     "seed": 3,

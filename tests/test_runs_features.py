@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mindscience_diffuser.runs.features import FeatureStatistics, frechet_distance
+from mindscience_diffuser.runs.evaluation.features import FeatureStatistics, frechet_distance
 
 
 def gathered(values, parts=1):

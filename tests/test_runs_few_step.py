@@ -9,10 +9,10 @@ import yaml
 from safetensors.numpy import load_file
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.build import build_data, build_model, build_scheduler
-from mindscience_diffuser.runs.config import load_config
-from mindscience_diffuser.runs.cost import sampling_flops
-from mindscience_diffuser.runs.registry import lookup
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.config.registry import lookup
+from mindscience_diffuser.runs.kinds.build import build_data, build_model, build_scheduler
+from mindscience_diffuser.runs.kinds.cost import sampling_flops
 
 COMMON = {
     "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},

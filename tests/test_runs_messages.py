@@ -8,10 +8,10 @@ import yaml
 from pydantic import BaseModel
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.config import load_config
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.config.registry import COMPONENTS, REGISTRY, lookup
+from mindscience_diffuser.runs.config.schema import Component, Training
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.registry import COMPONENTS, REGISTRY, lookup
-from mindscience_diffuser.runs.schema import Component, Training
 from mindscience_diffuser.training import warmup_cosine
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mindscience_diffuser.runs.digits import Digits
-from mindscience_diffuser.runs.metrics import (
+from mindscience_diffuser.examples.digits.data import Digits
+from mindscience_diffuser.runs.evaluation.metrics import (
     class_accuracy,
     compare,
     fit_classifier,

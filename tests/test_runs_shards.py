@@ -9,7 +9,7 @@ import pytest
 
 from mindscience_diffuser import files
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.weights import SHIPPED
+from mindscience_diffuser.runs.storage.weights import SHIPPED
 
 # 30 samples: three shards of 8 and one of 6, in batches of 4.
 RUN = ["sampling.per_class=3", "sampling.num_inference_steps=2", "sampling.batch_size=4", "metrics.reference_draws=1"]

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindscience_diffuser.runs import training_step
+from mindscience_diffuser.runs.commands import training_step
+from mindscience_diffuser.runs.commands.training_step import TrainingStep
+from mindscience_diffuser.runs.config.schema import Training
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.objective import Objective
-from mindscience_diffuser.runs.schema import Training
-from mindscience_diffuser.runs.training_step import TrainingStep
+from mindscience_diffuser.runs.kinds.objective import Objective
 
 ROWS = np.random.default_rng(0).standard_normal((12, 3), dtype=np.float32)
 

@@ -13,7 +13,7 @@ from mindscience_diffuser import NoiseSource, set_noise_function
 from mindscience_diffuser.compat import KarrasVeScheduler, ScoreSdeVeScheduler
 from mindscience_diffuser.noise import EDMPreconditioning, draw_noise
 from mindscience_diffuser.noise.source import LARGE
-from mindscience_diffuser.runs.batches import TrainingBatches
+from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.sampling import DiffusionSampler, DiffusionSamplerConfig
 from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
 

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from scipy import fft
 
-from mindscience_diffuser.runs.flow_metrics import correlation, energy_spectrum, mean_and_interval, spectrum_error
-from mindscience_diffuser.runs.stirred_flow import StirredFlow
-from mindscience_diffuser.runs.vorticity import ACTIONS, STIRRING, VorticityFlow
+from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
+from mindscience_diffuser.examples.stirred_flow.measures import (
+    correlation,
+    energy_spectrum,
+    mean_and_interval,
+    spectrum_error,
+)
+from mindscience_diffuser.examples.stirred_flow.vorticity import ACTIONS, STIRRING, VorticityFlow
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SIDE = 32

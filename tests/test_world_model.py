@@ -12,10 +12,10 @@ from mindscience_diffuser import DiffusionSampler, DiffusionSamplerConfig, EDMPr
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.models import FrameTransformer
-from mindscience_diffuser.runs.config import load_config
+from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.rollout import roll_out
-from mindscience_diffuser.runs.world_model import objective
+from mindscience_diffuser.runs.kinds.rollout import roll_out
+from mindscience_diffuser.runs.kinds.world_model import objective
 
 CONFIG = """
 run: world_model

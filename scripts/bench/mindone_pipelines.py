@@ -21,7 +21,7 @@ from mindspore import Tensor, nn, ops
 from PIL import Image
 
 from mindscience_diffuser import compat
-from mindscience_diffuser.runs.build import build_data, build_trained_model, trained_config
+from mindscience_diffuser.runs.kinds.build import build_data, build_trained_model, trained_config
 
 SIDE = 8
 TOLERANCE = 1e-4

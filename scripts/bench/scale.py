@@ -24,10 +24,10 @@ import mindspore as ms  # noqa: E402
 import numpy as np  # noqa: E402
 from mindspore import Tensor, ops  # noqa: E402
 
-from mindscience_diffuser.runs import training_step  # noqa: E402
-from mindscience_diffuser.runs.config import load_config  # noqa: E402
-from mindscience_diffuser.runs.ranks import join_ranks, rank, rank_count, wait_for_all  # noqa: E402
-from mindscience_diffuser.runs.registry import lookup  # noqa: E402
+from mindscience_diffuser.runs.commands import training_step  # noqa: E402
+from mindscience_diffuser.runs.config.load import load_config  # noqa: E402
+from mindscience_diffuser.runs.config.registry import lookup  # noqa: E402
+from mindscience_diffuser.runs.distributed.ranks import join_ranks, rank, rank_count, wait_for_all  # noqa: E402
 
 DEVICES = (1, 2, 4, 8, 16, 32, 64)
 

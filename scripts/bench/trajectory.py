@@ -156,9 +156,9 @@ class ModelAlone(nn.Cell):
 
 def digits_model():
     """Returns the shipped model with its weights."""
-    from mindscience_diffuser.runs.build import build_data, build_model
-    from mindscience_diffuser.runs.config import load_config
-    from mindscience_diffuser.runs.weights import SHIPPED, load_weights
+    from mindscience_diffuser.runs.config.load import load_config
+    from mindscience_diffuser.runs.kinds.build import build_data, build_model
+    from mindscience_diffuser.runs.storage.weights import SHIPPED, load_weights
 
     config = load_config(SHIPPED / "digits_ddim.yaml")
     data = build_data(config)

@@ -1,0 +1,1 @@
+"""Real handwritten digits, small enough to train on in minutes."""

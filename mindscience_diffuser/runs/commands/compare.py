@@ -1,0 +1,172 @@
+"""The ``compare`` command: several schedulers and numbers of steps on one trained model, as one report."""
+
+import base64
+import inspect
+import io
+import json
+from html import escape
+from pathlib import Path
+from string import Template
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.runs.commands.sample import measure
+from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.config.registry import lookup
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.kinds.build import (
+    build_data,
+    build_scheduler,
+    build_trained_model,
+    check_measuring,
+    check_sampling,
+)
+from mindscience_diffuser.runs.kinds.draw import draw
+from mindscience_diffuser.runs.pictures.curves import tile
+
+FIGURES = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
+COLOURS = colormaps["tab20"].colors
+PAGE = Template("""<!DOCTYPE html>
+<html><head><meta charset="utf-8"><title>$title</title><style>
+body { font-family: sans-serif; max-width: 1100px; margin: 2em auto; }
+td, th { padding: 0.2em 0.8em; text-align: right; border-bottom: 1px solid #ddd; }
+td:first-child, th:first-child { text-align: left; }
+img { max-width: 100%; } pre { background: #f4f4f4; padding: 1em; }
+</style></head><body><h1>$title</h1>
+<p>Every scheduler drives the same model from the same noise. One model call is one evaluation of the model, guidance
+included. Precision and recall are those of real training digits where they reach the dashed lines.</p>
+<h2>Quality against model calls</h2><img alt="quality" src="data:image/png;base64,$quality">
+<h2>Samples</h2><img alt="samples" src="data:image/png;base64,$samples">
+<h2>Figures</h2>$table
+<h2>Configuration</h2><pre>$configuration</pre></body></html>
+""")
+
+
+def compare(config):
+    """Runs the schedulers at ``compare.schedulers`` with each number of steps and writes ``<output>/compare``.
+
+    Arguments that a scheduler shares with the run's own one take its values. Written are ``report.html``, which holds
+    its pictures, ``metrics.json`` and ``config.yaml``, each whole or not at all.
+
+    Returns:
+        Path of the directory.
+
+    Raises:
+        ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
+    """
+    if not config.compare.schedulers:
+        raise ConfigError(
+            "'compare.schedulers' is empty: list the schedulers to compare, each with a name", "compare.schedulers"
+        )
+    data = build_data(config)
+    check_measuring(config, data)
+    base = build_scheduler(config)
+    runs = [_with_scheduler(config, component, base) for component in config.compare.schedulers]
+    planned = [(run, count, _calls(run, count)) for run in runs for count in config.compare.num_inference_steps]
+    model, weights = build_trained_model(config, data)
+    config = with_values(config, weights=config.weights or str(weights))
+    directory = Path(config.output) / "compare"
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for run, count, calls in tqdm(planned, desc="comparing"):
+        scheduler = build_scheduler(run, config.sampling.compute_dtype)
+        images, labels = draw(_with_steps(run, count), data, scheduler, model)
+        figures = {name: measured for name, measured in measure(run, data, images, labels).items() if name in FIGURES}
+        row = {"scheduler": _label(run.scheduler, config.scheduler), "num_inference_steps": count, "calls": calls}
+        rows.append(({**row, **figures}, tile(images[: data.classes], 0 * labels[: data.classes], 1, data.classes)))
+    measured = [row for row, _ in rows]
+    write_atomically(directory / "config.yaml", to_yaml(config))
+    write_atomically(directory / "metrics.json", json.dumps(measured, indent=2) + "\n")
+    page = PAGE.substitute(
+        title=f"Schedulers on {escape(Path(config.weights).stem)}",
+        quality=_embedded(_quality(measured)),
+        samples=_embedded(_grid(rows)),
+        table=_table(measured),
+        configuration=escape(to_yaml(config)),
+    )
+    write_atomically(directory / "report.html", page)
+    return directory
+
+
+def _with_scheduler(config, component, base):
+    """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one."""
+    known = inspect.signature(lookup("scheduler", component.name).__init__).parameters
+    shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}
+    return with_values(config, scheduler=component.with_defaults(shared))
+
+
+def _with_steps(config, count):
+    return with_values(config, sampling=config.sampling.model_copy(update={"num_inference_steps": count}))
+
+
+def _calls(config, count):
+    """Returns the number of model calls; ConfigError where the scheduler cannot take so many steps."""
+    scheduler = build_scheduler(config)
+    check_sampling(_with_steps(config, count), scheduler)
+    return len(scheduler.plan)
+
+
+def _label(component, own):
+    """Returns the name of a scheduler with what it changes."""
+    changed = {n: v for n, v in component.arguments.items() if own.arguments.get(n) != v and v not in (False, None)}
+    switches = [
+        n if v is True else f"{n}={v}" for n, v in changed.items() if n.startswith(("use_", "solver", "algorithm"))
+    ]
+    return " ".join([component.name.removesuffix("Scheduler"), *switches])
+
+
+def _quality(rows):
+    """Returns the picture of each figure over model calls."""
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    for axes, name in zip(figure.subplots(2, 2).flat, FIGURES):
+        for k, label in enumerate(dict.fromkeys(row["scheduler"] for row in rows)):
+            points = [(row["calls"], row[name]["samples"]) for row in rows if row["scheduler"] == label]
+            axes.plot(*zip(*points), marker="o", markersize=4, label=label, color=COLOURS[k % len(COLOURS)])
+        real = next(key for key in rows[0][name] if key.endswith("digits"))
+        axes.axhline(rows[0][name][real], color="gray", linestyle="--", label=real.replace("_", " "))
+        axes.set(xscale="log", xlabel="model calls", ylabel=name.replace("_", " "))
+        steps = sorted({row["num_inference_steps"] for row in rows})
+        axes.set_xticks(steps, steps)
+        axes.minorticks_off()
+        if name.startswith("frechet"):
+            axes.set_yscale("log")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    return figure
+
+
+def _grid(rows):
+    """Returns the picture of one sample of each class: a line for each scheduler, a column for each number of steps."""
+    labels = list(dict.fromkeys(row["scheduler"] for row, _ in rows))
+    steps = list(dict.fromkeys(row["num_inference_steps"] for row, _ in rows))
+    # About 40 pixels for each of the ten digits of a strip.
+    figure = Figure(figsize=(3.8 * len(steps) + 3, 0.48 * len(labels) + 0.6), layout="constrained")
+    for axes, (row, strip) in zip(figure.subplots(len(labels), len(steps), squeeze=False).flat, rows):
+        axes.imshow(strip, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if row["scheduler"] == labels[0]:
+            axes.set_title(f"{row['num_inference_steps']} steps", fontsize="medium")
+        if row["num_inference_steps"] == steps[0]:
+            axes.set_ylabel(row["scheduler"], rotation=0, ha="right", va="center", fontsize="medium")
+    return figure
+
+
+def _embedded(figure):
+    """Returns a picture as the text of a data address."""
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=110)
+    return base64.b64encode(raw.getvalue()).decode("ascii")
+
+
+def _table(rows):
+    """Returns the figures as an HTML table."""
+    heads = ["scheduler", "steps", "calls", *(name.replace("_", " ") for name in FIGURES)]
+    lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
+    for row in rows:
+        cells = [row["scheduler"], row["num_inference_steps"], row["calls"]]
+        cells += [f"{row[name]['samples']:.3f}" for name in FIGURES]
+        lines.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"

@@ -1,0 +1,130 @@
+"""The ``export`` command writes the trajectory of a trained model as a file; ``sample`` reads it back here."""
+
+import json
+from pathlib import Path
+
+from mindspore import dtype as mstype
+from mindspore import ops
+
+from mindscience_diffuser.export import export_mindir, load_mindir, read_graph, read_note, write_note
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.kinds.build import (
+    build_data,
+    build_sampler,
+    build_scheduler,
+    build_trained_model,
+    check_sampling,
+    model_arguments,
+    plan_of,
+)
+from mindscience_diffuser.runs.kinds.draw import further_noise
+
+RUN_KEY = "mindscience_diffuser.run"
+GUIDANCE_AND_DTYPE = ("guidance_scale", "guidance_rescale", "guidance_interval", "compute_dtype")
+
+
+def export(config):
+    """Writes model, guidance and scheduler as one graph below ``<output>/export``.
+
+    Written are ``sampler.mindir`` (takes any batch size) and ``config.yaml`` (the configuration with all defaults and
+    this file as ``sampling.exported``, ready for ``sample``), each whole or not at all.
+
+    Returns:
+        Path of the directory.
+
+    Raises:
+        ConfigError: If the configuration cannot be carried out, or the file exists and ``export.overwrite`` is not
+            set; nothing is compiled or written then.
+    """
+    directory = Path(config.output) / "export"
+    file = directory / "sampler.mindir"
+    if file.exists() and not config.export.overwrite:
+        raise ConfigError(f"'{file}' exists: set export.overwrite to true to replace it, or change 'output'", "output")
+    data = build_data(config)
+    scheduler = build_scheduler(config, config.sampling.compute_dtype)
+    check_sampling(config, scheduler)
+    model, weights = build_trained_model(config, data)
+    sampler = build_sampler(config, data, scheduler, model, "loop")
+    inputs = [ops.zeros(shape, mstype.float32) for shape in input_shapes(config, scheduler, data, batch=2)]
+    if sampler.stochastic:
+        inputs[1] = inputs[1].astype(scheduler.compute_dtype)
+    directory.mkdir(parents=True, exist_ok=True)
+
+    def write(temporary):
+        export_mindir(sampler, temporary, *inputs, overwrite=True)
+        graph = read_graph(temporary)
+        write_note(graph, RUN_KEY, json.dumps(frozen_values(config)))
+        temporary.write_bytes(graph.SerializeToString())
+
+    write_atomically(file, write)
+    sampling = config.sampling.model_copy(update={"exported": str(file)})
+    resolved = with_values(config, weights=config.weights or str(weights), sampling=sampling)
+    write_atomically(directory / "config.yaml", to_yaml(resolved))
+    return directory
+
+
+def load_exported(config, data, scheduler):
+    """Reloads the file at ``sampling.exported``.
+
+    Args:
+        config (DiffusionRun): The configuration.
+        data (Digits): Gives the shapes of the inputs.
+        scheduler (Scheduler): With the timesteps of the configuration.
+
+    Returns:
+        :class:`~mindscience_diffuser.export.ExportedGraph`.
+
+    Raises:
+        ConfigError: If there is no such file, it is none of ours, or it holds another plan, other shapes, another
+            model or another guidance than the configuration asks for.
+    """
+    path = config.sampling.exported
+    try:
+        graph = load_mindir(path, plan=plan_of(config, scheduler))
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError(f"'sampling.exported' cannot be used: {error}", "sampling.exported") from None
+    proto = read_graph(path)
+    found = [tuple(tensor.dims) for value in proto.graph.input for tensor in value.tensor]
+    size = min(config.sampling.batch_size, config.sampling.per_class * data.classes)
+    asked = input_shapes(config, scheduler, data, size)
+    if len(found) != len(asked) or not all(_fits(shape, other) for shape, other in zip(asked, found)):
+        raise ConfigError(
+            f"'sampling.exported' cannot be used: '{path}' takes inputs of the shapes {_listed(found)}, but this "
+            f"configuration gives {_listed(asked)}",
+            "sampling.exported",
+        )
+    noted = json.loads(read_note(proto, RUN_KEY) or "{}")
+    for key, value in frozen_values(config).items():
+        if noted.get(key, value) != value:
+            raise ConfigError(
+                f"'sampling.exported' cannot be used: '{key}' is {value!r}, but '{path}' was exported with "
+                f"{noted[key]!r}",
+                key,
+            )
+    return graph
+
+
+def input_shapes(config, scheduler, data, batch):
+    """Returns the shapes of the inputs of an exported trajectory: noise, further noise if any, condition."""
+    sample = (batch, data.length, data.channels)
+    further = further_noise(config, scheduler, plan_of(config, scheduler), sample)
+    return [sample, *(shape for shape, _ in further), (batch, data.classes)]
+
+
+def frozen_values(config):
+    """Returns the values that an exported file holds and that the plan and shapes do not tell, by dotted key."""
+    values = {"model.name": config.model.name}
+    values.update({f"model.{name}": value for name, value in model_arguments(config).items()})
+    values.update({f"sampling.{name}": getattr(config.sampling, name) for name in GUIDANCE_AND_DTYPE})
+    return values
+
+
+def _fits(shape, found):
+    return len(shape) == len(found) and all(other in (-1, size) for size, other in zip(shape, found))
+
+
+def _listed(shapes):
+    """Writes shapes, an open batch as B."""
+    return ", ".join("(" + ", ".join("B" if size < 0 else str(size) for size in shape) + ")" for shape in shapes)

@@ -1,0 +1,101 @@
+"""The ``sweep`` command: how good samples are over the number of steps, of one model or of several side by side."""
+
+import json
+from pathlib import Path
+
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.runs.commands.sample import measure
+from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.config.origins import located
+from mindscience_diffuser.runs.config.registry import REGISTRY
+from mindscience_diffuser.runs.config.schema import DigitsRun
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.kinds.build import (
+    build_data,
+    build_scheduler,
+    build_trained_model,
+    check_measuring,
+    check_sampling,
+    trained_config,
+)
+from mindscience_diffuser.runs.kinds.cost import sampling_flops
+from mindscience_diffuser.runs.kinds.draw import draw
+from mindscience_diffuser.runs.pictures.curves import save_step_curves
+from mindscience_diffuser.runs.storage.weights import shipped_weights
+
+
+def sweep(config):
+    """Draws samples with each number of steps in ``sweep.num_inference_steps`` and measures them.
+
+    The models at ``sweep.beside`` have their own schedulers; seed, number of samples, guidance scale and measurement
+    are those of this run. Written below ``<output>/sweep`` are ``curves.png``, ``metrics.json`` and ``config.yaml``,
+    each whole or not at all.
+
+    Returns:
+        Path of the directory.
+
+    Raises:
+        ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
+    """
+    if config.sampling.exported is not None:
+        raise ConfigError(
+            "'sampling.exported' must not be set: an exported file has one number of steps", "sampling.exported"
+        )
+    runs = [config, *(_beside(config, i) for i in range(len(config.sweep.beside)))]
+    drawings = [_Drawing(run, config.sweep.num_inference_steps) for run in runs]
+    directory = Path(config.output) / "sweep"
+    directory.mkdir(parents=True, exist_ok=True)
+    curves = {drawing.name: drawing.figures() for drawing in drawings}
+    write_atomically(directory / "config.yaml", to_yaml(drawings[0].config))
+    save_step_curves(directory / "curves.png", curves)
+    write_atomically(directory / "metrics.json", json.dumps(curves, indent=2) + "\n")
+    return directory
+
+
+class _Drawing:
+    """A trained model that is sampled with several numbers of steps; all of it is checked when it is built."""
+
+    def __init__(self, config, steps):
+        self.at_steps = [_with_steps(config, count) for count in steps]
+        with located(config):
+            self.data = build_data(config)
+            self.scheduler = build_scheduler(config, config.sampling.compute_dtype)
+            for stepped in self.at_steps:
+                check_sampling(stepped, self.scheduler)
+            check_measuring(config, self.data)
+            self.model, weights = build_trained_model(config, self.data)
+        self.config = with_values(config, weights=config.weights or str(weights))
+        trained = config.weights if config.weights in shipped_weights() else Path(config.output).name
+        self.name = f"{trained}, {config.scheduler.name}"
+
+    def figures(self):
+        """Returns the figures of the samples, one dict for each number of steps."""
+        measured = []
+        for config in self.at_steps:
+            images, labels = draw(config, self.data, self.scheduler, self.model)
+            steps = {
+                "num_inference_steps": config.sampling.num_inference_steps,
+                "model_flops_per_sample": sampling_flops(config, self.data, self.scheduler, self.model),
+            }
+            measured.append({**steps, **measure(config, self.data, images, labels)})
+        return measured
+
+
+def _beside(config, number):
+    """Returns the configuration of another trained model, sampled as this run is, with its own scheduler."""
+    name, place = config.sweep.beside[number], f"sweep.beside[{number}]"
+    other = trained_config(name, place)
+    if not isinstance(other, DigitsRun):
+        raise ConfigError(
+            f"'{place}' must be a model of the kind {' or '.join(map(repr, REGISTRY['sweep']))}, but '{name}' is "
+            f"'{other.run}'",
+            place,
+        )
+    sampling = other.sampling.model_copy(
+        update={name: getattr(config.sampling, name) for name in ("per_class", "guidance_scale", "batch_size")}
+    )
+    return with_values(other, seed=config.seed, sampling=sampling, metrics=config.metrics)
+
+
+def _with_steps(config, count):
+    return with_values(config, sampling=config.sampling.model_copy(update={"num_inference_steps": count}))

@@ -1,0 +1,264 @@
+"""What the YAML file of a run may hold, with types, ranges and defaults."""
+
+from typing import Annotated, Any, Literal, Optional, Union
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from mindscience_diffuser.runs.config.origins import Origins
+
+# What MindSpore and scikit-learn take as a seed.
+LARGEST_SEED = 2**32 - 1
+# More than can be trained or kept on disk, and few enough for what is planned for each.
+MOST = 10_000_000
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Interval = Annotated[list[NonNegative], Field(min_length=2, max_length=2)]
+Counts = Annotated[list[Count], Field(min_length=1)]
+# A text that can name a file.
+Text = Annotated[str, Field(min_length=1, pattern="^[^\\x00]*$")]
+
+
+class Section(BaseModel):
+    """A mapping in which every key is known and no value is converted from another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Component(BaseModel):
+    """A registered class by its name, and keyword arguments for its constructor, which checks them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    name: str
+
+    _place: str = PrivateAttr("")
+
+    @property
+    def arguments(self):
+        """The keyword arguments that the file gives."""
+        return dict(self.model_extra or {})
+
+    @property
+    def place(self):
+        """The dotted key under which the configuration has it."""
+        return self._place
+
+    def with_defaults(self, arguments):
+        """Returns a copy with further arguments; those that it has itself stay."""
+        component = Component(**{**arguments, **self.arguments}, name=self.name)
+        component._place = self._place
+        return component
+
+
+class Run(Section):
+    """What every run has."""
+
+    run: str = Field(description="Kind of the run")
+    seed: Seed = Field(0, description="Of the first weights, the batches, and the noise")
+    output: Text = Field(description="Folder of the results")
+    weights: Optional[Text] = Field(
+        None, description="Weights to use: a file, or the name of shipped ones; null means those that this run trained"
+    )
+    data: Component
+    model: Component
+
+    _origins: Origins = PrivateAttr(Origins({}, "the configuration"))
+
+    @property
+    def origins(self):
+        """Where each of its keys stands."""
+        return self._origins
+
+    def components(self):
+        """Returns a triple for each component: what it is, such as ``model``, its dotted key, and the component."""
+        return [("data", "data", self.data), ("model", "model", self.model)]
+
+    def take_origins(self, origins):
+        """Takes over where each key stands, and tells the components their keys."""
+        self._origins = origins
+        for _, place, component in self.components():
+            component._place = place
+
+
+class Training(Section):
+    """How any model is trained."""
+
+    steps: Annotated[int, Field(ge=1, le=MOST)] = Field(2000, description="Training steps")
+    batch_size: Count = Field(128, description="Samples in a batch, of all ranks together")
+    accumulate: Count = Field(1, description="Pieces in which a rank takes its part of the batch, to save memory")
+    learning_rate: Positive = Field(1e-3, description="Its peak")
+    warmup_steps: Optional[Annotated[int, Field(ge=0)]] = Field(
+        None,
+        description="Steps in which the learning rate rises, at most training.steps; null means a tenth of the steps, "
+        "at most 100",
+    )
+    weight_decay: NonNegative = Field(0.01, description="That of AdamW")
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.999, description="Decay of the average of the weights")
+    clip_norm: Optional[Positive] = Field(None, description="Largest norm of all gradients together")
+    amp_level: Literal["O0", "auto"] = Field("O0", description="Mixed precision, as MindSpore names it")
+    loss_scale: Union[Positive, Literal["dynamic"], None] = Field(
+        None, description="Factor of the loss in half precision; dynamic skips a step that overflows"
+    )
+    weights_dtype: Literal["float32", "float16"] = Field("float32", description="That of the written weights")
+    checkpoint_every: Count = Field(500, description="Steps between checkpoints")
+    checkpoints_kept: Count = Field(2, description="Number of checkpoints to keep")
+
+    @property
+    def warmup(self):
+        """The steps of the warm-up, also where they are left to the number of steps."""
+        return min(self.steps // 10, 100) if self.warmup_steps is None else self.warmup_steps
+
+
+class LabelledTraining(Training):
+    """How a class-conditional model is trained from data."""
+
+    condition_dropout: Share = Field(0.1, description="Share of the conditions that are set to zero, for guidance")
+    loss_type: Literal["l1", "l2"] = Field("l2", description="Absolute or squared error")
+
+
+class DiffusionTraining(LabelledTraining):
+    """How a diffusion model is trained."""
+
+    p2_loss_weight_gamma: NonNegative = Field(0.0, description="Exponent of the P2 weighting")
+    p2_loss_weight_k: NonNegative = Field(1.0, description="k of the P2 weighting")
+    min_snr_gamma: Optional[Positive] = Field(None, description="Gamma of the min-SNR weighting; null: not used")
+
+
+class FlowMatchingTraining(LabelledTraining):
+    """How a rectified flow is trained."""
+
+    weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field("none", description="Weights of the loss")
+    density: Literal["uniform", "logit_normal", "mode", "cosmap"] = Field(
+        "logit_normal", description="Density of the noise levels"
+    )
+    logit_mean: float = Field(0.0, description="Mean of logit_normal")
+    logit_std: Positive = Field(1.0, description="Standard deviation of logit_normal")
+    mode_scale: float = Field(1.29, description="Scale of mode, in [-1, 2 / (pi - 2)]")
+    shift: Positive = Field(1.0, description="How far the noise levels are moved to the noise")
+    base_length: Optional[Count] = Field(None, description="Tokens for which shift is meant; others are shifted more")
+
+
+class DistillationTraining(Training):
+    """How a consistency model is distilled."""
+
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.95, description="Decay of the average of the weights")
+    guidance_range: Interval = Field(
+        default_factory=lambda: [1.0, 3.0], description="The teacher's guidance scales are drawn between these two"
+    )
+    distance: Literal["l2", "huber"] = Field("huber", description="Distance of the predictions")
+    huber_c: Positive = Field(0.001, description="c of huber")
+
+
+class PyramidFlowTraining(LabelledTraining):
+    """How a flow over growing resolutions is trained."""
+
+    sample_ratios: Optional[Counts] = Field(None, description="Parts of a batch that each stage gets; null: one each")
+
+
+class Sampling(Section):
+    """How samples are drawn from a trained model."""
+
+    per_class: Annotated[int, Field(ge=1, le=MOST)] = Field(50, description="Samples of each class")
+    num_inference_steps: Count = Field(50, description="Steps of the scheduler")
+    guidance_scale: NonNegative = Field(1.0, description="Strength of the guidance; 1 means none")
+    guidance_rescale: Share = Field(0.0, description="Rescaling of the guidance")
+    guidance_interval: Optional[Interval] = Field(
+        None, description="Timesteps between which the guidance acts, the lower one first; null: always"
+    )
+    step: dict[str, Any] = Field(default_factory=dict, description="Options of the scheduler's step, such as eta")
+    batch_size: Count = Field(250, description="Samples that are drawn at a time; changes no sample")
+    shard_size: Count = Field(1000, description="With more samples than this, so many go into one file")
+    compute_dtype: Literal["float32", "float16"] = Field("float32", description="That of model and steps")
+    picture_per_class: Count = Field(10, description="Samples of each class in the picture")
+    exported: Optional[Text] = Field(None, description="MINDIR file to sample from in place of the model")
+
+
+class PyramidFlowSampling(Sampling):
+    """How samples are drawn over growing resolutions."""
+
+    num_inference_steps: Union[Count, Counts] = Field(10, description="Steps of every stage, or of each")
+
+
+class Exporting(Section):
+    """How the file of a whole trajectory is written."""
+
+    overwrite: bool = Field(False, description="Whether export may replace a file")
+
+
+class Sweeping(Section):
+    """Numbers of steps to compare, and the trained models to sample beside this one."""
+
+    num_inference_steps: Counts = Field(default_factory=lambda: [1, 2, 4, 8], description="Numbers of steps of sweep")
+    beside: list[Text] = Field(
+        default_factory=list, description="Models beside this one: shipped weights, or the config.yaml of a training"
+    )
+
+
+class Comparing(Section):
+    """Schedulers and numbers of steps to compare on one model."""
+
+    schedulers: list[Component] = Field(
+        default_factory=list,
+        description="Schedulers of compare, each with name and arguments; others are those of scheduler",
+    )
+    num_inference_steps: Counts = Field(
+        default_factory=lambda: [4, 8, 16, 32], description="Numbers of steps of compare"
+    )
+
+
+class Measuring(Section):
+    """How samples are compared with real data."""
+
+    neighbours: Count = Field(3, description="k of precision and recall, below the number of samples")
+    reference_draws: Count = Field(10, description="How often real data are drawn to compare with")
+
+
+class DigitsRun(Run):
+    """What every run has that trains a class-conditional model of digits and samples from it with a scheduler."""
+
+    scheduler: Component
+    training: Training = Field(default_factory=Training)
+    sampling: Sampling = Field(default_factory=Sampling)
+    export: Exporting = Field(default_factory=Exporting)
+    sweep: Sweeping = Field(default_factory=Sweeping)
+    compare: Comparing = Field(default_factory=Comparing)
+    metrics: Measuring = Field(default_factory=Measuring)
+
+    def components(self):
+        """Returns those of every run, the scheduler, and the schedulers to compare."""
+        compared = [("scheduler", f"compare.schedulers[{i}]", c) for i, c in enumerate(self.compare.schedulers)]
+        return [*super().components(), ("scheduler", "scheduler", self.scheduler), *compared]
+
+
+class DiffusionRun(DigitsRun):
+    """A diffusion model trained with one noise schedule."""
+
+    run: Literal["diffusion"] = Field("diffusion", description="Kind of the run")
+    training: DiffusionTraining = Field(default_factory=DiffusionTraining)
+
+
+class FlowMatchingRun(DigitsRun):
+    """A rectified flow."""
+
+    run: Literal["flow_matching"] = Field("flow_matching", description="Kind of the run")
+    training: FlowMatchingTraining = Field(default_factory=FlowMatchingTraining)
+
+
+class ConsistencyRun(DigitsRun):
+    """A consistency model distilled from a diffusion model."""
+
+    run: Literal["consistency_distillation"] = Field("consistency_distillation", description="Kind of the run")
+    teacher: Text = Field(description="Shipped weights by name, or the config.yaml of a training of a diffusion model")
+    training: DistillationTraining = Field(default_factory=DistillationTraining)
+
+
+class PyramidFlowRun(DigitsRun):
+    """A flow over growing resolutions."""
+
+    run: Literal["pyramid_flow"] = Field("pyramid_flow", description="Kind of the run")
+    training: PyramidFlowTraining = Field(default_factory=PyramidFlowTraining)
+    sampling: PyramidFlowSampling = Field(default_factory=PyramidFlowSampling)

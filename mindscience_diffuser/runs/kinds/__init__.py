@@ -1,0 +1,1 @@
+"""The kinds of runs: what each trains and how it draws samples."""

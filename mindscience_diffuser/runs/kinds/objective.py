@@ -1,0 +1,32 @@
+"""What a kind of run hands to the training loop: the one place where training runs differ."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Optional
+
+from mindspore import Parameter, nn
+
+
+class Objective(NamedTuple):
+    """A loss, the batches that it takes, and what is shown once the model is trained.
+
+    A kind of run registers a function of its configuration that returns one, under ``"objective"`` in
+    :mod:`mindscience_diffuser.runs.config.registry`. That function checks everything and raises ConfigError; nothing is
+    compiled or written before it returns.
+
+    Attributes:
+        model (nn.Cell): Its trainable parameters are trained, and their average is written.
+        loss (Callable): Takes the Tensors of one batch and returns a scalar, a mean over the batch; it is compiled.
+        batches: Its ``batch(step)`` returns the arrays of the batch with this number, a tuple. The result depends on
+            the run's seed and `step` alone, so a run can be resumed anywhere. The first axis of every array is the
+            batch: each rank takes its rows. ``len(batches)``, if there is one, is the number of training examples.
+        present (Callable): Takes the configuration, whose `weights` are the written ones, and the directory; writes
+            what shows the trained model, and returns a dict of figures, ready for JSON.
+        average (Sequence[Parameter], optional): Where the average of the weights is kept, one for each trainable
+            parameter, for a loss that reads it. Default: ``None``, Parameters of its own.
+    """
+
+    model: nn.Cell
+    loss: Callable
+    batches: Any
+    present: Callable
+    average: Optional[Sequence[Parameter]] = None

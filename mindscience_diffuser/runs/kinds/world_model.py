@@ -1,0 +1,93 @@
+"""Runs of the kind ``world_model``: a denoiser of the next frame, trained on films and rolled out."""
+
+import json
+from pathlib import Path
+
+import mindspore as ms
+
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.noise import EDMPreconditioning
+from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.data.frame_batches import FrameBatches
+from mindscience_diffuser.runs.distributed.ranks import launched
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.kinds.build import build, build_data
+from mindscience_diffuser.runs.kinds.objective import Objective
+from mindscience_diffuser.runs.kinds.rollout import sampler_configs, show_rollouts
+from mindscience_diffuser.runs.storage.weights import find_weights, load_weights
+from mindscience_diffuser.training import EDMTrainer
+
+
+def objective(config):
+    """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective` of a ``world_model`` run."""
+    training = config.training
+    if training.sigma_min >= training.sigma_max:
+        raise ConfigError(
+            f"'training.sigma_min' must be below 'training.sigma_max', but is {training.sigma_min} and sigma_max is "
+            f"{training.sigma_max}",
+            "training.sigma_min",
+        )
+    sampler_configs(config.rollout)
+    data = build_data(config)
+    model = build_world_model(config, data)
+    if model.context >= data.train_frames:
+        raise ConfigError(
+            f"'data.train_frames' must be above 'model.context', but is {data.train_frames} and context is "
+            f"{model.context}: there is no frame left to predict",
+            "data.train_frames",
+        )
+    preconditioning = EDMPreconditioning(**config.preconditioning.model_dump())
+    trainer = EDMTrainer(model, preconditioning)
+    batches = FrameBatches(data, model.context, preconditioning, training, config.seed)
+
+    def present(config, directory):
+        trained, _ = build_trained_world_model(config, data)
+        return show_rollouts(config, directory, data, trained)
+
+    return Objective(model, trainer.get_loss, batches, present)
+
+
+def sample(config):
+    """Rolls the trained model out and writes the result below ``<output>/sample``.
+
+    Written are the files of :func:`~mindscience_diffuser.runs.kinds.rollout.show_rollouts`, ``config.yaml`` (the
+    configuration with all defaults) and ``metrics.json``, each whole or not at all.
+
+    Returns:
+        Path of the directory.
+
+    Raises:
+        ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
+    """
+    if launched():
+        raise ConfigError("'sample' of a world_model run runs in one process: start it without msrun")
+    sampler_configs(config.rollout)
+    data = build_data(config)
+    model, weights = build_trained_world_model(config, data)
+    directory = Path(config.output) / "sample"
+    directory.mkdir(parents=True, exist_ok=True)
+    figures = show_rollouts(config, directory, data, model)
+    write_atomically(directory / "config.yaml", to_yaml(with_values(config, weights=str(weights))))
+    write_atomically(directory / "metrics.json", json.dumps(figures, indent=2) + "\n")
+    return directory
+
+
+def build_world_model(config, data, compute_dtype="float32"):
+    """Returns the network that `config` names, sized for `data`; its first weights depend on the run's seed alone."""
+    ms.set_seed(config.seed)
+    return build(
+        "model",
+        config.model,
+        side=data.side,
+        actions=data.actions,
+        sigma_data=config.preconditioning.sigma_data,
+        compute_dtype=getattr(ms, compute_dtype),
+    )
+
+
+def build_trained_world_model(config, data):
+    """Returns the network for rollouts with its trained weights, and the path of these."""
+    path = find_weights(config.weights, Path(config.output) / "train" / "weights.safetensors")
+    model = build_world_model(config, data, config.rollout.compute_dtype)
+    load_weights(model, path)
+    return model.set_train(False), path
