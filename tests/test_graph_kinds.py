@@ -42,7 +42,9 @@ class Model(nn.Cell):
 
 @functools.cache
 def scheduled(name, steps=4):
-    scheduler = schedulers_by_name()[name]()
+    """A scheduler that limits no clean sample: a limit has kinks, where differences are no gradients."""
+    kind = schedulers_by_name()[name]
+    scheduler = kind(**{limit: False for limit in ("clip_sample", "clip_denoised") if limit in kind.arguments})
     scheduler.set_timesteps(steps)
     return scheduler
 
@@ -158,6 +160,74 @@ def test_gradients_of_a_trajectory_are_those_of_its_steps(method):
 
     expected = ms.jit(ms.grad(by_hand))(noise).asnumpy()
     np.testing.assert_allclose(ms.jit(ms.grad(loss))(noise).asnumpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.fixture(params=[ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def mode(request):
+    before = ms.get_context("mode")
+    ms.set_context(mode=request.param)
+    yield request.param
+    ms.set_context(mode=before)
+
+
+def assert_gradients_are_differences(function, arguments, step=1e-2):
+    """Compares the compiled gradient of a sum of products, by every argument, with central differences."""
+    along = random(*function(*arguments).shape)
+
+    class Loss(nn.Cell):
+        def construct(self, *arguments):
+            return (function(*arguments) * along).sum()
+
+    loss, positions = Loss(), tuple(range(len(arguments)))
+    gradients = ms.jit(ms.grad(loss, positions))(*arguments)
+    for position, gradient in enumerate(gradients if isinstance(gradients, tuple) else (gradients,)):
+        direction = random(*arguments[position].shape)
+
+        def value(sign, position=position, direction=direction):
+            moved = list(arguments)
+            moved[position] = moved[position] + sign * step * direction
+            return (function(*moved).asnumpy().astype(np.float64) * along.asnumpy()).sum()
+
+        expected = (gradient * direction).asnumpy().sum(dtype=np.float64)
+        assert (value(1) - value(-1)) / (2 * step) == pytest.approx(expected, rel=2e-2, abs=2e-2)
+        assert abs(expected) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler"])
+def test_gradients_of_added_noise(name, mode):
+    scheduler = scheduled(name)
+    t = Tensor(scheduler.timesteps[[1, 2]])
+
+    def noised(x0, noise):
+        return scheduler.add_noise(x0, noise, t)
+
+    assert_gradients_are_differences(noised, (random(*SHAPE), random(*SHAPE)))
+
+
+@pytest.mark.parametrize("method", ["loop", "unrolled"])
+def test_gradients_of_guidance(method, mode):
+    model = Model()
+    guided = md.ClassifierFreeGuidance(model, 3.0, ops.zeros(SHAPE[1:]), guidance_rescale=0.5)
+    sampler = md.Sampler(guided, scheduled("DDIMScheduler"), method)
+    assert_gradients_are_differences(sampler, (random(*SHAPE), random(*SHAPE)))
+
+
+@pytest.mark.parametrize("method", ["loop", "unrolled"])
+def test_gradients_by_the_weights(method, mode):
+    model, noise, along = Model(), random(*SHAPE), random(*SHAPE)
+    sampler, weight = md.Sampler(model, scheduled("DDIMScheduler"), method), model.dense.weight
+
+    def loss(noise):
+        return (sampler(noise) * along).sum()
+
+    gradient = ms.jit(ms.grad(loss, None, [weight]))(noise)[0]
+    direction, step, before = random(4, 4), 1e-2, weight.value().copy()
+    ends = []
+    for sign in (1, -1):
+        weight.set_data(before + sign * step * direction)
+        ends.append((sampler(noise).asnumpy().astype(np.float64) * along.asnumpy()).sum())
+    expected = (gradient * direction).asnumpy().sum(dtype=np.float64)
+    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(expected, rel=2e-2, abs=2e-2)
 
 
 # --- attributes ---

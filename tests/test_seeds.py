@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from mindscience_diffuser import NoiseSource, set_noise_function
+from mindscience_diffuser import NoiseSource, RePaintScheduler, set_noise_function
 from mindscience_diffuser.compat import KarrasVeScheduler, ScoreSdeVeScheduler
 from mindscience_diffuser.noise import EDMPreconditioning, draw_noise
 from mindscience_diffuser.noise.source import LARGE
@@ -63,6 +63,26 @@ def test_a_seed_goes_on_over_steps_that_are_left_out(name):
     drawn = drawn_by(lambda: skipping(name))
     assert len(drawn) >= 2
     assert_all_differ(drawn)
+
+
+def repainted(scheduler):
+    """The samples of a trajectory of RePaint with a seed: after each step and each step undone."""
+    sample, samples = SAMPLE, []
+    for before, t in zip([None, *scheduler.timesteps.tolist()], scheduler.timesteps.tolist()):
+        if before is not None and t > before:
+            sample = scheduler.undo_step(sample, before, generator=3)
+        else:
+            sample = scheduler.step(sample * 0.3, sample, t, SAMPLE, ops.ones_like(SAMPLE), generator=3)
+        samples.append(sample.asnumpy())
+    return samples
+
+
+def test_a_second_trajectory_of_repaint_begins_its_seed_again():
+    scheduler = RePaintScheduler()
+    scheduler.set_timesteps(4, jump_length=2, jump_n_sample=2)
+    first = []
+    assert_all_differ(drawn_by(lambda: first.extend(repainted(scheduler))))
+    np.testing.assert_array_equal(repainted(scheduler), first)
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 import mindscience_diffuser
+from mindscience_diffuser.compat.churn import ChurnedDenoiser, ChurnedEuler, ChurnedFlow
 from mindscience_diffuser.plan import weighted
 from mindscience_diffuser.validation import check_number
 
@@ -85,11 +86,19 @@ class UncheckedSteps(KeptRange):
         return np.asarray(values, np.float64)
 
 
+class UncheckedChurn(ChurnedFlow, UncheckedSteps):
+    """Heun's method along a flow."""
+
+
+class FlooredChurn(ChurnedEuler, FlooredLeading):
+    """Euler's method."""
+
+
 class UncheckedDraws(UncheckedSteps, AlwaysDraws):
     """Flow matching that renoises: also every step draws."""
 
 
-class RampPositions(FlooredLeading):
+class RampPositions(ChurnedDenoiser, FlooredLeading):
     """EDM's Euler method: `sigmas` are positions on the ramp of the schedule, 0 at sigma_max and 1 at sigma_min."""
 
     def set_timesteps(self, num_inference_steps=None, sigmas=None):
@@ -261,7 +270,7 @@ RULES = {
     "EDMDPMSolverMultistepScheduler": AlwaysDraws,
     "EDMEulerScheduler": RampPositions,
     "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
-    "FlowMatchHeunDiscreteScheduler": UncheckedSteps,
+    "FlowMatchHeunDiscreteScheduler": UncheckedChurn,
     "FlowMatchLCMScheduler": UncheckedDraws,
     "SCMScheduler": AlwaysDraws,
     "CogVideoXDDIMScheduler": EvenStrides,
@@ -277,7 +286,7 @@ RULES = {
     "DPMSolverSDEScheduler": SpacedBetweenEnds,
     "DPMSolverSinglestepScheduler": ListedOrders,
     "EulerAncestralDiscreteScheduler": AlwaysDraws,
-    "EulerDiscreteScheduler": FlooredLeading,
+    "EulerDiscreteScheduler": FlooredChurn,
     "HeunDiscreteScheduler": CopiedLevels,
     "KDPM2AncestralDiscreteScheduler": FlooredLeading,
     "KDPM2DiscreteScheduler": FlooredLeading,

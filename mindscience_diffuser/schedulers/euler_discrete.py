@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from mindscience_diffuser.noise import churn
-from mindscience_diffuser.plan import StepPlan, substituted, weighted
 from mindscience_diffuser.schedulers.arguments import LINEAR_BETAS, SIGMA_SPACINGS, takes_arguments
+from mindscience_diffuser.schedulers.churn import churned_euler_plan
 from mindscience_diffuser.schedulers.solver import SolverScheduler
 
 
@@ -22,10 +21,10 @@ from mindscience_diffuser.schedulers.solver import SolverScheduler
     final_sigmas_type="zero",
 )
 class EulerDiscreteScheduler(SolverScheduler):
-    """First order, algorithm 2 of the paper without its correction.
+    """First order, algorithm 2 of the paper without its correction: from x to x_hat, which has more noise, and down.
 
     ``x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z``, ``sigma_hat = (1 + gamma) * sigma``,
-    ``x_next = x_hat + (sigma_next - sigma_hat) * (x_hat - x0) / sigma_hat``.
+    ``x_next = x0 + sigma_next / sigma_hat * (x_hat - x0)``, where x0 is predicted from x: the model was called there.
 
     `step` has the options `s_churn`, how much noise is added and removed again, `s_tmin` and `s_tmax`, the levels
     between which it is, and `s_noise`, its factor.
@@ -42,24 +41,7 @@ class EulerDiscreteScheduler(SolverScheduler):
 
     def trajectory_plan(self, s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0):
         """Returns the plan of the chosen levels."""
-        sigma, sigma_next = self.sigmas[:-1], self.sigmas[1:]
-        gamma = churn(sigma, len(sigma), s_churn, s_tmin, s_tmax, s_noise)
-        sigma_hat = (1 + gamma) * sigma
-        x_hat = {"sample": 1.0}
-        if s_churn > 0:
-            x_hat["noise"] = s_noise * sigma * np.sqrt((1 + gamma) ** 2 - 1)
-        # A prediction of the noise holds at any level; the others belong to the level that the model was told.
-        predicts_noise = self.prediction_type == "epsilon"
-        slope = weighted((1.0 if predicts_noise else 1 / (1 + gamma), self.noise(sigma)))
-        x_next = weighted((1.0, {"sample": 1.0}), (sigma_next - sigma_hat, slope))
-        return StepPlan(
-            self.timesteps,
-            substituted(self.clean_sample(sigma_hat if predicts_noise else sigma), "sample", x_hat),
-            {"sample": substituted(x_next, "sample", x_hat)},
-            amplifies=self.prediction_type == "sample",
-            next_level=self.level(sigma_next),
-            input_scale=self.input_scale(sigma),
-        )
+        return churned_euler_plan(self, s_churn, s_tmin, s_tmax, s_noise)
 
     def _interpolated(self, timesteps):
         if self.settings.interpolation_type == "linear":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindscience_diffuser.noise import churn
-from mindscience_diffuser.plan import StepPlan
+from mindscience_diffuser.plan import StepPlan, weighted
 from mindscience_diffuser.schedulers.arguments import takes_arguments
 from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
 
@@ -12,10 +12,15 @@ from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
 class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
     """Second order: two model calls a step, but for the last one to sigma = 0, which is an Euler step.
 
-    With x_hat = x + s_noise * sqrt(sigma_hat^2 - sigma^2) * z, sigma_hat = (1 + gamma) * sigma and
-    dt = sigma_next - sigma_hat, the first call gives ``x' = x_hat + dt * (sigma / sigma_hat) * v``, the second one, at
-    x', ``x_next = x_hat + (x' - x_hat) / 2 + dt / 2 * v'``. So ``timesteps`` has 2n - 1 entries for n steps, and x_hat
-    is remembered from the first call to the second.
+    The first call, at x, predicts x0 = x - sigma * v; noise then raises the ratio of noise to signal,
+    sigma / (1 - sigma), by 1 + gamma to that of sigma_hat (nothing can be added to pure noise)::
+
+        x_hat = (1 - sigma_hat) * (x / (1 - sigma) + s_noise * sqrt(ratio_hat^2 - ratio^2) * z)
+        x'     = x_hat + (sigma_next - sigma_hat) * (x_hat - x0) / sigma_hat
+        x_next = x_hat + (x' - x_hat) / 2 + (sigma_next - sigma_hat) / 2 * v'
+
+    The second call gives v', at x'. So ``timesteps`` has 2n - 1 entries for n steps, and x_hat is remembered from the
+    first call to the second.
 
     `step` has the options `s_churn`, how much noise is added and removed again, `s_tmin` and `s_tmax`, the levels
     between which it is, and `s_noise`, its factor.
@@ -40,20 +45,23 @@ class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
         # sigmas is s0, s1, s1, s2, s2, ..., 0: the level of each call; a step leads from `sigma` to `sigma_next`.
         sigma = np.where(corrects, self.sigmas[np.maximum(np.arange(count) - 1, 0)], self.sigmas[:-1])
         sigma_next = np.where(corrects, self.sigmas[:-1], self.sigmas[1:])
-        gamma = churn(sigma, count, s_churn, s_tmin, s_tmax, s_noise)
-        dt = sigma_next - (1 + gamma) * sigma
-        sample = {
-            "sample": np.where(corrects, 0.5, 1.0),
-            "base": np.where(corrects, 0.5, 0.0),
-            "output": dt * np.where(corrects, 0.5, 1 / (1 + gamma)),
-        }
-        base = {"sample": 1.0}
+        raised = 1 + churn(sigma, count, s_churn, s_tmin, s_tmax, s_noise)
+        sigma_hat = raised * sigma / (1 - sigma + raised * sigma)
+        signal = np.divide(1 - sigma_hat, 1 - sigma, out=np.ones_like(sigma), where=sigma < 1)
+        kept, dt = sigma_next / sigma_hat, sigma_next - sigma_hat
+        x_hat = {"sample": 1.0}
         if s_churn > 0:
-            spread = np.where(corrects, 0.0, s_noise * sigma * np.sqrt((1 + gamma) ** 2 - 1))
-            sample["noise"] = base["noise"] = spread
+            x_hat["sample"] = signal
+            spread = np.sqrt(np.maximum(sigma_hat**2 - (signal * sigma) ** 2, 0))
+            x_hat["noise"] = np.where(corrects, 0.0, s_noise * spread)
+        first = weighted((kept, x_hat), (1 - kept, self.clean_sample(sigma)))
+        second = {"sample": 0.5, "base": 0.5, "output": dt / 2}
         return StepPlan(
             self.timesteps,
             self.clean_sample(self.sigmas[:-1]),
-            {"sample": sample, "base": base},
+            {
+                "sample": {n: np.where(corrects, second.get(n, 0.0), first.get(n, 0.0)) for n in {**first, **second}},
+                "base": x_hat,
+            },
             next_level=(1 - sigma_next, sigma_next),
         )

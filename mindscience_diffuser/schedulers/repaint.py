@@ -108,8 +108,16 @@ class RePaintScheduler(ImplicitScheduler):
         sample["noise"] = np.hypot(sample["noise"], spread)
         return replace(plan, states={"sample": sample}, next_level=reached, level=self.level_at(calls))
 
+    def _noise_of_call(self, sample, noise, generator, undoes, begins=False):
+        """Returns the noise of a step, or of one undone; along a trajectory both are counted, and a seed goes on."""
+        calls = 0 if begins else self._calls + 1
+        noise = self._step_noise(sample, noise, generator, calls)
+        self._calls, self._undone = calls, undoes
+        return noise
+
     def _schedule(self, timesteps):
         super()._schedule(timesteps)
+        self._calls, self._undone = 0, False
         self.undoing.load(self._undoing_plan())
 
     def _undoing_plan(self):
@@ -157,7 +165,10 @@ class RePaintScheduler(ImplicitScheduler):
         index = self._check_step_at(model_output, sample, timestep)
         self.check_tensor("original_image", original_image, like=sample)
         self.check_mask(mask, sample)
-        values = (sample, model_output, self._step_noise(sample, noise, generator), original_image)
+        # A jump back comes to the first timestep by undone steps; after a step, a new trajectory begins there.
+        begins = isinstance(index, int) and index == self.timesteps[0] and not self._undone
+        noise = self._noise_of_call(sample, noise, generator, undoes=False, begins=begins)
+        values = (sample, model_output, noise, original_image)
         return self._result(self.masked(self.table.rows, row_index(index), mask, *values), return_dict)
 
     def undo_step_in_graph(self, sample, timestep, noise=None, generator=None):
@@ -186,7 +197,8 @@ class RePaintScheduler(ImplicitScheduler):
         self.check_scheduled()
         self.check_tensor("sample", sample)
         index = timestep_index(timestep, sample.shape[0], self.num_train_timesteps)
-        return self.undoing.run(index, (sample, self._step_noise(sample, noise, generator)))[0]
+        noise = self._noise_of_call(sample, noise, generator, undoes=True)
+        return self.undoing.run(index, (sample, noise))[0]
 
 
 class MaskedStep(nn.Cell):
