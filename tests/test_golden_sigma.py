@@ -28,7 +28,9 @@ def relative_error(sample, k):
 def test_plan_agrees_with_diffusers_in_float64(k):
     config, seed = ENTRIES[k]["config"], ENTRIES[k]["seed"]
     assert len(scheduled(config).plan) == ENTRIES[k]["calls"]
-    assert relative_error(host_trajectory(config, seed), k) < 1e-6
+    # Churn of diffusers has other mathematics, see docs_cn/deviations.md.
+    sample = host_trajectory(config, seed, as_diffusers="s_churn" in config["step"])
+    assert relative_error(sample, k) < 1e-6
 
 
 @pytest.mark.parametrize("k", FIRST.values(), ids=FIRST)
