@@ -64,7 +64,7 @@ class DiffusionPipeline:
         return self._generate(condition, seed, progress)
 
     def _generate(self, condition, seed, progress, **step_options):
-        key = tuple(step_options.values())
+        key = (self.model, self.scheduler, *step_options.values())
         sampler = self._samplers.made(key, lambda: Sampler(self.model, self.scheduler, method="step", **step_options))
         conditions = ()
         if condition is not None:

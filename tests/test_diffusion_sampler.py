@@ -1,5 +1,7 @@
 """DiffusionSampler beyond the golden trajectories: initial noise, scalings, graphs, export, bad input."""
 
+import copy
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -222,3 +224,12 @@ def test_bad_call_is_refused_before_anything_compiles():
         DiffusionSampler(Denoiser(), DiffusionSamplerConfig(3), 0.5)
     with pytest.raises(TypeError, match="'model' must be an nn.Cell"):
         DiffusionSampler(lambda x: x, DiffusionSamplerConfig(3))
+
+
+@pytest.mark.parametrize("copied", [lambda drawing: drawing, copy.deepcopy])
+def test_the_scheduler_inside_keeps_its_steps(copied):
+    drawing = copied(sampler())
+    before = drawing.plan.timesteps
+    with pytest.raises(ValueError, match="build a new DiffusionSampler"):
+        drawing.sampler.scheduler.set_timesteps(2)
+    np.testing.assert_array_equal(drawing.plan.timesteps, before)

@@ -92,6 +92,22 @@ def test_new_timesteps_of_the_scheduler_take_effect():
     np.testing.assert_array_equal(generate(pipe, seed=3), generate(pipeline("ddim", steps=8), seed=3))
 
 
+def test_another_scheduler_and_another_model_take_effect():
+    pipe, other = pipeline("ddim"), pipeline("ddim", beta_schedule="linear")
+    first = generate(pipe, seed=3)
+    pipe.scheduler = other.scheduler
+    second = generate(pipe, seed=3)
+    np.testing.assert_array_equal(second, generate(other, seed=3))
+    pipe.model = Halved()
+    third = generate(pipe, seed=3)
+    assert not np.allclose(first, second) and not np.allclose(second, third)
+
+
+class Halved(ToyModel):
+    def construct(self, x, timestep, condition=None):
+        return 0.5 * x
+
+
 def test_conditions_are_flattened_to_one_row_for_each_sample():
     pipe, condition = pipeline("ddim"), Tensor(np.arange(6).reshape(2, 3) / 10, mstype.float32)
     flat = generate(pipe, condition, seed=3)

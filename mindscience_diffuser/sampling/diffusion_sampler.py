@@ -127,6 +127,18 @@ class DiffusionSampler(CompiledSampler):
         self.calls = len(scheduler.timesteps)
         self.order = config.order
         self.input_names = ("prev_obs", "prev_act", "noise", *(("step_noise",) if self.churns else ()))
+        scheduler.followers.add(self)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.sampler.scheduler.followers.add(self)
+
+    def check_plan(self):
+        """Refuses another schedule: the steps are those of the configuration."""
+        raise ValueError(
+            "'set_timesteps' of the scheduler inside a DiffusionSampler would leave its levels behind: build a new "
+            "DiffusionSampler with another DiffusionSamplerConfig."
+        )
 
     @property
     def plan(self):
