@@ -78,11 +78,15 @@ class NeighbourProduct(nn.Cell):
 
     def bprop(self, x, weight, index, out, dout):
         """Returns the gradients of x and of the weight."""
-        rows = dout.reshape((-1, self.out_channels))
-        turned = ops.gather(weight.reshape((self.places, self.channels, self.out_channels)), self.turned, 0)
-        turned = turned.transpose((0, 2, 1)).reshape((-1, self.channels))
-        of_x = self.product(self.gathered(dout, index), turned).reshape(x.shape)
-        return of_x, self.outer(self.gathered(x, index), rows), self.zeros(index)
+        around = self.gathered(dout, index)
+        by_place = weight.reshape((self.places, self.channels, self.out_channels))
+        turned = ops.gather(by_place, self.turned, 0).transpose((0, 2, 1)).reshape((-1, self.channels))
+        of_x = self.product(around, turned).reshape(x.shape)
+        # The neighbours of x need not be gathered again: x beside the neighbours of the output has all pairs.
+        pairs = self.outer(x.reshape((-1, self.channels)), around)
+        by_place = pairs.reshape((self.channels, self.places, self.out_channels)).transpose((1, 0, 2))
+        of_weight = ops.gather(by_place, self.turned, 0).reshape(weight.shape)
+        return of_x, of_weight, self.zeros(index)
 
 
 class GridConvolution(nn.Cell):
