@@ -1,6 +1,8 @@
 """What ends a run early."""
 
-import difflib
+from mindscience_diffuser.validation import nearest
+
+__all__ = ["ConfigError", "DivergedError", "InterruptedRunError", "StoppedError", "nearest"]
 
 
 class ConfigError(Exception):
@@ -26,12 +28,3 @@ class DivergedError(Exception):
 
 class InterruptedRunError(KeyboardInterrupt):
     """Ctrl-C during a run that has kept something; its message says what."""
-
-
-def nearest(name, choices):
-    """Returns a half-sentence that names the nearest of `choices` to `name`, or all of them if none is near."""
-    choices = sorted(str(choice) for choice in choices)
-    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return "allowed: " + ", ".join(f"'{choice}'" for choice in choices)

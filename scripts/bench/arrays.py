@@ -1,7 +1,7 @@
 """Samples read from a file with `Arrays` beside the same samples in memory: throughput and memory of a training.
 
-Writes 10,000 samples in a 1 GiB npy file below the folder given, or below a temporary one, and trains a small network on
-both, each side in processes of its own, in turns. Prints the medians.
+Writes 10,000 samples in a 1 GiB npy file and trains a small network on them, each side in processes of its own, in
+turns. Prints the medians.
 
 python scripts/bench/arrays.py [--folder FOLDER] [--steps 60] [--turns 3]
 """
@@ -36,7 +36,7 @@ class InMemory:
 
 
 def train(side, path, steps):
-    """Trains on one side and prints samples a second, of reading alone and of training, and the most memory, as JSON."""
+    """Trains on one side and prints, as JSON, the samples a second that it reads and trains on, and the most memory."""
     import mindspore as ms
     from mindspore import Tensor, nn, ops
 

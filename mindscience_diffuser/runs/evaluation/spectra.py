@@ -1,0 +1,72 @@
+"""Power of fields by wave number, averaged over directions."""
+
+import numpy as np
+from scipy import fft, signal
+
+from mindscience_diffuser.validation import check_bool
+
+
+def radial_spectrum(fields, axes, periodic=False):
+    """Returns wave numbers and the mean power of the shells around them.
+
+    The wave number is that along the shortest axis: k waves over its length. Shell k has the waves whose number rounds
+    to k, up to half the points of that axis.
+
+    Args:
+        fields (numpy.ndarray): Shape ``(..., *grid)``.
+        axes (int): Axes of the grid, the last ones.
+        periodic (bool): Whether the grid closes on itself. Otherwise the mean of each field is taken off and a Hann
+            window laid over it, so that the jump at the border makes no waves. Default: ``False``.
+
+    Returns:
+        tuple of numpy.ndarray, the wave numbers ``(K,)`` from 1 on and the power ``(..., K)``.
+    """
+    fields = np.asarray(fields, np.float64)
+    grid = fields.shape[-axes:]
+    along = tuple(range(-axes, 0))
+    if not periodic:
+        fields = fields - fields.mean(along, keepdims=True)
+        for place, size in enumerate(grid):
+            window = signal.windows.hann(size, sym=False) * np.sqrt(8 / 3)
+            fields = fields * window.reshape((-1,) + (1,) * (axes - 1 - place))
+    power = np.abs(fft.fftn(fields, axes=along, norm="forward")) ** 2
+    shortest = min(grid)
+    frequencies = np.meshgrid(*(fft.fftfreq(size, 1 / shortest) for size in grid), indexing="ij")
+    shell = np.rint(np.sqrt(sum(frequency**2 for frequency in frequencies))).ravel().astype(int)
+    count = np.bincount(shell)
+    numbers = np.arange(1, shortest // 2 + 1)
+    flat = power.reshape(-1, shell.size)
+    sums = np.stack([np.bincount(shell, weights=row, minlength=numbers[-1] + 1) for row in flat])
+    return numbers, (sums / count)[:, numbers].reshape(*power.shape[:-axes], -1)
+
+
+class SpectrumDistance:
+    """Distance of the radially averaged spectra of samples and of held-out data, ``(N, C, *grid)``.
+
+    ``spectrum_error`` is the root mean square, over wave numbers and channels, of log10 of the ratio of the mean
+    powers: 1 means wrong by a factor of ten, up or down.
+
+    Args:
+        periodic (bool): Whether the grid closes on itself, see :func:`radial_spectrum`. Default: ``False``.
+
+    Raises:
+        TypeError: If `periodic` is no bool.
+    """
+
+    headline = ("spectrum_error",)
+
+    def __init__(self, periodic=False):
+        self.periodic = check_bool("periodic", periodic)
+
+    def __call__(self, drawn, held_out):
+        """Returns the figures of ``samples``."""
+        least = np.finfo(np.float64).tiny
+        logs = []
+        for arrays in (drawn, held_out):
+            _, power = radial_spectrum(arrays["samples"], arrays["samples"].ndim - 2, self.periodic)
+            logs.append(np.log10(np.maximum(power.mean(0), least)))
+        ratios = logs[0] - logs[1]
+        return {
+            "spectrum_error": float(np.sqrt((ratios**2).mean())),
+            "log10_of_power_ratio": ratios.tolist(),
+        }

@@ -1,0 +1,98 @@
+"""Figures of merit as components of a run: each sees what it is for, and gives the value of a case that is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore, fair_crps
+from mindscience_diffuser.runs.evaluation.histograms import HistogramDistance
+from mindscience_diffuser.runs.evaluation.spectra import SpectrumDistance, radial_spectrum
+
+RNG = np.random.default_rng(0)
+
+
+def samples(values):
+    return {"samples": np.asarray(values, np.float32)}
+
+
+@pytest.mark.parametrize("grid", [(32,), (32, 48), (16, 16, 20)])
+def test_a_wave_is_in_its_shell(grid):
+    axes = len(grid)
+    along = np.arange(grid[-1]) / grid[-1] * 2 * np.pi
+    # Four waves over the shortest axis are 4 * longest / shortest over the longest one.
+    waves = 4 * grid[-1] // min(grid)
+    field = np.broadcast_to(np.cos(waves * along), grid)
+    numbers, power = radial_spectrum(field, axes, periodic=True)
+    assert numbers.tolist() == list(range(1, min(grid) // 2 + 1))
+    assert power.argmax() == 3
+    assert power[3] > 1e10 * np.delete(power, 3).max()
+
+
+def test_white_noise_has_the_same_power_everywhere_also_behind_a_window():
+    noise = RNG.standard_normal((400, 24, 30))
+    for periodic in (True, False):
+        _, power = radial_spectrum(noise, 2, periodic)
+        # The mean that a window is freed of is part of the first shell.
+        np.testing.assert_allclose(power.mean(0)[1:] * 24 * 30, 1, rtol=0.1)
+
+
+def test_a_jump_at_the_border_makes_no_waves_behind_a_window():
+    slope = np.broadcast_to(np.linspace(0, 1, 64), (64, 64))
+    last = [radial_spectrum(slope, 2, periodic)[1][-1] for periodic in (True, False)]
+    assert last[1] < 1e-3 * last[0]
+
+
+def test_spectrum_error_is_that_of_the_ratio():
+    fields = RNG.standard_normal((20, 2, 16, 16))
+    figures = SpectrumDistance()(samples(fields * 10), samples(fields))
+    assert figures["spectrum_error"] == pytest.approx(2, abs=1e-5)
+    assert np.shape(figures["log10_of_power_ratio"]) == (2, 8)
+    assert SpectrumDistance(periodic=True)(samples(fields), samples(fields))["spectrum_error"] == 0
+
+
+def test_histogram_distance_is_the_shift_of_each_channel():
+    fields = RNG.standard_normal((50, 2, 7))
+    figures = HistogramDistance()(samples(fields + [[[3], [5]]]), samples(fields))
+    assert figures["wasserstein_distance"] == pytest.approx(4, abs=1e-5)
+    assert figures["wasserstein_distance_of_channels"] == pytest.approx([3, 5], abs=1e-5)
+    assert HistogramDistance(most=20)._values(fields).size == 20
+
+
+def test_crps_of_an_ensemble_is_that_of_the_definition():
+    members, truth = RNG.standard_normal((5, 3)), RNG.standard_normal(3)
+    pairs = np.abs(members[:, None] - members[None]).sum((0, 1)) / (5 * 4)
+    expected = np.abs(members - truth).mean(0) - pairs / 2
+    np.testing.assert_allclose(fair_crps(members, truth), expected)
+    np.testing.assert_allclose(fair_crps(members[:1], truth), np.abs(members[0] - truth))
+
+
+def test_crps_does_not_depend_on_the_number_of_members_and_is_best_for_the_true_spread():
+    truth = RNG.standard_normal(200_000)
+    # Of a standard normal distribution with itself: 1 / sqrt(pi).
+    few, many = (fair_crps(RNG.standard_normal((count, truth.size)), truth).mean() for count in (2, 8))
+    assert few == pytest.approx(np.pi**-0.5, rel=0.02)
+    assert many == pytest.approx(np.pi**-0.5, rel=0.02)
+    for spread in (0.5, 1.7):
+        assert fair_crps(spread * RNG.standard_normal((8, truth.size)), truth).mean() > many
+
+
+def test_ensembles_are_the_samples_of_one_condition_whatever_the_pieces():
+    truth = RNG.standard_normal((3, 1, 400))
+    members = truth + 0.5 * RNG.standard_normal((4, 3, 1, 400)) + [[[[0.0]], [[1.0]], [[-1.0]]]]
+    drawn = members.reshape(12, 1, 400)
+    score = EnsembleScore()
+    for piece in (drawn[:5], drawn[5:]):
+        score.update(samples(piece))
+    figures = score(samples(drawn[:2]), samples(truth))
+    assert figures["members"] == 4
+    assert figures["rmse"] == pytest.approx(np.sqrt(((members.mean(0) - truth) ** 2).mean()), rel=1e-5)
+    assert figures["crps"] == pytest.approx(fair_crps(members, truth).mean(), rel=1e-5)
+    assert figures["spread"] == pytest.approx(0.5 * np.sqrt(1.25), rel=0.05)
+
+
+def test_samples_that_are_no_ensembles_are_told():
+    data = SimpleNamespace(test=range(5))
+    EnsembleScore().prepare(data, 15)
+    with pytest.raises(ValueError, match="multiple of 5"):
+        EnsembleScore().prepare(data, 16)
