@@ -1,17 +1,18 @@
-"""Rows of arrays in files, read one at a time from a map of the file."""
+"""Rows of arrays in files, each read from its place when it is asked for."""
 
+import math
 import zipfile
 
 import numpy as np
-
-BYTES_OF_A_MAP = 128 * 2**20
-"""Bytes that are read from a map before it is made anew: the pages of the old one leave the memory of the process."""
 
 HEADER_OF_A_MEMBER, PLACE_OF_LENGTHS = 30, 26
 
 
 class Rows:
-    """The rows of an array in a file, each a copy in memory.
+    """The rows of an array in a file, which need not fit into the memory.
+
+    A row is read, not mapped: rows in random order make a map bring in ten times as much, which counts as memory of the
+    process.
 
     Args:
         path (Path): The file.
@@ -22,23 +23,16 @@ class Rows:
 
     def __init__(self, path, shape, dtype, offset):
         self.path, self.shape, self.dtype, self.offset = path, shape, dtype, offset
-        self._read = BYTES_OF_A_MAP
-        self._map = None
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, k):
-        if self._read >= BYTES_OF_A_MAP:
-            self._map = np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
-            self._read = 0
-        row = np.array(self._map[k])
-        self._read += row.nbytes
-        return row
-
-    def __getstate__(self):
-        # A map would be pickled with all its values.
-        return {**self.__dict__, "_map": None, "_read": BYTES_OF_A_MAP}
+        count = math.prod(self.shape[1:])
+        row = np.fromfile(self.path, self.dtype, count, offset=self.offset + k * count * self.dtype.itemsize)
+        if row.size != count:
+            raise ValueError(f"'{self.path}' ends before row {k} of {len(self)}: it was not written to its end.")
+        return row.reshape(self.shape[1:])
 
 
 def rows_of_npy(path):

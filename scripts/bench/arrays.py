@@ -32,7 +32,7 @@ class InMemory:
         return len(self.values) - HELD_OUT[1]
 
     def __getitem__(self, k):
-        return self.values[k + HELD_OUT[1]]
+        return self.values[k + HELD_OUT[1]].copy()
 
 
 def train(side, path, steps):
