@@ -1,7 +1,8 @@
 """Schedulers of published models with the calls of their pipelines, in a form that both packages run.
 
 published.json has for each model the class of its scheduler, the values that are no defaults, and what the pipeline
-gives to `set_timesteps`. Used by scripts/make_golden_compat_calls.py and test_published.py.
+gives to `set_timesteps`; with "begin", the pipeline starts from an image at that timestep. Used by
+scripts/make_golden_compat_calls.py and test_published.py.
 """
 
 import json
@@ -35,7 +36,12 @@ def run(kind, model, tensor):
     timesteps, sigmas = scheduler.timesteps, getattr(scheduler, "sigmas", None)
     x = tensor(rng.standard_normal(SHAPE)) * float(getattr(scheduler, "init_noise_sigma", 1.0))
     count = len(timesteps) - (name == "SCMScheduler") - (name == "DDPMWuerstchenScheduler" and len(timesteps) > STEPS)
-    for i in range(count):
+    begin = model.get("begin", 0)
+    if begin and hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    if begin:
+        x = scheduler.add_noise(x, tensor(rng.standard_normal(SHAPE)), timesteps[begin : begin + 1])
+    for i in range(begin, count):
         t = timesteps[i]
         if hasattr(scheduler, "scale_model_input"):
             scheduler.scale_model_input(x, t)

@@ -265,6 +265,18 @@ class RePaint(SchedulerMixin):
         return in_dtype(weighted_sum((kept, sample), (1.0, Tensor(noise, mstype.float32))), sample)
 
 
+class PNDM(SchedulerMixin):
+    """PNDMScheduler: the timestep alone tells the row of a call, wherever the trajectory began."""
+
+    def _index_at(self, timestep):
+        """Returns the row of a timestep, of equal ones the next one, or the first one."""
+        expected = self._step_index or 0
+        rows = np.flatnonzero(self.native.timesteps == np.ravel(to_host(timestep))[0])
+        if rows.size:
+            self._step_index = int(next((row for row in rows if row >= expected), rows[0]))
+        return super()._index_at(timestep)
+
+
 class DPMSolverSinglestep(SchedulerMixin):
     """DPMSolverSinglestepScheduler: it changes its own configuration where the last group cannot be filled."""
 
@@ -287,6 +299,7 @@ CONVENTIONS = {
     "EDMEulerScheduler": EDMEuler,
     "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
     "DPMSolverSinglestepScheduler": DPMSolverSinglestep,
+    "PNDMScheduler": PNDM,
     "RePaintScheduler": RePaint,
     "KarrasVeScheduler": KarrasVe,
     "ScoreSdeVeScheduler": ScoreSdeVe,

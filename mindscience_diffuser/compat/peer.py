@@ -206,8 +206,16 @@ class NoiseAboveZero(FlooredLeading):
 class EvenCalls(EvenStrides):
     """PNDM: calls lead a stride or half of one on; the repeated first step comes from one stride above its end.
 
-    The weights of the multistep method are those of even steps.
+    The weights of the multistep method are those of even steps. A trajectory from the middle counts its calls from
+    there: it begins with the special first steps, and those of Runge and Kutta lead from their first timesteps.
     """
+
+    goes_on = False
+    """Whether the user has set what a trajectory remembers, so that its first call is no first one."""
+
+    def first_call(self, begin):
+        """Returns the row that calls are counted from."""
+        return 0 if self.goes_on else begin
 
     def positions(self, nodes, start):
         """Returns that values of the past lie in even steps."""
@@ -217,17 +225,17 @@ class EvenCalls(EvenStrides):
         """Returns the timesteps in the middle of Runge and Kutta's steps between these timesteps."""
         return steps[1:] + self.stride // 2
 
-    def reached(self):
+    def reached(self, first):
         """Returns the timestep to which each model call leads, negative beyond the last one."""
-        calls, timesteps = np.arange(len(self.timesteps)), self.timesteps
+        calls, timesteps = np.arange(len(self.timesteps)) - first, self.timesteps
         # The second stage of Runge and Kutta leads to where the first one did, the fourth one where the third one did.
         staged = calls < len(self.prk_timesteps)
         lengths = np.where(staged, np.where(calls % 2 == 1, 0, self.stride // 2), self.stride)
         return timesteps - (np.where(calls == 1, 0, lengths) if self.settings.skip_prk_steps else lengths)
 
-    def repeated_start(self):
+    def repeated_start(self, first):
         """Returns the timestep from which the second call of Heun's step leads."""
-        return np.minimum(self.timesteps[1:2] + self.stride, self.num_train_timesteps - 1)
+        return np.minimum(self.timesteps[first + 1 : first + 2] + self.stride, self.num_train_timesteps - 1)
 
 
 class CutProducts:

@@ -99,13 +99,20 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
         """Returns the timesteps in the middle of Runge and Kutta's steps between these timesteps."""
         return (steps[:-1] + steps[1:]) // 2
 
-    def reached(self):
+    @staticmethod
+    def first_call(begin):
+        """Returns the row of the call that the special first steps are counted from, in a trajectory from `begin`."""
+        del begin
+        return 0
+
+    def reached(self, first):
         """Returns the timestep to which each model call leads, that of the next one; -1 stands for the end."""
+        del first
         return np.append(self.timesteps[1:], -1)
 
-    def repeated_start(self):
+    def repeated_start(self, first):
         """Returns the timestep from which the second call of Heun's step leads."""
-        return self.timesteps[0]
+        return self.timesteps[first]
 
     def positions(self, nodes, start):
         """Returns where values at the timesteps `nodes` lie in steps from `start`, for :func:`adams_bashforth`.
@@ -121,7 +128,7 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of all model calls; the trajectory starts at row `begin`."""
-        timesteps, end = self.timesteps, self.reached()
+        timesteps, end = self.timesteps, self.reached(self.first_call(begin))
         alpha, sigma = self._alphas[timesteps], self._sigmas[timesteps]
         start, from_base, eps, states = (
             self._heun_start(begin) if self.settings.skip_prk_steps else self._runge_kutta_start(begin)
@@ -147,27 +154,30 @@ class PNDMScheduler(IndexedScheduler, DiffusionScheduler):
 
         The second call repeats the first step with the mean of both eps; its own is not used again.
         """
-        calls, timesteps = np.arange(len(self.timesteps)), self.timesteps
+        timesteps, first = self.timesteps, self.first_call(begin)
+        calls = np.arange(len(timesteps)) - first
         repeats = calls == 1
         start = timesteps.copy()
         past = calls[:, None] - np.arange(ORDER + 1)
-        nodes = timesteps[np.maximum(past, 0)]
-        weights = adams_bashforth((past >= begin) & (past != 1), self.positions(nodes, timesteps))
-        if begin == 0:  # Else there is no first step to repeat.
-            start[repeats] = self.repeated_start()
+        nodes = timesteps[np.maximum(past + first, 0)]
+        weights = adams_bashforth((past >= begin - first) & (past != 1), self.positions(nodes, timesteps))
+        if begin == first:  # Else there is no first step to repeat.
+            start[repeats] = self.repeated_start(first)
             weights[repeats, :2] = 0.5
         names = ("value", "value_1", "value_2", "value_3", "value_4")
         shifted = {name: {before: 1.0} for before, name in zip(names, names[1:])}
         states = {"base": {"sample": 1.0}, **shifted}
-        return start, repeats & (begin == 0), dict(zip(names, weights.T)), states
+        return start, repeats & (begin == first), dict(zip(names, weights.T)), states
 
     def _runge_kutta_start(self, begin):
         """The same as :meth:`_heun_start` where the first steps are those of Runge and Kutta, of four stages each."""
-        calls, timesteps, staged = np.arange(len(self.timesteps)), self.timesteps, len(self.prk_timesteps)
+        timesteps, staged = self.timesteps, len(self.prk_timesteps)
+        rows = np.arange(len(timesteps))
+        calls = rows - self.first_call(begin)
         stage = np.where(calls < staged, calls % 4, 0)
         step = np.where(calls < staged, calls // 4, calls - staged + staged // 4)
         first = stage == 0
-        start = timesteps[calls - stage]
+        start = timesteps[np.where(calls < staged, calls - stage, rows)]
         # The multistep method uses the first stage of every step that the trajectory has taken.
         past = step[:, None] - np.arange(ORDER)
         known = past >= step[begin] + (stage[begin] > 0)
