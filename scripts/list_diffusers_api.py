@@ -102,6 +102,14 @@ def reads(cls):
     return own, configured
 
 
+def assigned(cls):
+    """Returns the public attributes that methods, but for the constructor, assign."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+    methods = [node for node in body if isinstance(node, ast.FunctionDef) and node.name != "__init__"]
+    stored = [n for m in methods for n in ast.walk(m) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)]
+    return {n.attr for n in stored if ast.unparse(n.value) == "self" and not n.attr.startswith("_")}
+
+
 def swallowed(function):
     """Returns what the arguments under ``*args`` of a method are, by their position: pairs of position and name."""
     found = []
@@ -125,6 +133,7 @@ def describe(cls):
         "methods": methods,
         "swallowed": {n: swallowed(getattr(cls, n)) for n, p in methods.items() if ["*args"] in p},
         "attributes": sorted(attributes),
+        "later": sorted(assigned(cls).difference(attributes, methods)),
         "reads": sorted(own.intersection(attributes)),
         "config_reads": sorted(configured),
         "read_only": sorted(n for n in attributes if isinstance(getattr(cls, n, None), property)),

@@ -15,7 +15,7 @@ from mindspore import Tensor
 
 import mindscience_diffuser
 from mindscience_diffuser import compat
-from mindscience_diffuser.compat.description import arguments_of, described, signature_of
+from mindscience_diffuser.compat.description import arguments_of, described, names_of_any, signature_of
 
 ROOT = Path(__file__).parents[1]
 DEVIATIONS = (ROOT / "docs_cn" / "deviations.md").read_text(encoding="utf-8")
@@ -65,6 +65,20 @@ def test_every_attribute_exists_or_is_told_to_be_absent(name):
         assert hasattr(scheduler, attribute) != (attribute in absent), attribute
     for attribute in absent:
         assert attribute in section(name), f"docs_cn/deviations.md does not tell that {name} has no {attribute}"
+
+
+@pytest.mark.parametrize("name", compat.CLASSES)
+def test_what_only_other_schedulers_have_is_absent_as_pipelines_ask(name):
+    facts, kind, scheduler = described()[name], getattr(compat, name), built(name)
+    has = {*facts["methods"], *facts["attributes"], *arguments_of(name)}
+    for other in names_of_any() - has:
+        assert not hasattr(scheduler, other), other
+        assert not hasattr(kind, other) or other in facts["later"], other
+    scheduler = kind()
+    scheduler.set_timesteps(2 if name == "SCMScheduler" else 4)
+    assert hasattr(scheduler, "timesteps")
+    for other in {"num_inference_steps"}.intersection(facts["later"]):
+        assert getattr(scheduler, other) == 4
 
 
 def test_every_class_that_deviates_points_to_the_table():

@@ -173,3 +173,13 @@ def test_a_broken_file_is_named(tmp_path):
     (tmp_path / FILE).write_text("{", encoding="utf-8")
     with pytest.raises(OSError, match=FILE):
         compat.DDIMScheduler.from_pretrained(tmp_path)
+
+
+def test_a_configuration_that_a_pipeline_replaces_as_a_whole_is_followed():
+    scheduler = compat.PNDMScheduler(skip_prk_steps=True)
+    assert scheduler._internal_dict is scheduler.config
+    # What the pipelines of Stable Diffusion do with configurations of its first versions.
+    scheduler._internal_dict = {**scheduler.config, "steps_offset": 1}
+    scheduler.set_timesteps(10)
+    assert scheduler.config.steps_offset == 1
+    assert scheduler.timesteps.asnumpy()[0] == 901

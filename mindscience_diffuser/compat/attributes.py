@@ -29,17 +29,17 @@ def _predictions_used(scheduler):
 
 
 def _in_first_call(scheduler):
-    return (scheduler.step_index or 0) % scheduler.native.order == 0
+    return (scheduler._step_index or 0) % scheduler.native.order == 0
 
 
 def _length_of_step(scheduler):
     """Returns sigma_next - sigma of the step whose second call is next."""
     sigma, sigma_next, _ = scheduler.native.steps()
-    return np.asarray(sigma_next - sigma)[scheduler.step_index, ...]
+    return np.asarray(sigma_next - sigma)[scheduler._step_index, ...]
 
 
 def _level_of_call(scheduler):
-    return np.asarray(scheduler.native.sigmas)[scheduler.step_index, ...]
+    return np.asarray(scheduler.native.sigmas)[scheduler._step_index, ...]
 
 
 def _ancestral_parts(scheduler):
@@ -139,6 +139,8 @@ def recall(scheduler, row):
     count, history = scheduler._past or (0, ())
     count = scheduler._past_count if count is None else count
     scheduler._known_from = row - count
+    if hasattr(scheduler.native, "goes_on"):
+        scheduler.native.goes_on = count > 0
     # No method uses more than three values of the past.
     ordered_by_row = scheduler.native_class.__name__ in ORDERED_BY_ROW
     scheduler._set_trajectory(history=history, begin=0 if count >= 3 or ordered_by_row else max(row - count, 0))

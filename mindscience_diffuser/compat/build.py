@@ -4,9 +4,9 @@ import warnings
 
 from mindscience_diffuser.compat.attributes import MEMORIES, memory
 from mindscience_diffuser.compat.conventions import CONVENTIONS
-from mindscience_diffuser.compat.description import arguments_of, described, signature_of
+from mindscience_diffuser.compat.description import arguments_of, described, names_of_any, signature_of
 from mindscience_diffuser.compat.in_graph import InGraph, graph_form
-from mindscience_diffuser.compat.membership import watch
+from mindscience_diffuser.compat.membership import Absent, watch
 from mindscience_diffuser.compat.outputs import to_tensor
 from mindscience_diffuser.compat.peer import peer_class
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
@@ -27,7 +27,7 @@ def drop_in(name):
         "native_class": peer_class(name),
         "facts": facts,
         "arguments": arguments_of(name),
-        "order": facts["order"],
+        **({"order": facts["order"]} if "order" in facts["attributes"] else {}),
         "_compatibles": facts["compatibles"],
         "_deprecated_kwargs": facts["deprecated"],
     }
@@ -45,7 +45,23 @@ def drop_in(name):
             in_graph = graph_form(method, parameters) if shared else InGraph.other_method_in_graph
             swallowed = facts["swallowed"].get(method, ())
             members[method] = compiles_as(in_graph)(_method(method, parameters, implementation, swallowed))
+    for other in names_of_any().difference(members, facts["methods"], facts["attributes"]):
+        if hasattr(base, other):  # Pipelines ask by hasattr what a scheduler is capable of.
+            members[other] = Later(other, getattr(base, other)) if other in facts["later"] else Absent(other)
     return type(name, (base,), members)
+
+
+class Later(Absent):
+    """Stands for an attribute that a scheduler has as soon as it has a schedule."""
+
+    def __init__(self, name, attribute):
+        super().__init__(name)
+        self.attribute = attribute
+
+    def __get__(self, instance, owner):
+        if instance is None or not instance.native.scheduled:
+            return super().__get__(instance, owner)
+        return self.attribute.__get__(instance, owner)
 
 
 def _constructor(parameters):

@@ -65,6 +65,15 @@ class ConfigMixin:
         """The configuration, with what was loaded for other classes."""
         return self.__dict__["_config"]
 
+    @property
+    def _internal_dict(self):
+        """Where diffusers keeps the configuration: pipelines replace it as a whole."""
+        return self.config
+
+    @_internal_dict.setter
+    def _internal_dict(self, values):
+        self.__dict__["_config"] = FrozenConfig(values)
+
     def register_to_config(self, **values):
         """Adds values to the configuration."""
         self.__dict__["_config"] = FrozenConfig({**self.__dict__.get("_config", {}), **values})

@@ -18,6 +18,13 @@ def described():
     return _listed()["schedulers"]
 
 
+def names_of_any():
+    """Returns the names of all methods and attributes that some scheduler has."""
+    return {
+        name for facts in described().values() for kind in ("methods", "attributes", "later") for name in facts[kind]
+    }
+
+
 def peer_version():
     """Returns the version of diffusers that the list was made of."""
     return _listed()["diffusers"]

@@ -38,6 +38,10 @@ OPTIONS = {"variance_noise": "noise"}
 """Native names of options that diffusers calls otherwise."""
 
 
+FLAGS = {"is_scale_input_called", "custom_timesteps"}
+"""What some of diffusers' schedulers note of the calls so far."""
+
+
 class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
     """A native scheduler behind diffusers' conventions: the base of the drop-in classes.
 
@@ -74,8 +78,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         self.__dict__["__module__"] = "diffusers.schedulers"
         self._constructed, self._replaced = values, {}
         self._written, self._handed_out, self._followed_config = {}, {}, self.config
-        self.is_scale_input_called = False
-        self.custom_timesteps = False
+        vars(self).update(dict.fromkeys(FLAGS & set(self.facts["attributes"]), False))
         self._build(values)
         self._restart()
         if self.facts["scheduled_at_first"]:
@@ -103,6 +106,10 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
             self._handed_out.pop(name, None)
         if self.indexed:
             self.native.restart()
+
+    def _set_flag(self, name, value):
+        if name in self.facts["attributes"] or name in self.facts["later"]:
+            setattr(self, name, value)
 
     def __len__(self):
         return self.config.num_train_timesteps
@@ -139,6 +146,9 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
 
     def index_for_timestep(self, timestep, schedule_timesteps=None):
         """Returns the index of a timestep; of equal ones the second, so that no level is left out."""
+        return self._index_of(timestep, schedule_timesteps)
+
+    def _index_of(self, timestep, schedule_timesteps=None):
         written = self._written.get("timesteps", self.native.timesteps)
         schedule = np.asarray(to_host(written if schedule_timesteps is None else schedule_timesteps))
         sought = np.ravel(to_host(timestep))[0]
@@ -160,12 +170,12 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
 
     def _index_at(self, timestep):
         if self._step_index is None:
-            self._step_index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
+            self._step_index = self._index_of(timestep) if self._begin_index is None else self._begin_index
         return self._step_index
 
     def scale_model_input(self, sample, timestep=None):
         """Returns what the model is given for `sample`."""
-        self.is_scale_input_called = True
+        self._set_flag("is_scale_input_called", True)
         if not self.indexed or self.native.input_scaling is None:
             return sample
         sample = as_floats(sample)
@@ -177,6 +187,9 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         Where a pipeline has set the first step, it is the level of the present step instead. The result has the dtype
         of `original_samples`; for integers it is float32, and diffusers' levels are cut to integers.
         """
+        return self._with_noise(original_samples, noise, timesteps)
+
+    def _with_noise(self, original_samples, noise, timesteps):
         if not holds_integers(original_samples):
             return in_dtype(self._noised(original_samples, as_floats(noise), timesteps), original_samples)
         if noises_by_alpha_bar(self.native_class):
@@ -199,7 +212,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         """Returns the row of each timestep, or where a pipeline has set the first step that of the present one."""
         begun = self._begin_index if self._step_index is None else self._step_index
         at = np.atleast_1d(to_host(timesteps))
-        return [begun] * len(at) if self._begin_index is not None else [self.index_for_timestep(t) for t in at]
+        return [begun] * len(at) if self._begin_index is not None else [self._index_of(t) for t in at]
 
     def get_velocity(self, sample, noise, timesteps):
         """Returns the velocity of `sample` and `noise` at each timestep, shape ``(B,)``."""
@@ -213,7 +226,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
 
     def scale_noise(self, sample, timestep, noise):
         """Returns `sample` with noise of the level of each timestep, shape ``(B,)``."""
-        return self.add_noise(sample, noise, timestep)
+        return self._with_noise(sample, noise, timestep)
 
     def set_timesteps(self, num_inference_steps=None, device=None, **others):
         """Chooses the timesteps of the following trajectory; `device` has no meaning here."""
@@ -227,7 +240,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
             self.native.set_timesteps(**{name: value for name, value in given.items() if name in known})
         finally:
             self.native.num_train_timesteps = trained
-        self.custom_timesteps = others.get("timesteps") is not None
+        self._set_flag("custom_timesteps", others.get("timesteps") is not None)
         self._restart()
 
     def step(self, model_output, timestep, sample, return_dict=True, **options):
