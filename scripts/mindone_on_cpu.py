@@ -16,9 +16,46 @@ def arange(start, end=None, step=1, *, dtype=None):
     return Tensor(values, dtype or (ms.float32 if values.dtype.kind == "f" else ms.int64))
 
 
+def atan2(y, x):
+    """Stands for `mint.atan2`."""
+    return ops.atan2(y, x)
+
+
+def full(size, fill_value, *, dtype=None):
+    """Stands for `mint.full`."""
+    return Tensor(np.full(size, _number(fill_value)), dtype or ms.float32)
+
+
 def linspace(start, end, steps, *, dtype=None):
     """Stands for `mint.linspace`."""
     return Tensor(np.linspace(_number(start), _number(end), int(steps)), dtype or ms.float32)
+
+
+def meshgrid(*tensors, indexing="ij"):
+    """Stands for `mint.meshgrid`."""
+    tensors = tensors[0] if len(tensors) == 1 else tensors
+    return tuple(map(Tensor, np.meshgrid(*(tensor.asnumpy() for tensor in tensors), indexing=indexing)))
+
+
+def norm(tensor, p=2, dim=None, keepdim=False):
+    """Stands for `mint.norm` of vectors."""
+    return Tensor(np.linalg.norm(tensor.asnumpy(), p, dim, keepdim))
+
+
+def nonzero(tensor, *, as_tuple=False):
+    """Stands for the method `nonzero` of a Tensor."""
+    found = np.nonzero(tensor.asnumpy())
+    return tuple(map(Tensor, found)) if as_tuple else Tensor(np.stack(found, axis=1))
+
+
+def ones_like(tensor, *, dtype=None):
+    """Stands for `mint.ones_like`."""
+    return Tensor(np.ones(tensor.shape), dtype or tensor.dtype)
+
+
+def repeat(tensor, *repeats):
+    """Stands for the method `repeat` of a Tensor."""
+    return ops.tile(tensor, repeats[0] if isinstance(repeats[0], (tuple, list)) else repeats)
 
 
 def stack(tensors, dim=0):
@@ -26,10 +63,9 @@ def stack(tensors, dim=0):
     return ops.stack(list(tensors), dim)
 
 
-def nonzero(tensor, *, as_tuple=False):
-    """Stands for the method `nonzero` of a Tensor and `mint.nonzero`."""
-    found = np.nonzero(tensor.asnumpy())
-    return tuple(map(Tensor, found)) if as_tuple else Tensor(np.stack(found, axis=1))
+def zeros_like(tensor, *, dtype=None):
+    """Stands for `mint.zeros_like`."""
+    return Tensor(np.zeros(tensor.shape), dtype or tensor.dtype)
 
 
 def _number(value):
@@ -38,6 +74,7 @@ def _number(value):
 
 def stand_in():
     """Puts the stand-ins in place."""
-    for function in (arange, linspace, stack, nonzero):
+    for function in (arange, atan2, full, linspace, meshgrid, norm, ones_like, stack, zeros_like):
         setattr(mint, function.__name__, function)
-    Tensor.nonzero = nonzero
+    for function in (nonzero, repeat):
+        setattr(Tensor, function.__name__, function)
