@@ -22,6 +22,14 @@ from diffusers.utils import BaseOutput
 import mindscience_diffuser
 
 FILE = Path(__file__).parents[1] / "mindscience_diffuser" / "compat" / "api.json"
+PRIVATE = (
+    "_get_conditioning_c_in",
+    "_get_variance",
+    "_init_step_index",
+    "_is_ode_scheduler",
+    "_sigma_to_alpha_sigma_t",
+)
+"""What pipelines use of schedulers although its name says not to."""
 INHERITED = {*dir(SchedulerMixin), *dir(ConfigMixin), *dir(object)}
 
 
@@ -133,6 +141,7 @@ def describe(cls):
         "methods": methods,
         "swallowed": {n: swallowed(getattr(cls, n)) for n, p in methods.items() if ["*args"] in p},
         "attributes": sorted(attributes),
+        "private": {n: None if callable(getattr(cls, n)) else getattr(cls, n) for n in PRIVATE if hasattr(cls, n)},
         "later": sorted(assigned(cls).difference(attributes, methods)),
         "reads": sorted(own.intersection(attributes)),
         "config_reads": sorted(configured),

@@ -70,7 +70,7 @@ def test_every_attribute_exists_or_is_told_to_be_absent(name):
 @pytest.mark.parametrize("name", compat.CLASSES)
 def test_what_only_other_schedulers_have_is_absent_as_pipelines_ask(name):
     facts, kind, scheduler = described()[name], getattr(compat, name), built(name)
-    has = {*facts["methods"], *facts["attributes"], *arguments_of(name)}
+    has = {*facts["methods"], *facts["attributes"], *facts["private"], *arguments_of(name)}
     for other in names_of_any() - has:
         assert not hasattr(scheduler, other), other
         assert not hasattr(kind, other) or other in facts["later"], other

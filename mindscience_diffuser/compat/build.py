@@ -45,7 +45,8 @@ def drop_in(name):
             in_graph = graph_form(method, parameters) if shared else InGraph.other_method_in_graph
             swallowed = facts["swallowed"].get(method, ())
             members[method] = compiles_as(in_graph)(_method(method, parameters, implementation, swallowed))
-    for other in names_of_any().difference(members, facts["methods"], facts["attributes"]):
+    members.update({other: value for other, value in facts["private"].items() if value is not None})
+    for other in names_of_any().difference(members, *(facts[kind] for kind in ("methods", "attributes", "private"))):
         if hasattr(base, other):  # Pipelines ask by hasattr what a scheduler is capable of.
             members[other] = Later(other, getattr(base, other)) if other in facts["later"] else Absent(other)
     return type(name, (base,), members)

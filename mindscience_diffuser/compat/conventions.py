@@ -47,6 +47,7 @@ class ScoreSde(SchedulerMixin):
             self.native = build_native(self.native_class, {**self.native.settings, **changed})
         self.native.set_timesteps(num_inference_steps)
         self._seeded = None, None
+        self._written.pop("sigmas", None)
 
     def _move(self, row, model_output, sample, generator):
         """Returns what the step of a row gives: the sample with its noise, and its mean."""
@@ -81,7 +82,7 @@ class ScoreSdeVe(ScoreSde):
     @property
     def sigmas(self):
         """What the model is told at each time: a Tensor, float32."""
-        return Tensor(self.native.timesteps[:: self.native.order])
+        return self._hand_out("sigmas", self.native.timesteps[:: self.native.order])
 
     @property
     def discrete_sigmas(self):

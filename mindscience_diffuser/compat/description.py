@@ -21,7 +21,10 @@ def described():
 def names_of_any():
     """Returns the names of all methods and attributes that some scheduler has."""
     return {
-        name for facts in described().values() for kind in ("methods", "attributes", "later") for name in facts[kind]
+        name
+        for facts in described().values()
+        for kind in ("methods", "attributes", "private", "later")
+        for name in facts[kind]
     }
 
 

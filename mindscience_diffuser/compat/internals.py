@@ -128,6 +128,24 @@ class Internals:
         nodes = [row - k for k in range(count)]
         return self._integrate(row - 1, row, nodes, [prediction, *remembered], sample, noise, tau)
 
+    def _init_step_index(self, timestep):
+        """Goes to the row of a timestep, or to the first one that a pipeline has set."""
+        self._step_index = None
+        self._index_at(timestep)
+
+    def _sigma_to_alpha_sigma_t(self, sigma):
+        """Returns alpha and sigma of a process at a level: of a flow, of EDM, or of one that preserves the variance."""
+        if self.config.get("use_flow_sigmas"):
+            return 1 - sigma, sigma
+        if "sigma_data" in self.config:
+            return to_tensor(np.ones((), np.int64)), sigma
+        alpha = 1 / (sigma**2 + 1) ** 0.5
+        return alpha, sigma * alpha
+
+    def _get_conditioning_c_in(self, sigma):
+        """Returns the factor of what the network is given at a level."""
+        return 1 / (sigma**2 + self.config.sigma_data**2) ** 0.5
+
     def _get_variance(self, timestep, prev_timestep=None, predicted_variance=None, variance_type=None):
         """Returns the variance of the fresh noise of a step, as diffusers computes it.
 
