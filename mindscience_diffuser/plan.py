@@ -203,15 +203,16 @@ class StepPlan:
         """Returns what a stage between model and step is told of each step.
 
         With u the tensor that the model is given, the clean sample is ``x0 = a * u + b * output``, and u = scale * x,
-        x = alpha * x0 + sigma * noise.
+        x = alpha * x0 + sigma * noise. The step leads to the next alpha and sigma.
 
         Returns:
-            numpy.ndarray, ``(n, 5)``: a, b, alpha, sigma and scale.
+            numpy.ndarray, ``(n, 8)``: a, b, alpha, sigma, scale, the next alpha and sigma, and the number of the row.
         """
         if self.level is None or self.x0.keys() - {"sample", "output"}:
             raise ValueError("A plan without noise levels cannot be guided: its steps know no clean sample.")
         scale = 1.0 if self.input_scale is None else self.input_scale
-        columns = (self.x0.get("sample", 0.0) / scale, self.x0["output"], *self.level, scale)
+        to_clean = (self.x0.get("sample", 0.0) / scale, self.x0["output"])
+        columns = (*to_clean, *self.level, scale, *self.next_level, np.arange(len(self)))
         return np.stack([np.broadcast_to(values, len(self)) for values in columns], axis=1)
 
     def pack(self, returns_x0=False, half=False, level=False):

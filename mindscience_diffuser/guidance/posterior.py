@@ -168,7 +168,7 @@ class PosteriorGuidance(Stage):
 
     def at_level(self, level, x, timestep, y, *conditions):
         """Returns the guided output at a level, see :class:`Stage`."""
-        of_sample, of_output, alpha, sigma, scale = level
+        _, of_output, alpha, sigma, scale = level[:5]
         output = self.output_of_model(level, x, timestep, *conditions)
         prediction = output[0] if isinstance(output, tuple) else output
         clean = self.clean(level, x, prediction)

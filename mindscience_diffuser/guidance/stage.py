@@ -34,7 +34,7 @@ class Stage(PublicCell):
         """Returns the output that the step uses.
 
         Args:
-            level (tuple): Five 0-D Tensors, the columns of :func:`level_columns`.
+            level (tuple): Eight 0-D Tensors, the columns of :meth:`~mindscience_diffuser.StepPlan.level_columns`.
             x (Tensor): What the model is given, ``(B, ...)``.
             timestep (Tensor): What the model is told, ``(B,)``.
             inputs (Tensor or tuple): Inputs of the stage, then conditions of the model.

@@ -1,16 +1,13 @@
 """A model driven along a plan."""
 
 from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, DiffusionSamplerConfig
-from mindscience_diffuser.sampling.guidance import ClassifierFreeGuidance, DistilledGuidance
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.sampler import Sampler
 
 __all__ = [
-    "ClassifierFreeGuidance",
     "DiffusionSampler",
     "DiffusionSamplerConfig",
-    "DistilledGuidance",
     "ModelStep",
     "PyramidSampler",
     "Sampler",

@@ -9,13 +9,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
+from mindscience_diffuser.guidance import ClassifierFreeGuidance, DistilledGuidance
 from mindscience_diffuser.models import GuidanceDiffusionTransformer
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.config.registry import lookup
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.kinds.pixel_pyramid import PixelPyramidSampler
 from mindscience_diffuser.runs.storage.weights import SHIPPED, find_weights, load_weights, shipped_weights
-from mindscience_diffuser.sampling import ClassifierFreeGuidance, DistilledGuidance, Sampler
+from mindscience_diffuser.sampling import Sampler
 from mindscience_diffuser.schedulers.indexed import IndexedScheduler
 
 GIVEN_TO_MODELS = ("in_channels", "out_channels", "cond_channels", "compute_dtype")

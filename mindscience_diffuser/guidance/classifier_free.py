@@ -1,20 +1,16 @@
 """Classifier-free guidance as part of the model, so that it compiles into every graph that calls the model."""
 
-import numpy as np
 from mindspore import dtype as mstype
 from mindspore import mint, ops
 
 from mindscience_diffuser.cells import PublicCell, setting
-from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.guidance.posterior import broadcasts
+from mindscience_diffuser.guidance.steering import Guidance
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.validation import check_number
 
-LEAST_SPREAD = 1e-6
-"""Standard deviation, in units of the mean magnitude, up to which a prediction counts as constant."""
 
-
-class ClassifierFreeGuidance(Stage):
+class ClassifierFreeGuidance(Guidance):
     """A conditional model steered away from its unconditional prediction (Ho and Salimans, 2022, arXiv:2207.12598).
 
     ``output = unconditional + guidance_scale * (conditional - unconditional)``, from one model call on a batch of 2B.
@@ -27,12 +23,13 @@ class ClassifierFreeGuidance(Stage):
         guidance_rescale (float): How far the standard deviation of each sample's output is brought back to that of the
             conditional prediction, in [0, 1] (Lin et al., 2023, arXiv:2305.08891, eqs. (15), (16)). Default: ``0.0``.
         interval (tuple, optional): (low, high): guidance acts only at timesteps in [low, high], elsewhere the
-            conditional prediction is used (Kynkaanniemi et al., 2024, arXiv:2404.07724). What the model is told counts:
-            for EDM that is c_noise, which may be negative. Default: ``None``, always.
+            model is called once, for the conditional prediction (Kynkaanniemi et al., 2024, arXiv:2404.07724). What the
+            model is told counts: for EDM that is c_noise, which may be negative. Default: ``None``, always.
         sigma_interval (tuple, optional): The same in units of sigma / alpha, the ratio of noise to signal (EDM's
             sigma); known where a Sampler calls the model. Default: ``None``, always.
 
-    `guidance_scale`, `interval` and `sigma_interval` can be set later; compiled graphs follow.
+    `guidance_scale`, `interval` and `sigma_interval` can be set later; compiled graphs follow. An interval that is set
+    though the constructor was given none acts, but saves no model call.
 
     Inputs:
         - **x** (Tensor) - noisy samples, ``(B, ...)``.
@@ -50,9 +47,7 @@ class ClassifierFreeGuidance(Stage):
     def __init__(
         self, model, guidance_scale, unconditional=None, guidance_rescale=0.0, interval=None, sigma_interval=None
     ):
-        super().__init__(model)
-        self.guidance_scale = setting(self.checked_parameter("guidance_scale", guidance_scale), "guidance_scale", model)
-        self.guidance_rescale = check_number("guidance_rescale", guidance_rescale, "[0, 1]")
+        super().__init__(model, guidance_scale, guidance_rescale, interval, sigma_interval)
         if unconditional is None:
             raise TypeError(
                 "'unconditional' is missing: guidance needs what the model was trained to take for no condition, "
@@ -60,50 +55,14 @@ class ClassifierFreeGuidance(Stage):
             )
         entries = unconditional if isinstance(unconditional, (tuple, list)) else (unconditional,)
         self.unconditional = tuple(self._parameters(entry, f"unconditional_{i}") for i, entry in enumerate(entries))
-        self.interval = setting(self.checked_parameter("interval", interval), "guidance_interval", model)
-        self.by_sigma = sigma_interval is not None
-        if self.by_sigma:
-            bounds = self.checked_parameter("sigma_interval", sigma_interval)
-            self.sigma_interval = setting(bounds, "guidance_sigma_interval", model)
-
-    @property
-    def needs_level(self):
-        """Whether the guidance, or a stage that it holds, must be told the noise level."""
-        return self.by_sigma or self.chained
-
-    def checked_parameter(self, name, value):
-        """Returns the value that a Parameter is set to."""
-        if name == "guidance_scale":
-            return check_number(name, value, "[0, inf)")
-        if name not in ("interval", "sigma_interval"):
-            return super().checked_parameter(name, value)
-        if value is None:
-            return (-np.inf, np.inf)
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise ValueError(f"'{name}' must be a pair (low, high), but is {value!r}.")
-        low, high = (check_number(name, bound, "[-inf, inf]") for bound in value)
-        if low >= high:
-            raise ValueError(f"'{name}' must be a pair (low, high) with low < high, but is {value!r}.")
-        return (low, high)
-
-    def __call__(self, x, timestep, *conditions):
-        """Checks the conditions on the host, before anything is compiled, and returns the guided prediction."""
-        self.check_inputs(x, conditions)
-        return super().__call__(x, timestep, *conditions)
 
     def check_inputs(self, noise, inputs):
         """Raises ValueError unless there is one unconditional entry of the same structure for each condition."""
         _check_structure("unconditional", self.unconditional, tuple(inputs))
         super().check_inputs(noise, inputs)
 
-    def construct(self, x, timestep, *conditions):
-        """Returns the guided prediction."""
-        if self.by_sigma:
-            raise ValueError("'sigma_interval' is given, but only a Sampler knows sigma: use 'interval'.")
-        return self.at_level((), x, timestep, *conditions)
-
-    def at_level(self, level, x, timestep, *conditions):
-        """Returns the guided prediction at a level, see :class:`~mindscience_diffuser.Stage`."""
+    def predictions(self, level, x, timestep, conditions):
+        """Returns the conditional and the unconditional prediction, of one model call."""
         if len(conditions) != len(self.unconditional):
             raise ValueError(
                 f"'unconditional' has {len(self.unconditional)} entries, but there are {len(conditions)} conditions: "
@@ -113,16 +72,7 @@ class ClassifierFreeGuidance(Stage):
         for i in range(len(conditions)):
             pairs += (self.paired(conditions[i], self.unconditional[i]),)
         output = self.output_of_model(level, mint.cat((x, x)), mint.cat((timestep, timestep)), *pairs)
-        conditional, unconditional = ops.unstack(ops.reshape(output, (2, -1) + output.shape[1:]))
-        scale = ops.cast(self.guidance_scale, output.dtype)
-        guided = unconditional + scale * (conditional - unconditional)
-        if self.guidance_rescale > 0:
-            rescaled = self.guidance_rescale * spread_ratio(conditional, guided) + (1 - self.guidance_rescale)
-            guided = guided * ops.cast(rescaled, guided.dtype)
-        inside = within(ops.cast(timestep, mstype.float32), self.interval)
-        if self.by_sigma:
-            inside = ops.logical_and(inside, within(level[3] / level[2], self.sigma_interval))
-        return ops.where(inside.reshape((-1,) + (1,) * (output.ndim - 1)), guided, conditional)
+        return ops.unstack(ops.reshape(output, (2, -1) + output.shape[1:]))
 
     def paired(self, condition, unconditional):
         """Returns the conditions of the doubled batch: the given ones, then "no condition"."""
@@ -178,27 +128,6 @@ class DistilledGuidance(PublicCell):
         """Returns the prediction."""
         scale = mint.zeros((x.shape[0],), dtype=mstype.float32) + self.guidance_scale
         return self.model(x, timestep, *conditions, scale)
-
-
-def within(values, bounds):
-    """Returns whether values lie in the closed interval of two bounds."""
-    low, high = ops.unstack(bounds)
-    return ops.logical_and(values >= low, values <= high)
-
-
-def spread_ratio(x, y):
-    """Returns, in float32, the standard deviation of each sample of x over that of y; 1 where y is constant."""
-    axes = tuple(range(1, x.ndim))
-    mean = ops.ReduceMean(keep_dims=True)
-    x, y = ops.cast(x, mstype.float32), ops.cast(y, mstype.float32)
-    # A constant leaves what rounding leaves: a millionth of the values.
-    least = (LEAST_SPREAD * mean(ops.abs(y), axes)) ** 2
-    x, y = x - mean(x, axes), y - mean(y, axes)
-    of_x, of_y = mean(x * x, axes), mean(y * y, axes)
-    varies = of_y > least
-    # The small number keeps the gradient of the root finite where x is constant.
-    ratio = ops.sqrt(of_x / ops.where(varies, of_y, ops.ones_like(of_y)) + 1e-20)
-    return ops.where(varies, ratio, ops.ones_like(ratio))
 
 
 def _check_structure(place, unconditional, conditions):
