@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 RUNS = ["scikit-learn>=1.2", "matplotlib>=3.7", "pillow>=9.0", "pydantic>=2.0,<3"]
 FIELDS = ["xarray>=2023.1", "netCDF4>=1.6", "zarr>=2.13"]
-TESTS = ["pytest>=7.0", "pytest-xdist>=3.8", "ruff>=0.6", *RUNS, *FIELDS]
+TESTS = ["pytest>=7.0", "pytest-xdist>=3.8", "ruff>=0.6", "iris-sample-data>=2.5", *RUNS, *FIELDS]
 
 setup(
     name="mindscience_diffuser",

@@ -64,7 +64,7 @@ def save_fields(path, samples, data=None, titles=None):
     panels = figure.subplots(channels, count, squeeze=False)
     (vertical, rows), (horizontal, columns) = (_axis(data, place, shown.shape[2 + place]) for place in (0, 1))
     for channel, line in enumerate(panels):
-        low, high = float(shown[:, channel].min()), float(shown[:, channel].max())
+        low, high = float(np.nanmin(shown[:, channel])), float(np.nanmax(shown[:, channel]))
         for place, axes in enumerate(line):
             drawn = axes.pcolormesh(columns, rows, shown[place, channel], vmin=low, vmax=high, shading="nearest")
             drawn.set_rasterized(True)

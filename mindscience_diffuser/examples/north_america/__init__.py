@@ -1,0 +1,1 @@
+"""Refinement of coarse fields of temperature over North America, from the output of a climate model."""
