@@ -143,6 +143,11 @@ def test_a_preset_holds_the_choices_of_its_paper_and_can_be_changed():
     assert not model.down[0].adaptive_scale
     assert model.down[0].skip_scale == pytest.approx(0.5**0.5)
     assert [block.heads for block in model.down] == [0, 1, 0]
+    assert model.middle_first.heads == 1
+    # ADM has 64 channels to a head at each resolution.
+    adm = UNet.from_preset("adm", 1, 1, hidden_channels=48, blocks=1)
+    assert [block.heads for block in adm.down] == [0, 6, 9, 12]
+    assert adm.middle_first.heads == 12
 
 
 @pytest.mark.parametrize(
@@ -152,6 +157,7 @@ def test_a_preset_holds_the_choices_of_its_paper_and_can_be_changed():
         ({"multipliers": ()}, ValueError, "multipliers"),
         ({"attention": (5,)}, ValueError, "attention"),
         ({"attention": (0,), "heads": 3}, ValueError, "heads"),
+        ({"attention": (0,), "heads": (2, 2)}, ValueError, "heads"),
         ({"dropout": 1.0}, ValueError, "dropout"),
         ({"skip_scale": 0}, ValueError, "skip_scale"),
         ({"hidden_channels": 1.5}, TypeError, "hidden_channels"),

@@ -20,7 +20,7 @@ PRESETS = {
         "multipliers": (1, 2, 3, 4),
         "blocks": 3,
         "attention": (1, 2, 3),
-        "heads": 6,
+        "heads": (6, 9, 12),
         "adaptive_scale": True,
         "skip_scale": 1.0,
         "dropout": 0.1,
@@ -37,7 +37,8 @@ PRESETS = {
     },
 }
 """The choices of ADM for 64 x 64 images (Dhariwal and Nichol, 2021, arXiv:2105.05233) and of DDPM++ as EDM trains it
-for 32 x 32 images (Karras et al., 2022, arXiv:2206.00364, table 7 and appendix F.2)."""
+for 32 x 32 images (Karras et al., 2022, arXiv:2206.00364, table 7 and appendix F.2): widths, depths, attention, how
+time enters, dropout. Both networks halve and double inside a residual block of its own, where this one convolves."""
 
 
 class UNet(PublicCell):
@@ -53,9 +54,10 @@ class UNet(PublicCell):
         multipliers (Sequence[int]): Channels of each resolution in units of `hidden_channels`; each resolution after
             the first is half the one before. Default: ``(1, 2, 2)``.
         blocks (int): Residual blocks of each resolution on the way down; one more on the way up. Default: ``2``.
-        attention (Sequence[int]): Resolutions, counted from 0, whose blocks are followed by self-attention.
-            Default: ``()``.
-        heads (int): Attention heads; divides the channels of those resolutions. Default: ``4``.
+        attention (Sequence[int]): Resolutions, counted from 0, whose blocks are followed by self-attention. Where there
+            is one, there is attention in the middle of the network too. Default: ``()``.
+        heads (int or Sequence[int]): Attention heads, a number for all of those resolutions or one for each in the
+            order of `attention`, the last one for the middle too; divides their channels. Default: ``4``.
         vector_channels (int): Length of the condition vector of each sample; 0 if there is none. Default: ``0``.
         field_channels (int): Channels of a condition on the grid of the samples, joined with them; 0 if there is none.
             Default: ``0``.
@@ -107,10 +109,12 @@ class UNet(PublicCell):
         if not widths:
             raise ValueError("'multipliers' is empty: give one number for each resolution.")
         blocks = check_integer("blocks", blocks, low=1)
-        attended = {check_integer("attention", level, low=0, high=len(widths) - 1) for level in attention}
-        heads = check_integer("heads", heads, low=1)
-        for level in attended:
-            check_heads(heads, widths[level])
+        attended = [check_integer("attention", level, low=0, high=len(widths) - 1) for level in attention]
+        heads_at = dict(zip(attended, heads_of_each(heads, len(attended))))
+        middle = heads_at.get(len(widths) - 1, list(heads_at.values())[-1] if heads_at else 0)
+        for level, count in (*heads_at.items(), (-1, middle)):
+            if count:
+                check_heads(count, widths[level])
         self.vector_channels = check_integer("vector_channels", vector_channels, low=0)
         self.field_channels = check_integer("field_channels", field_channels, low=0)
         check_number("dropout", dropout, "[0, 1)")
@@ -128,13 +132,13 @@ class UNet(PublicCell):
         if self.vector_channels:
             self.vector_embed = nn.Dense(self.vector_channels, embedding).to_float(compute_dtype)
 
-        def block(of, to, level):
+        def block(of, to, heads):
             return ResidualBlock(
                 self.axes,
                 of,
                 to,
                 embedding,
-                heads if level in attended else 0,
+                heads,
                 check_bool("adaptive_scale", adaptive_scale),
                 check_number("skip_scale", skip_scale, "(0, 1]"),
                 dropout,
@@ -149,15 +153,15 @@ class UNet(PublicCell):
                 halvings.append(GridConvolution(self.axes, width, width))
                 kept.append(width)
             for _ in range(blocks):
-                down.append(block(width, to, level))
+                down.append(block(width, to, heads_at.get(level, 0)))
                 width = to
                 kept.append(width)
-        self.middle_first = block(width, width, len(widths) - 1)
-        self.middle_second = block(width, width, len(widths) - 1)
+        self.middle_first = block(width, width, middle)
+        self.middle_second = block(width, width, heads_at.get(len(widths) - 1, 0))
         up, doublings = [], []
         for level in reversed(range(len(widths))):
             for _ in range(blocks + 1):
-                up.append(block(width + kept.pop(), widths[level], level))
+                up.append(block(width + kept.pop(), widths[level], heads_at.get(level, 0)))
                 width = widths[level]
             if level > 0:
                 doublings.append(GridConvolution(self.axes, width, width))
@@ -275,6 +279,20 @@ class ResidualBlock(nn.Cell):
         if self.heads > 0:
             x = (x + self.attention(self.attention_norm(x))) * self.skip_scale
         return x
+
+
+def heads_of_each(heads, count):
+    """Returns the attention heads of each of `count` resolutions.
+
+    Raises:
+        TypeError: If a number is no integer.
+        ValueError: If one is below 1, or there is not one for each.
+    """
+    if not isinstance(heads, (list, tuple)):
+        return [check_integer("heads", heads, low=1)] * count
+    if len(heads) != count:
+        raise ValueError(f"'heads' must have one number for each of the {count} of 'attention', but is {heads!r}.")
+    return [check_integer("heads", number, low=1) for number in heads]
 
 
 def group_norm(channels):
