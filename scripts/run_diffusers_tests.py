@@ -122,7 +122,7 @@ def replace_classes():
             "ours": ours,
             "_compatibles": ours._compatibles,
             "_deprecated_kwargs": ours._deprecated_kwargs,
-            "order": ours.order,
+            "order": getattr(ours, "order", 1),
         }
         members["has_compatibles"] = True
         bridge = type(name, (Bridge,), members)

@@ -14,6 +14,9 @@ import mindscience_diffuser
 from mindscience_diffuser import compat
 
 MODULES = {
+    **dict.fromkeys(
+        ("../__init__.py", "__init__.py", "schedulers/__init__.py"), ""
+    ),  # Also where mindone is installed.
     "schedulers/scheduling_utils.py": """
 class SchedulerMixin:
     def __repr__(self):
@@ -67,6 +70,8 @@ for scheduler, theirs in [(before, Theirs), (DDIMScheduler(), Theirs), (compat.T
     assert isinstance(scheduler, theirs) and issubclass(type(scheduler), theirs)
     assert isinstance(scheduler, SchedulerMixin) and scheduler.__class__ is type(scheduler)
     assert scheduler.__class__.__name__ == theirs.__name__
+    assert type(scheduler) == theirs and not type(scheduler) != theirs and type(scheduler) != SchedulerMixin
+    assert type(scheduler) == scheduler.__class__ and type(scheduler) != str and {type(scheduler)} == {type(scheduler)}
     # Nothing is inherited from it.
     assert not hasattr(scheduler, "push_away") and not hasattr(type(scheduler), "_threshold_sample")
     assert "theirs" not in repr(scheduler)

@@ -6,7 +6,7 @@ from mindscience_diffuser.compat.attributes import MEMORIES, memory
 from mindscience_diffuser.compat.conventions import CONVENTIONS
 from mindscience_diffuser.compat.description import arguments_of, described, names_of_any, signature_of
 from mindscience_diffuser.compat.in_graph import InGraph, graph_form
-from mindscience_diffuser.compat.membership import Absent, watch
+from mindscience_diffuser.compat.membership import Absent, CountingAsPeers, watch
 from mindscience_diffuser.compat.outputs import to_tensor
 from mindscience_diffuser.compat.peer import peer_class
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
@@ -49,7 +49,7 @@ def drop_in(name):
     for other in names_of_any().difference(members, *(facts[kind] for kind in ("methods", "attributes", "private"))):
         if hasattr(base, other):  # Pipelines ask by hasattr what a scheduler is capable of.
             members[other] = Later(other, getattr(base, other)) if other in facts["later"] else Absent(other)
-    return type(name, (base,), members)
+    return CountingAsPeers(name, (base,), members)
 
 
 class Later(Absent):
