@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9,<3.13",
     packages=find_packages(include=["mindscience_diffuser", "mindscience_diffuser.*"]),
-    package_data={"mindscience_diffuser": ["compat/api.json", "weights/*", "noise/*.json"]},
+    package_data={"mindscience_diffuser": ["compat/api.json", "examples/*/weights/*", "noise/*.json"]},
     install_requires=["mindspore>=2.7,<2.11", "numpy<2", "pyyaml>=6.0", "safetensors>=0.4", "scipy>=1.9", "tqdm>=4.60"],
     extras_require={"runs": RUNS, "fields": FIELDS, "tests": TESTS},
 )

@@ -104,5 +104,9 @@ def __getattr__(name):
     return value
 
 
+# At the end: the examples register their names with the runs, which stand below them.
+importlib.import_module("mindscience_diffuser.examples")
+
+
 def __dir__():
     return sorted({*globals(), *__all__})

@@ -71,6 +71,7 @@ def main(arguments=None):
 
 def _run(options):
     """Runs what a configuration file describes; returns the folder of the results in the rank that writes them."""
+    from mindscience_diffuser.runs.config.components import check_components
     from mindscience_diffuser.runs.config.load import load_config
     from mindscience_diffuser.runs.config.origins import located
     from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
@@ -82,13 +83,16 @@ def _run(options):
             f"{config.origins.of('run')}: '{options.command}' is not there for runs of the kind '{config.run}', only "
             "for " + ", ".join(f"'{kind}'" for kind in REGISTRY[options.command])
         )
+    from mindscience_diffuser.runs.data.noise_law import noise_law
     from mindscience_diffuser.runs.distributed.ranks import join_ranks, launched, rank
 
     if launched() and options.command not in SPREAD:
         raise ConfigError(f"'{options.command}' runs in one process: start it without msrun")
     join_ranks()
     with located(config):
-        directory = lookup(options.command, config.run)(config)
+        check_components(config)
+        with noise_law(getattr(config, "noise", None)):
+            directory = lookup(options.command, config.run)(config)
     return directory if rank() == 0 else None
 
 

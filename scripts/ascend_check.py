@@ -46,14 +46,10 @@ from mindscience_diffuser import (  # noqa: E402
 )
 from mindscience_diffuser.export import export_mindir, load_mindir  # noqa: E402
 from mindscience_diffuser.runs.config.load import load_config  # noqa: E402
-from mindscience_diffuser.runs.kinds.build import (  # noqa: E402
-    build_data,
-    build_sampler,
-    build_scheduler,
-    build_trained_model,
-    check_sampling,
-)
-from mindscience_diffuser.runs.storage.weights import SHIPPED  # noqa: E402
+from mindscience_diffuser.runs.data.dataset import build_data  # noqa: E402
+from mindscience_diffuser.runs.kinds.kind import kind_of  # noqa: E402
+from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model  # noqa: E402
+from mindscience_diffuser.runs.storage.weights import shipped_file  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden" / "ddim_ddpm.npz"
 DTYPES = ("float32", "float16")
@@ -174,17 +170,17 @@ def golden_scheduler(config, dtype):
 def digits_sampler(name, dtype):
     """Returns the sampler of one of SAMPLERS and its inputs in order: noise, fresh noise if any, condition."""
     method, overrides = SAMPLERS[name]
-    config = load_config(SHIPPED / "digits_ddim.yaml", [*DIGITS, *overrides, f"sampling.compute_dtype={dtype}"])
+    config = load_config(shipped_file("digits_ddim", ".yaml"), [*DIGITS, *overrides, f"sampling.compute_dtype={dtype}"])
     data, scheduler = build_data(config), build_scheduler(config, dtype)
-    check_sampling(config, scheduler)
+    kind_of(config).check_sampling(config, scheduler)
     model, _ = build_trained_model(config, data)
-    sampler = build_sampler(config, data, scheduler, model, method)
-    shape = (data.classes, data.length, data.channels)
+    sampler = kind_of(config).sampler(config, data, scheduler, model, method)
+    shape = (data.classes, *data.sample_shape)
     source = NoiseSource(0, data.classes)
     inputs = [Tensor(source.standard_normal(shape))]
     if sampler.stochastic:
         inputs.append(Tensor(np.stack([source.standard_normal(shape) for _ in sampler.plan.timesteps]).astype(dtype)))
-    return sampler, [*inputs, Tensor(data.condition(np.arange(data.classes)))]
+    return sampler, [*inputs, *map(Tensor, data.conditions(np.arange(data.classes)))]
 
 
 def run_sampler(name, dtype):

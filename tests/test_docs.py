@@ -23,12 +23,12 @@ from mindspore import dtype as mstype
 
 import mindscience_diffuser
 from mindscience_diffuser import cli
-from mindscience_diffuser.runs.commands.sample import check_sampling
 from mindscience_diffuser.runs.config.load import load_config
-from mindscience_diffuser.runs.config.schema import ConsistencyRun, DiffusionRun, FlowMatchingRun, PyramidFlowRun
-from mindscience_diffuser.runs.config.world_model_schema import WorldModelRun
-from mindscience_diffuser.runs.kinds.build import build_data, build_model, build_scheduler
-from mindscience_diffuser.runs.storage.weights import SHIPPED
+from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.kinds.kind import kind_of
+from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler
+from mindscience_diffuser.runs.storage.weights import shipped_file, shipped_weights
 
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs_cn" / "api"
@@ -41,9 +41,11 @@ FEW_STEPS = {
     "train": ["training.steps=2", "training.batch_size=8", "training.warmup_steps=1"],
     "sample": [],
     "sweep": ["sweep.num_inference_steps=[1]"],
+    "compare": ["compare.num_inference_steps=[2]"],
     "export": [],
 }
 FEW_SAMPLES = ["sampling.per_class=1", "sampling.num_inference_steps=2", "metrics.reference_draws=1"]
+FEW_OF_ONES_OWN = ["sampling.samples=4", "sampling.num_inference_steps=2"]
 FEW_FRAMES = ["data.train_films=1", "data.train_frames=8", "rollout.films=2", "rollout.frames=2"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
 
@@ -90,6 +92,14 @@ def test_block_is_of_a_kind_that_is_exercised(block):
     assert block.language in LANGUAGES
 
 
+def write_files(page, folder):
+    """Writes the blocks of a page that begin with the name of a file."""
+    for block in blocks_of(page):
+        name = re.match(r"# ([\w/]+\.(?:py|yaml))\n", block.text)
+        if name:
+            (folder / name[1]).write_text(block.text, encoding="utf-8")
+
+
 @pages_with("python")
 def test_python_of_a_page_runs(page, folder, monkeypatch):
     # One real file with the lines where they stand on the page: the graph compiler reads source code from files.
@@ -107,14 +117,16 @@ def test_python_of_a_page_runs(page, folder, monkeypatch):
 
 @every("yaml")
 def test_yaml_is_a_configuration_that_can_be_built(block, folder):
+    write_files(block.page, folder)
     (folder / "run.yaml").write_text(block.text, encoding="utf-8")
     config = load_config("run.yaml")
     build_model(config, build_data(config))
-    check_sampling(config, build_scheduler(config))
+    kind_of(config).check_sampling(config, build_scheduler(config))
 
 
 @pages_with("bash")
 def test_commands_of_a_page_run(page, folder):
+    write_files(page, folder)
     for block in blocks_of(page, "bash"):
         for line in block.text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
@@ -135,9 +147,10 @@ def run_command(words):
         assert cli.main(words[3:]) == 0
     elif words[:3] == ["python", "-m", "mindscience_diffuser"]:
         # A model with weights that exist has their sizes, and a student those of its teacher.
+        own = not any(word.startswith("configs/") for word in words)
         sized = any(word.startswith(("weights=", "sampling.exported=", "configs/digits_lcm")) for word in words)
-        model = [] if sized else SMALL_MODEL
-        few = FEW_FRAMES if "configs/stirred_flow.yaml" in words else FEW_SAMPLES
+        model = [] if sized or own else SMALL_MODEL
+        few = FEW_FRAMES if "configs/stirred_flow.yaml" in words else FEW_OF_ONES_OWN if own else FEW_SAMPLES
         assert cli.main([*words[3:], *FEW_STEPS[words[3]], *few, *model]) == 0
     elif words[:2] == ["python", "scripts/simulate_flow.py"]:
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
@@ -207,7 +220,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_figures_of_the_shipped_weights_are_those_measured():
-    figures = json.loads((SHIPPED / "digits_ddim.metrics.json").read_text(encoding="utf-8"))["samples"]
+    figures = json.loads((shipped_file("digits_ddim", ".metrics.json")).read_text(encoding="utf-8"))["samples"]
     accuracy = figures["class_accuracy"]
     rows = [(accuracy["samples"], accuracy["held_out_digits"])]
     rows += [(figures[name]["samples"], figures[name]["training_digits"]) for name in ("precision", "recall")]
@@ -216,10 +229,10 @@ def test_figures_of_the_shipped_weights_are_those_measured():
         assert f"| {samples:.3f} | {real:.3f} | {samples / real:.2f} |" in readme
 
 
-@pytest.mark.parametrize("name", [path.name.split(".")[0] for path in SHIPPED.glob("*.sweep.json")])
+@pytest.mark.parametrize("name", [name for name in shipped_weights() if shipped_file(name, ".sweep.json").is_file()])
 def test_figures_over_the_number_of_steps_are_those_measured(name):
     page = "".join((ROOT / "docs_cn" / name).read_text(encoding="utf-8") for name in ("few_step.md", "pyramid_flow.md"))
-    curves = json.loads((SHIPPED / f"{name}.sweep.json").read_text(encoding="utf-8"))
+    curves = json.loads((shipped_file(name, ".sweep.json")).read_text(encoding="utf-8"))
     quantities = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
     for label, points in curves.items():
         for point in points:
@@ -229,7 +242,7 @@ def test_figures_over_the_number_of_steps_are_those_measured(name):
 
 def test_figures_of_the_rolled_out_world_model_are_those_measured():
     page = (ROOT / "docs_cn" / "world_model.md").read_text(encoding="utf-8")
-    figures = json.loads((SHIPPED / "stirred_flow.metrics.json").read_text(encoding="utf-8"))
+    figures = json.loads((shipped_file("stirred_flow", ".metrics.json")).read_text(encoding="utf-8"))
     measures = figures["samples"]["measures"]
     means = ["mean of frames 1 to 20", "mean of all frames"]
 
@@ -247,7 +260,7 @@ def test_figures_of_the_rolled_out_world_model_are_those_measured():
 
 
 def test_rolled_out_world_model_beats_persistence_over_the_first_frames():
-    figures = json.loads((SHIPPED / "stirred_flow.metrics.json").read_text(encoding="utf-8"))["samples"]
+    figures = json.loads((shipped_file("stirred_flow", ".metrics.json")).read_text(encoding="utf-8"))["samples"]
     behind, width = figures["difference_from_the_first_noise"]["correlation with the simulation"]["persistence"][
         "mean of frames 1 to 20"
     ]
@@ -262,13 +275,13 @@ def test_pictures_are_small():
 @pytest.mark.parametrize(
     ("pages", "runs"),
     [
-        (["api/runs.md"], (DiffusionRun, FlowMatchingRun, ConsistencyRun, PyramidFlowRun)),
-        (["world_model.md", "api/runs.md"], (WorldModelRun,)),
+        (["api/runs.md"], [kind for kind in REGISTRY["schema"] if kind != "world_model"]),
+        (["world_model.md", "api/runs.md"], ["world_model"]),
     ],
 )
 def test_every_key_of_a_configuration_is_described(pages, runs):
     text = "".join((ROOT / "docs_cn" / page).read_text(encoding="utf-8") for page in pages)
-    for name, field in (field for run in runs for field in run.model_fields.items()):
+    for name, field in (field for run in runs for field in lookup("schema", run).model_fields.items()):
         keys = getattr(field.annotation, "model_fields", {}) if field.default_factory else {}
         for key in [f"{name}.{key}" for key in keys] or [name]:
             assert f"`{key}`" in text, key

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.storage.weights import FACTS, SHIPPED, shipped_weights
+from mindscience_diffuser.runs.storage.weights import FACTS, shipped_file, shipped_weights
 
 TINY = {
     "data": {"name": "Digits", "patch_height": 4, "patch_width": 4},
@@ -138,14 +138,14 @@ def test_failed_write_leaves_the_old_file_and_no_temporary_one(trained, tmp_path
 
 @pytest.mark.parametrize("name", shipped_weights())
 def test_shipped_weights_are_small_and_say_what_made_them(name):
-    weights = SHIPPED / f"{name}.safetensors"
+    weights = shipped_file(name, ".safetensors")
     assert weights.stat().st_size < 2 * 1024**2
     with safe_open(weights, framework="numpy") as file:
         facts = json.loads(file.metadata()[FACTS])
-    made_with = yaml.safe_load((SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+    made_with = yaml.safe_load((shipped_file(name, ".yaml")).read_text(encoding="utf-8"))
     assert facts["model"] == made_with["model"]
     assert facts["seed"] == made_with["seed"]
-    figures = json.loads((SHIPPED / f"{name}.metrics.json").read_text(encoding="utf-8"))
+    figures = json.loads((shipped_file(name, ".metrics.json")).read_text(encoding="utf-8"))
     assert figures["training"]["steps"] == made_with["training"]["steps"]
 
 
@@ -153,7 +153,7 @@ def test_shipped_weights_are_small_and_say_what_made_them(name):
     ("name", "accuracy"), [("digits_ddim", 0.95), ("digits_flow", 0.95), ("digits_pyramid", 0.90), ("digits_lcm", 0.90)]
 )
 def test_shipped_weights_reach_the_bars(name, accuracy, tmp_path):
-    draw(SHIPPED / f"{name}.yaml", tmp_path)
+    draw(shipped_file(name, ".yaml"), tmp_path)
     figures = json.loads((tmp_path / "sample" / "metrics.json").read_text(encoding="utf-8"))
     assert figures["class_accuracy"]["samples"] >= accuracy
     assert figures["precision"]["ratio"] >= 0.8

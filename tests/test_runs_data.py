@@ -5,6 +5,7 @@ import pytest
 
 from mindscience_diffuser.examples.digits.data import Digits
 from mindscience_diffuser.runs.data.batches import TrainingBatches
+from mindscience_diffuser.runs.data.dataset import DataSet
 from mindscience_diffuser.training import training_timesteps
 
 
@@ -15,6 +16,11 @@ def draw_timesteps(seed, step, batch_size):
 @pytest.fixture(scope="module")
 def digits():
     return Digits(patch_height=2, patch_width=4)
+
+
+def batches_of(digits, batch_size, dropout, seed):
+    data = DataSet(digits, digits, None)
+    return TrainingBatches(data, batch_size, draw_timesteps, dropout, seed, [np.zeros(10, np.float32)])
 
 
 def test_digits_are_real_scans_in_the_range_of_the_model(digits):
@@ -49,19 +55,19 @@ def test_condition_is_one_hot(digits):
 
 
 def test_batch_depends_on_seed_and_step_only(digits):
-    forward = TrainingBatches(digits, 64, draw_timesteps, 0.1, seed=5)
+    forward = batches_of(digits, 64, 0.1, seed=5)
     batches = [forward.batch(step) for step in range(45)]
     for step in (44, 20, 0):
-        for mine, again in zip(batches[step], TrainingBatches(digits, 64, draw_timesteps, 0.1, seed=5).batch(step)):
+        for mine, again in zip(batches[step], batches_of(digits, 64, 0.1, seed=5).batch(step)):
             np.testing.assert_array_equal(mine, again)
-    assert (TrainingBatches(digits, 64, draw_timesteps, 0.1, seed=6).batch(0).noise != batches[0].noise).any()
+    assert (batches_of(digits, 64, 0.1, seed=6).batch(0).noise != batches[0].noise).any()
     assert (batches[0].noise != batches[1].noise).any()
 
 
 def test_every_training_image_comes_once_in_an_epoch(digits):
     count = len(digits.train.images)
-    batches = TrainingBatches(digits, 100, draw_timesteps, 0.0, seed=0)
-    seen = np.concatenate([batches.batch(step).tokens for step in range(-(-2 * count // 100))])[: 2 * count]
+    batches = batches_of(digits, 100, 0.0, seed=0)
+    seen = np.concatenate([batches.batch(step).samples for step in range(-(-2 * count // 100))])[: 2 * count]
     everything = sorted(image.tobytes() for image in digits.to_tokens(digits.train.images))
     for epoch in (seen[:count], seen[count:]):
         assert sorted(tokens.tobytes() for tokens in epoch) == everything
@@ -69,8 +75,8 @@ def test_every_training_image_comes_once_in_an_epoch(digits):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25, 1.0])
 def test_share_of_conditions_is_dropped(digits, dropout):
-    batches = TrainingBatches(digits, 1000, draw_timesteps, dropout, seed=0)
-    kept = np.concatenate([batches.batch(step).condition.sum(axis=1) for step in range(10)])
+    batches = batches_of(digits, 1000, dropout, seed=0)
+    kept = np.concatenate([batches.batch(step).condition_0.sum(axis=1) for step in range(10)])
     assert set(np.unique(kept)) <= {0.0, 1.0}
     assert abs(1 - kept.mean() - dropout) < 0.02
 

@@ -7,9 +7,11 @@ from safetensors.numpy import save_file
 
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.export import export_mindir, load_mindir
-from mindscience_diffuser.runs.commands.export import input_shapes
+from mindscience_diffuser.runs.commands.export import inputs_of
 from mindscience_diffuser.runs.config.load import load_config
-from mindscience_diffuser.runs.kinds.build import build_data, build_model, build_sampler, build_scheduler
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.kinds.kind import kind_of
+from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler
 
 TINY = {
     "seed": 3,
@@ -128,8 +130,9 @@ def test_a_file_that_python_code_exported_serves_as_well(config_file, tmp_path):
 
     config = load_config(config_file)
     data, scheduler = build_data(config), build_scheduler(config)
-    sampler = build_sampler(config, data, scheduler, build_model(config, data), "loop")
-    inputs = [ops.zeros(shape) for shape in input_shapes(config, scheduler, data, 8)]
+    kind = kind_of(config)
+    sampler = kind.sampler(config, data, scheduler, build_model(config, data), "loop")
+    inputs = [ops.zeros(shape) for shape, _ in inputs_of(config, data, kind, scheduler, 8)]
     path = export_mindir(sampler, tmp_path / "own.mindir", *inputs, dynamic_batch=False)
     assert np.isfinite(drawn(config_file, tmp_path, f"sampling.exported={path}")).all()
 

@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 
 from mindscience_diffuser.examples.digits.data import Digits
-from mindscience_diffuser.runs.evaluation.metrics import (
-    class_accuracy,
-    compare,
-    fit_classifier,
-    nearest_distance,
-    precision_recall,
-)
+from mindscience_diffuser.examples.digits.figures import DigitFigures, class_accuracy, fit_classifier
+from mindscience_diffuser.runs.data.dataset import DataSet
+from mindscience_diffuser.runs.evaluation.neighbours import nearest_distance, precision_recall
+
+
+def compare(digits, images, labels, **arguments):
+    """The figures of these images."""
+    figures = DigitFigures(**arguments)
+    figures.prepare(DataSet(digits, digits, None), len(images))
+    drawn = {"images": images, "labels": labels}
+    figures.update(drawn)
+    return figures(drawn, drawn)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from mindscience_diffuser import files
 from mindscience_diffuser.cli import main
-from mindscience_diffuser.runs.storage.weights import SHIPPED
+from mindscience_diffuser.runs.storage.weights import shipped_file
 
 # 30 samples: three shards of 8 and one of 6, in batches of 4.
 RUN = ["sampling.per_class=3", "sampling.num_inference_steps=2", "sampling.batch_size=4", "metrics.reference_draws=1"]
@@ -17,7 +17,7 @@ SHARDED = [*RUN, "sampling.shard_size=8"]
 
 
 def sample(output, *overrides):
-    return main(["sample", "--config", str(SHIPPED / "digits_ddim.yaml"), f"output={output}", *overrides])
+    return main(["sample", "--config", str(shipped_file("digits_ddim", ".yaml")), f"output={output}", *overrides])
 
 
 def contents(output):
@@ -89,7 +89,7 @@ def test_a_changed_configuration_is_refused_by_the_key(drawn, capsys, override, 
 
 def test_other_weights_under_the_same_name_are_refused(drawn, tmp_path, capsys):
     weights = tmp_path / "weights.safetensors"
-    weights.write_bytes((SHIPPED / "digits_ddim.safetensors").read_bytes())
+    weights.write_bytes((shipped_file("digits_ddim", ".safetensors")).read_bytes())
     assert sample(drawn, *SHARDED, f"weights={weights}") == 0
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1

@@ -12,10 +12,10 @@ from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
 from mindscience_diffuser.examples.stirred_flow.measures import (
     correlation,
     energy_spectrum,
-    mean_and_interval,
     spectrum_error,
 )
 from mindscience_diffuser.examples.stirred_flow.vorticity import ACTIONS, STIRRING, VorticityFlow
+from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SIDE = 32

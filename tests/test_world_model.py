@@ -15,7 +15,7 @@ from mindscience_diffuser.models import FrameTransformer
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.rollout import roll_out
-from mindscience_diffuser.runs.kinds.world_model import objective
+from mindscience_diffuser.runs.kinds.world_model import WorldModel
 
 CONFIG = """
 run: world_model
@@ -112,7 +112,7 @@ def config_file(tmp_path):
 
 
 def test_batch_is_a_frame_with_what_came_before_it(config_file):
-    made = objective(load_config(config_file))
+    made = WorldModel().objective(load_config(config_file))
     films = made.batches.films
     batch = made.batches.batch(7)
     clean, noise, sigmas, observed, acted = batch
@@ -128,7 +128,7 @@ def test_batch_is_a_frame_with_what_came_before_it(config_file):
 
 def test_observations_are_noisy_where_the_configuration_says_so(config_file):
     plain, noisy = (
-        objective(load_config(config_file, [f"training.observation_noise={level}"])).batches.batch(7)
+        WorldModel().objective(load_config(config_file, [f"training.observation_noise={level}"])).batches.batch(7)
         for level in (0.0, 0.1)
     )
     assert (noisy[3] - plain[3]).std() == pytest.approx(0.1, rel=0.05)
@@ -176,7 +176,7 @@ def test_run_trains_rolls_out_and_leaves_its_figures(config_file, tmp_path):
 def test_mistake_in_a_configuration_is_told_before_anything_runs(config_file, override, words):
     with pytest.raises(ConfigError) as caught:
         config = load_config(config_file, [override])
-        objective(config)
+        WorldModel().objective(config)
     assert words in str(caught.value)
 
 

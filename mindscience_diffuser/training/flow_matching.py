@@ -54,7 +54,7 @@ class FlowMatchingTrainer(PublicCell):
         self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
         self.loss_fn = ElementwiseError(self.loss_type)
 
-    def get_loss(self, original_samples, noise, sigmas, condition=None):
+    def get_loss(self, original_samples, noise, sigmas, condition=None, *further):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
@@ -63,6 +63,7 @@ class FlowMatchingTrainer(PublicCell):
             sigmas (Tensor): Noise levels in (0, 1], shape (B,) or (B, 1), float32, such as those of
                 :func:`~mindscience_diffuser.training.training_sigmas`.
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
+            *further (Tensor): Further conditions, shape (B, ...) each.
 
         Returns:
             Tensor, a float32 scalar.
@@ -80,11 +81,11 @@ class FlowMatchingTrainer(PublicCell):
             prediction = self.model(noisy, timesteps)
         else:
             check_batch("'condition'", condition, original_samples)
-            prediction = self.model(noisy, timesteps, condition)
+            prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, velocity)
         per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
         return (per_sample * flow_weights(self.weighting, sigmas)).mean()
 
-    def construct(self, original_samples, noise, sigmas, condition=None):
+    def construct(self, original_samples, noise, sigmas, condition=None, *further):
         """The same as ``get_loss``."""
-        return self.get_loss(original_samples, noise, sigmas, condition)
+        return self.get_loss(original_samples, noise, sigmas, condition, *further)

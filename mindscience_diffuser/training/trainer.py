@@ -88,7 +88,7 @@ class DiffusionTrainer(PublicCell):
         """Weights of the losses by training timestep, float32, shape (num_train_timesteps,)."""
         return self.loss_weights
 
-    def get_loss(self, original_samples, noise, timesteps, condition=None):
+    def get_loss(self, original_samples, noise, timesteps, condition=None, *further):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
@@ -96,6 +96,7 @@ class DiffusionTrainer(PublicCell):
             noise (Tensor): Standard normal noise of the same shape.
             timesteps (Tensor): Integer timesteps, shape (B,) or (B, 1), each in [0, num_train_timesteps).
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
+            *further (Tensor): Further conditions, shape (B, ...) each.
 
         Returns:
             Tensor, a float32 scalar.
@@ -110,15 +111,15 @@ class DiffusionTrainer(PublicCell):
             prediction = self.model(noisy, timesteps)
         else:
             check_batch("'condition'", condition, original_samples)
-            prediction = self.model(noisy, timesteps, condition)
+            prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, self._target(original_samples, noise, timesteps))
         weights = ops.gather(self.loss_weights, timesteps, 0)
         per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
         return (per_sample * weights).mean()
 
-    def construct(self, original_samples, noise, timesteps, condition=None):
+    def construct(self, original_samples, noise, timesteps, condition=None, *further):
         """The same as ``get_loss``."""
-        return self.get_loss(original_samples, noise, timesteps, condition)
+        return self.get_loss(original_samples, noise, timesteps, condition, *further)
 
     def _target(self, original_samples, noise, timesteps):
         """Returns what the model should have predicted."""

@@ -157,15 +157,16 @@ class ModelAlone(nn.Cell):
 def digits_model():
     """Returns the shipped model with its weights."""
     from mindscience_diffuser.runs.config.load import load_config
-    from mindscience_diffuser.runs.kinds.build import build_data, build_model
-    from mindscience_diffuser.runs.storage.weights import SHIPPED, load_weights
+    from mindscience_diffuser.runs.data.dataset import build_data
+    from mindscience_diffuser.runs.kinds.models import build_model
+    from mindscience_diffuser.runs.storage.weights import load_weights, shipped_file
 
-    config = load_config(SHIPPED / "digits_ddim.yaml")
+    config = load_config(shipped_file("digits_ddim", ".yaml"))
     data = build_data(config)
     model = build_model(config, data)
-    load_weights(model, SHIPPED / "digits_ddim.safetensors")
+    load_weights(model, shipped_file("digits_ddim", ".safetensors"))
     model.set_train(False)
-    return model, (data.length, data.channels)
+    return model, data.sample_shape
 
 
 def digits_run(batch, whole):

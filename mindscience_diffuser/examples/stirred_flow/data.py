@@ -7,6 +7,7 @@ import numpy as np
 from scipy import fft
 from tqdm import tqdm
 
+from mindscience_diffuser.examples.stirred_flow.measures import correlation, spectrum_error
 from mindscience_diffuser.examples.stirred_flow.vorticity import ACTIONS, VorticityFlow
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -49,6 +50,8 @@ class StirredFlow:
 
     side = 32
     actions = ACTIONS
+    measures = {"correlation with the simulation": correlation, "error of the energy spectrum": spectrum_error}
+    model_arguments = {"side": side, "actions": actions}
 
     def __init__(
         self,

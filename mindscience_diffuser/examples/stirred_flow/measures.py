@@ -1,7 +1,7 @@
-"""How far a film of a flow is from another one: correlation and energy spectra, with confidence intervals."""
+"""How far a film of a flow is from another one: correlation and energy spectra."""
 
 import numpy as np
-from scipy import fft, stats
+from scipy import fft
 
 
 def correlation(frames, truth):
@@ -55,18 +55,3 @@ def spectrum_error(frames, truth):
     least = np.finfo(np.float64).tiny
     drawn, true = (np.log10(np.maximum(energy_spectrum(film), least)) for film in (frames, truth))
     return np.sqrt(((drawn - true) ** 2).mean(-1))
-
-
-def mean_and_interval(values, level=0.95):
-    """Mean over films and the half width of its confidence interval by Student's t.
-
-    Args:
-        values (numpy.ndarray): Shape ``(N, ...)``, one entry for each of N >= 2 independent films.
-        level (float): Level of confidence. Default: ``0.95``.
-
-    Returns:
-        tuple of two numpy.ndarray of shape ``(...)``.
-    """
-    count = len(values)
-    width = stats.t.ppf(0.5 + level / 2, count - 1) * np.std(values, axis=0, ddof=1) / np.sqrt(count)
-    return np.mean(values, axis=0), width

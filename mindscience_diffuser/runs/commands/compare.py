@@ -1,7 +1,6 @@
 """The ``compare`` command: several schedulers and numbers of steps on one trained model, as one report."""
 
 import base64
-import inspect
 import io
 import json
 from html import escape
@@ -13,21 +12,16 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.commands.sample import measure
+from mindscience_diffuser.runs.config.components import find_class, parameters_of
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
-from mindscience_diffuser.runs.config.registry import lookup
+from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.build import (
-    build_data,
-    build_scheduler,
-    build_trained_model,
-    check_measuring,
-    check_sampling,
-)
+from mindscience_diffuser.runs.evaluation.measuring import Measuring, number, reference
 from mindscience_diffuser.runs.kinds.draw import draw
-from mindscience_diffuser.runs.pictures.curves import tile
+from mindscience_diffuser.runs.kinds.kind import kind_of
+from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.pictures.samples import strip
 
-FIGURES = ("class_accuracy", "precision", "recall", "frechet_distance_of_pixels")
 COLOURS = colormaps["tab20"].colors
 PAGE = Template("""<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>$title</title><style>
@@ -37,7 +31,7 @@ td:first-child, th:first-child { text-align: left; }
 img { max-width: 100%; } pre { background: #f4f4f4; padding: 1em; }
 </style></head><body><h1>$title</h1>
 <p>Every scheduler drives the same model from the same noise. One model call is one evaluation of the model, guidance
-included. Precision and recall are those of real training digits where they reach the dashed lines.</p>
+included. Dashed lines are what real data reach.</p>
 <h2>Quality against model calls</h2><img alt="quality" src="data:image/png;base64,$quality">
 <h2>Samples</h2><img alt="samples" src="data:image/png;base64,$samples">
 <h2>Figures</h2>$table
@@ -61,30 +55,31 @@ def compare(config):
         raise ConfigError(
             "'compare.schedulers' is empty: list the schedulers to compare, each with a name", "compare.schedulers"
         )
-    data = build_data(config)
-    check_measuring(config, data)
+    data, kind = build_data(config), kind_of(config)
+    Measuring(config, data)
     base = build_scheduler(config)
     runs = [_with_scheduler(config, component, base) for component in config.compare.schedulers]
-    planned = [(run, count, _calls(run, count)) for run in runs for count in config.compare.num_inference_steps]
+    planned = [(run, count, _calls(run, kind, count)) for run in runs for count in config.compare.num_inference_steps]
     model, weights = build_trained_model(config, data)
     config = with_values(config, weights=config.weights or str(weights))
     directory = Path(config.output) / "compare"
     directory.mkdir(parents=True, exist_ok=True)
-    rows = []
+    measured, strips = [], []
     for run, count, calls in tqdm(planned, desc="comparing"):
         scheduler = build_scheduler(run, config.sampling.compute_dtype)
-        images, labels = draw(_with_steps(run, count), data, scheduler, model)
-        figures = {name: measured for name, measured in measure(run, data, images, labels).items() if name in FIGURES}
+        arrays = draw(_with_steps(run, count), data, kind, scheduler, model)
+        measuring = Measuring(run, data)
         row = {"scheduler": _label(run.scheduler, config.scheduler), "num_inference_steps": count, "calls": calls}
-        rows.append(({**row, **figures}, tile(images[: data.classes], 0 * labels[: data.classes], 1, data.classes)))
-    measured = [row for row, _ in rows]
+        measured.append({**row, **measuring.headline(measuring.of(arrays))})
+        strips.append(strip(arrays, data))
     write_atomically(directory / "config.yaml", to_yaml(config))
     write_atomically(directory / "metrics.json", json.dumps(measured, indent=2) + "\n")
+    figures = [name for name in measured[0] if name not in row]
     page = PAGE.substitute(
         title=f"Schedulers on {escape(Path(config.weights).stem)}",
-        quality=_embedded(_quality(measured)),
-        samples=_embedded(_grid(rows)),
-        table=_table(measured),
+        quality=_embedded(_quality(measured, figures)),
+        samples=_embedded(_grid(measured, strips)),
+        table=_table(measured, figures),
         configuration=escape(to_yaml(config)),
     )
     write_atomically(directory / "report.html", page)
@@ -93,7 +88,7 @@ def compare(config):
 
 def _with_scheduler(config, component, base):
     """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one."""
-    known = inspect.signature(lookup("scheduler", component.name).__init__).parameters
+    known = parameters_of(find_class("scheduler", component))
     shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}
     return with_values(config, scheduler=component.with_defaults(shared))
 
@@ -102,11 +97,11 @@ def _with_steps(config, count):
     return with_values(config, sampling=config.sampling.model_copy(update={"num_inference_steps": count}))
 
 
-def _calls(config, count):
+def _calls(config, kind, count):
     """Returns the number of model calls; ConfigError where the scheduler cannot take so many steps."""
-    scheduler = build_scheduler(config)
-    check_sampling(_with_steps(config, count), scheduler)
-    return len(scheduler.plan)
+    scheduler, config = build_scheduler(config), _with_steps(config, count)
+    kind.check_sampling(config, scheduler)
+    return len(kind.plan(config, scheduler))
 
 
 def _label(component, own):
@@ -118,33 +113,31 @@ def _label(component, own):
     return " ".join([component.name.removesuffix("Scheduler"), *switches])
 
 
-def _quality(rows):
+def _quality(rows, figures):
     """Returns the picture of each figure over model calls."""
-    figure = Figure(figsize=(11, 7.5), layout="constrained")
-    for axes, name in zip(figure.subplots(2, 2).flat, FIGURES):
+    figure = Figure(figsize=(11, 3.75 * -(-len(figures) // 2)), layout="constrained")
+    for axes, name in zip(figure.subplots(-(-len(figures) // 2), 2, squeeze=False).flat, figures):
         for k, label in enumerate(dict.fromkeys(row["scheduler"] for row in rows)):
-            points = [(row["calls"], row[name]["samples"]) for row in rows if row["scheduler"] == label]
+            points = [(row["calls"], number(row[name])) for row in rows if row["scheduler"] == label]
             axes.plot(*zip(*points), marker="o", markersize=4, label=label, color=COLOURS[k % len(COLOURS)])
-        real = next(key for key in rows[0][name] if key.endswith("digits"))
-        axes.axhline(rows[0][name][real], color="gray", linestyle="--", label=real.replace("_", " "))
+        if reference(rows[0][name]) is not None:
+            axes.axhline(reference(rows[0][name]), color="gray", linestyle="--", label="real data")
         axes.set(xscale="log", xlabel="model calls", ylabel=name.replace("_", " "))
         steps = sorted({row["num_inference_steps"] for row in rows})
         axes.set_xticks(steps, steps)
         axes.minorticks_off()
-        if name.startswith("frechet"):
-            axes.set_yscale("log")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
-def _grid(rows):
-    """Returns the picture of one sample of each class: a line for each scheduler, a column for each number of steps."""
-    labels = list(dict.fromkeys(row["scheduler"] for row, _ in rows))
-    steps = list(dict.fromkeys(row["num_inference_steps"] for row, _ in rows))
-    # About 40 pixels for each of the ten digits of a strip.
+def _grid(rows, strips):
+    """Returns the picture of a few samples: a line for each scheduler, a column for each number of steps."""
+    labels = list(dict.fromkeys(row["scheduler"] for row in rows))
+    steps = list(dict.fromkeys(row["num_inference_steps"] for row in rows))
     figure = Figure(figsize=(3.8 * len(steps) + 3, 0.48 * len(labels) + 0.6), layout="constrained")
-    for axes, (row, strip) in zip(figure.subplots(len(labels), len(steps), squeeze=False).flat, rows):
-        axes.imshow(strip, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
+    for axes, row, shown in zip(figure.subplots(len(labels), len(steps), squeeze=False).flat, rows, strips):
+        if shown is not None:
+            axes.imshow(shown, cmap="gray", interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
         if row["scheduler"] == labels[0]:
@@ -161,12 +154,12 @@ def _embedded(figure):
     return base64.b64encode(raw.getvalue()).decode("ascii")
 
 
-def _table(rows):
+def _table(rows, figures):
     """Returns the figures as an HTML table."""
-    heads = ["scheduler", "steps", "calls", *(name.replace("_", " ") for name in FIGURES)]
+    heads = ["scheduler", "steps", "calls", *(name.replace("_", " ") for name in figures)]
     lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
     for row in rows:
         cells = [row["scheduler"], row["num_inference_steps"], row["calls"]]
-        cells += [f"{row[name]['samples']:.3f}" for name in FIGURES]
+        cells += [f"{number(row[name]):.3f}" for name in figures]
         lines.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"

@@ -3,23 +3,16 @@
 import json
 from pathlib import Path
 
-from mindspore import dtype as mstype
-from mindspore import ops
+import numpy as np
+from mindspore import Tensor
 
 from mindscience_diffuser.export import export_mindir, load_mindir, read_graph, read_note, write_note
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.build import (
-    build_data,
-    build_sampler,
-    build_scheduler,
-    build_trained_model,
-    check_sampling,
-    model_arguments,
-    plan_of,
-)
-from mindscience_diffuser.runs.kinds.draw import further_noise
+from mindscience_diffuser.runs.kinds.kind import kind_of
+from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model, model_arguments
 
 RUN_KEY = "mindscience_diffuser.run"
 GUIDANCE_AND_DTYPE = ("guidance_scale", "guidance_rescale", "guidance_interval", "compute_dtype")
@@ -42,20 +35,18 @@ def export(config):
     file = directory / "sampler.mindir"
     if file.exists() and not config.export.overwrite:
         raise ConfigError(f"'{file}' exists: set export.overwrite to true to replace it, or change 'output'", "output")
-    data = build_data(config)
+    data, kind = build_data(config), kind_of(config)
     scheduler = build_scheduler(config, config.sampling.compute_dtype)
-    check_sampling(config, scheduler)
+    kind.check_sampling(config, scheduler)
     model, weights = build_trained_model(config, data)
-    sampler = build_sampler(config, data, scheduler, model, "loop")
-    inputs = [ops.zeros(shape, mstype.float32) for shape in input_shapes(config, scheduler, data, batch=2)]
-    if sampler.stochastic:
-        inputs[1] = inputs[1].astype(scheduler.compute_dtype)
+    sampler = kind.sampler(config, data, scheduler, model, "loop")
+    inputs = [Tensor(np.zeros(*input)) for input in inputs_of(config, data, kind, scheduler, batch=2)]
     directory.mkdir(parents=True, exist_ok=True)
 
     def write(temporary):
         export_mindir(sampler, temporary, *inputs, overwrite=True)
         graph = read_graph(temporary)
-        write_note(graph, RUN_KEY, json.dumps(frozen_values(config)))
+        write_note(graph, RUN_KEY, json.dumps(frozen_values(config, data)))
         temporary.write_bytes(graph.SerializeToString())
 
     write_atomically(file, write)
@@ -65,12 +56,13 @@ def export(config):
     return directory
 
 
-def load_exported(config, data, scheduler):
+def load_exported(config, data, kind, scheduler):
     """Reloads the file at ``sampling.exported``.
 
     Args:
-        config (DiffusionRun): The configuration.
-        data (Digits): Gives the shapes of the inputs.
+        config (SampledRun): The configuration.
+        data (DataSet): Gives the shapes of the inputs.
+        kind (Kind): That of the run.
         scheduler (Scheduler): With the timesteps of the configuration.
 
     Returns:
@@ -82,13 +74,13 @@ def load_exported(config, data, scheduler):
     """
     path = config.sampling.exported
     try:
-        graph = load_mindir(path, plan=plan_of(config, scheduler))
+        graph = load_mindir(path, plan=kind.plan(config, scheduler))
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(f"'sampling.exported' cannot be used: {error}", "sampling.exported") from None
     proto = read_graph(path)
     found = [tuple(tensor.dims) for value in proto.graph.input for tensor in value.tensor]
-    size = min(config.sampling.batch_size, config.sampling.per_class * data.classes)
-    asked = input_shapes(config, scheduler, data, size)
+    size = min(config.sampling.batch_size, data.sample_count(config.sampling))
+    asked = [shape for shape, _ in inputs_of(config, data, kind, scheduler, size)]
     if len(found) != len(asked) or not all(_fits(shape, other) for shape, other in zip(asked, found)):
         raise ConfigError(
             f"'sampling.exported' cannot be used: '{path}' takes inputs of the shapes {_listed(found)}, but this "
@@ -96,7 +88,7 @@ def load_exported(config, data, scheduler):
             "sampling.exported",
         )
     noted = json.loads(read_note(proto, RUN_KEY) or "{}")
-    for key, value in frozen_values(config).items():
+    for key, value in frozen_values(config, data).items():
         if noted.get(key, value) != value:
             raise ConfigError(
                 f"'sampling.exported' cannot be used: '{key}' is {value!r}, but '{path}' was exported with "
@@ -106,17 +98,23 @@ def load_exported(config, data, scheduler):
     return graph
 
 
-def input_shapes(config, scheduler, data, batch):
-    """Returns the shapes of the inputs of an exported trajectory: noise, further noise if any, condition."""
-    sample = (batch, data.length, data.channels)
-    further = further_noise(config, scheduler, plan_of(config, scheduler), sample)
-    return [sample, *(shape for shape, _ in further), (batch, data.classes)]
+def inputs_of(config, data, kind, scheduler, batch):
+    """Returns shape and dtype of each input of an exported trajectory: noise, further noise if any, conditions."""
+    plan = kind.plan(config, scheduler)
+    fresh = config.sampling.compute_dtype if plan.stochastic else "float32"
+    further = kind.further_noise(config, data, scheduler, plan, batch)
+    conditions = zip(data.condition_shapes, data.condition_dtypes)
+    return [
+        ((batch, *data.sample_shape), "float32"),
+        *((shape, fresh) for shape, _ in further),
+        *(((batch, *shape), dtype) for shape, dtype in conditions),
+    ]
 
 
-def frozen_values(config):
+def frozen_values(config, data):
     """Returns the values that an exported file holds and that the plan and shapes do not tell, by dotted key."""
     values = {"model.name": config.model.name}
-    values.update({f"model.{name}": value for name, value in model_arguments(config).items()})
+    values.update({f"model.{name}": value for name, value in model_arguments(config, data).items()})
     values.update({f"sampling.{name}": getattr(config.sampling, name) for name in GUIDANCE_AND_DTYPE})
     return values
 

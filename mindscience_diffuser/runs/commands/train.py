@@ -13,9 +13,9 @@ from mindscience_diffuser.files import remove_partial_files, write_atomically
 from mindscience_diffuser.runs.commands.training_step import TrainingStep
 from mindscience_diffuser.runs.config.identity import changed_key, deciding_values
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
-from mindscience_diffuser.runs.config.registry import lookup
 from mindscience_diffuser.runs.distributed.ranks import gather, rank, rank_count, wait_for_all
 from mindscience_diffuser.runs.errors import ConfigError, DivergedError, InterruptedRunError, StoppedError
+from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.pictures.curves import save_loss_curve
 from mindscience_diffuser.runs.storage.checkpoints import Checkpoints, Progress
 from mindscience_diffuser.runs.storage.weights import facts_of, save_weights
@@ -50,7 +50,7 @@ def train(config):
         InterruptedRunError: After Ctrl-C.
     """
     directory = Path(config.output) / "train"
-    objective = lookup("objective", config.run)(config)
+    objective = kind_of(config).objective(config)
     check_finished(config, directory)
     training_step = TrainingStep(objective, config.training)
     identity = deciding_values(config, *NOT_DECIDING, WRITTEN_AS)
@@ -128,7 +128,7 @@ def write_results(config, objective, training_step, progress, directory):
     for name, value in averaged.items():
         if not np.isfinite(value).all():
             raise DivergedError(f"the average of '{name}' after step {progress.step} is not finite in {dtype}")
-    facts = {"model": config.model.model_dump(), "seed": config.seed}
+    facts = {"model": config.model.model_dump(), "seed": config.seed, **objective.facts}
     save_weights(weights, averaged, **facts, decided_by=deciding_values(config, *NOT_DECIDING))
     config = with_values(config, weights=str(weights))
     write_atomically(directory / "config.yaml", to_yaml(config))

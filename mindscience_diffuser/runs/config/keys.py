@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mindscience_diffuser.runs.config.registry import COMPONENTS, REGISTRY, lookup
+from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
 from mindscience_diffuser.runs.config.schema import Component
 
 SIMPLE = {bool: "true or false", str: "a text", type(None): "null", Any: "any value"}
@@ -79,7 +79,7 @@ def key_list(command):
     kinds = tuple(REGISTRY[command])
     having = {}
     for kind in kinds:
-        for row in _rows(lookup("schema", kind), kind):
+        for row in _rows(lookup("schema", kind)):
             having.setdefault(row, []).append(kind)
     groups = {kinds: [("run", f"{' or '.join(repr(kind) for kind in kinds)} [{kinds[0]}]. Kind of the run.")]}
     for row, those in having.items():
@@ -92,7 +92,7 @@ def key_list(command):
     return "\n".join(lines) + "\n"
 
 
-def _rows(schema, kind, prefix=""):
+def _rows(schema, prefix=""):
     """Returns pairs of a dotted key, and what it allows with its default and its meaning."""
     rows = []
     for name, field in schema.model_fields.items():
@@ -100,9 +100,9 @@ def _rows(schema, kind, prefix=""):
         if key == "run":
             continue
         if annotation is Component:
-            what = f"name and constructor arguments of {', '.join(COMPONENTS[kind][name])}"
+            what = "a name and constructor arguments"
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            rows += _rows(annotation, kind, f"{key}.")
+            rows += _rows(annotation, f"{key}.")
             continue
         else:
             what = allowed(annotation, field.metadata)

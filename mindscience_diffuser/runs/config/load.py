@@ -2,14 +2,16 @@
 
 import copy
 import functools
+from pathlib import Path
 from typing import get_args
 
 import yaml
 from pydantic import ValidationError
 
+from mindscience_diffuser.runs.config.components import located_beside
 from mindscience_diffuser.runs.config.keys import field_at
 from mindscience_diffuser.runs.config.origins import Origins
-from mindscience_diffuser.runs.config.registry import check_name, lookup
+from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
 from mindscience_diffuser.runs.config.yaml_file import dotted, parse_value, read_yaml
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 
@@ -20,7 +22,7 @@ LONGEST_VALUE = 200
 
 
 def load_config(path, overrides=()):
-    """Reads and checks the configuration of a run; MindSpore is not needed for it.
+    """Reads and checks the configuration of a run; neither MindSpore nor the components are imported for it.
 
     Args:
         path (str or Path): YAML file.
@@ -43,7 +45,10 @@ def check_config(content, origins, source):
     """Checks the content of a configuration; `origins` tells where each dotted key comes from, `source` the rest."""
     origins = Origins(origins, source)
     kind = content.get("run", "diffusion")
-    check_name("schema", kind, "run", origins.of("run"))
+    if not isinstance(kind, str) or kind not in REGISTRY["schema"]:
+        raise ConfigError(
+            f"{origins.of('run')}: unknown kind of run {kind!r} at 'run'; {nearest(kind, REGISTRY['schema'])}"
+        )
     schema = lookup("schema", kind)
     try:
         config = schema.model_validate(content)
@@ -52,8 +57,8 @@ def check_config(content, origins, source):
         problems = sorted(error.errors(), key=lambda problem: ORDER.get(problem["type"], 1))
         raise ConfigError(_explain(problems[0], schema, content, origins)) from None
     config.take_origins(origins)
-    for what, place, component in config.components():
-        check_name(what, component.name, f"{place}.name", origins.of(f"{place}.name"), kind)
+    for _, component in config.components():
+        component.name = located_beside(component.name, Path(source).parent)
     return config
 
 

@@ -1,129 +1,101 @@
 """What a run can be made of, under the names that a YAML file uses.
 
-An entry is ``"module:attribute"`` and is imported when a run asks for it: reading and checking a configuration does not
-need MindSpore. A new scheduler, model or data set is a line here, and its name in the lists of the kinds of runs that
-take it.
+An entry is ``"module:attribute"`` and is imported when a run asks for it. Plug-ins such as those in
+:mod:`mindscience_diffuser.examples` add theirs with :func:`register` and :func:`register_weights`; models and
+schedulers of the package are there by themselves.
 """
 
 import importlib
+from pathlib import Path
 
-from mindscience_diffuser.runs.errors import ConfigError, nearest
-
-DIGITS_RUNS = ("diffusion", "flow_matching", "consistency_distillation", "pyramid_flow")
-CONDITIONED_MODELS = ("PositionalConditionTransformer", "ConditionDiffusionTransformer")
-FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
-DIFFUSION_SCHEDULERS = (
-    "DDPMScheduler",
-    "DDIMScheduler",
-    *FEW_STEP_SCHEDULERS,
-    "PNDMScheduler",
-    "EulerDiscreteScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "KDPM2DiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "LMSDiscreteScheduler",
-    "DPMSolverSDEScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "DEISMultistepScheduler",
-    "UniPCMultistepScheduler",
-    "SASolverScheduler",
-)
-FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
-PYRAMID_SCHEDULERS = ("PyramidFlowMatchEulerDiscreteScheduler",)
-
-COMPONENTS = {
-    "diffusion": {
-        "data": ("Digits",),
-        "model": CONDITIONED_MODELS,
-        "scheduler": DIFFUSION_SCHEDULERS,
-    },
-    "flow_matching": {
-        "data": ("Digits",),
-        "model": CONDITIONED_MODELS,
-        "scheduler": FLOW_SCHEDULERS,
-    },
-    "consistency_distillation": {
-        "data": ("Digits",),
-        "model": ("GuidanceDiffusionTransformer",),
-        "scheduler": FEW_STEP_SCHEDULERS,
-    },
-    "pyramid_flow": {
-        "data": ("Digits",),
-        "model": ("PatchDiffusionTransformer",),
-        "scheduler": PYRAMID_SCHEDULERS,
-    },
-    "world_model": {"data": ("StirredFlow",), "model": ("FrameTransformer",)},
-}
-"""Names of the components that each kind of run takes."""
+KINDS = "mindscience_diffuser.runs.kinds"
+SCHEMAS = "mindscience_diffuser.runs.config"
+COMMANDS = "mindscience_diffuser.runs.commands"
+EVALUATION = "mindscience_diffuser.runs.evaluation"
+SAMPLED = ("diffusion", "flow_matching", "edm", "consistency_distillation", "pyramid_flow")
+"""Kinds of runs whose samples a scheduler draws."""
 
 REGISTRY = {
     "schema": {
-        "diffusion": "mindscience_diffuser.runs.config.schema:DiffusionRun",
-        "flow_matching": "mindscience_diffuser.runs.config.schema:FlowMatchingRun",
-        "consistency_distillation": "mindscience_diffuser.runs.config.schema:ConsistencyRun",
-        "pyramid_flow": "mindscience_diffuser.runs.config.schema:PyramidFlowRun",
-        "world_model": "mindscience_diffuser.runs.config.world_model_schema:WorldModelRun",
+        "diffusion": f"{SCHEMAS}.schema:DiffusionRun",
+        "flow_matching": f"{SCHEMAS}.schema:FlowMatchingRun",
+        "edm": f"{SCHEMAS}.schema:EDMRun",
+        "consistency_distillation": f"{SCHEMAS}.schema:ConsistencyRun",
+        "pyramid_flow": f"{SCHEMAS}.schema:PyramidFlowRun",
+        "world_model": f"{SCHEMAS}.world_model_schema:WorldModelRun",
     },
-    "objective": {
-        "diffusion": "mindscience_diffuser.runs.kinds.diffusion:objective",
-        "flow_matching": "mindscience_diffuser.runs.kinds.flow_matching:objective",
-        "consistency_distillation": "mindscience_diffuser.runs.kinds.consistency_distillation:objective",
-        "pyramid_flow": "mindscience_diffuser.runs.kinds.pyramid_flow:objective",
-        "world_model": "mindscience_diffuser.runs.kinds.world_model:objective",
+    "kind": {
+        "diffusion": f"{KINDS}.diffusion:Diffusion",
+        "flow_matching": f"{KINDS}.flow_matching:FlowMatching",
+        "edm": f"{KINDS}.edm:EDM",
+        "consistency_distillation": f"{KINDS}.consistency_distillation:Distillation",
+        "pyramid_flow": f"{KINDS}.pyramid_flow:PyramidFlow",
+        "world_model": f"{KINDS}.world_model:WorldModel",
     },
-    "train": dict.fromkeys((*DIGITS_RUNS, "world_model"), "mindscience_diffuser.runs.commands.train:train"),
-    "sample": {
-        **dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.commands.sample:sample"),
-        "world_model": "mindscience_diffuser.runs.kinds.world_model:sample",
-    },
-    "sweep": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.commands.sweep:sweep"),
-    "compare": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.commands.compare:compare"),
-    "export": dict.fromkeys(DIGITS_RUNS, "mindscience_diffuser.runs.commands.export:export"),
-    "scheduler": {
-        name: f"mindscience_diffuser.schedulers:{name}"
-        for name in (*DIFFUSION_SCHEDULERS, *FLOW_SCHEDULERS, *PYRAMID_SCHEDULERS)
-    },
-    "model": {
-        "ConditionDiffusionTransformer": "mindscience_diffuser.models:ConditionDiffusionTransformer",
-        "PositionalConditionTransformer": "mindscience_diffuser.models:PositionalConditionTransformer",
-        "PatchDiffusionTransformer": "mindscience_diffuser.models:PatchDiffusionTransformer",
-        "FrameTransformer": "mindscience_diffuser.models:FrameTransformer",
-        "GuidanceDiffusionTransformer": "mindscience_diffuser.models:GuidanceDiffusionTransformer",
-    },
-    "data": {
-        "Digits": "mindscience_diffuser.examples.digits.data:Digits",
-        "StirredFlow": "mindscience_diffuser.examples.stirred_flow.data:StirredFlow",
-    },
+    "train": dict.fromkeys((*SAMPLED, "world_model"), f"{COMMANDS}.train:train"),
+    "sample": {**dict.fromkeys(SAMPLED, f"{COMMANDS}.sample:sample"), "world_model": f"{KINDS}.world_model:sample"},
+    "sweep": dict.fromkeys(SAMPLED, f"{COMMANDS}.sweep:sweep"),
+    "compare": dict.fromkeys(SAMPLED, f"{COMMANDS}.compare:compare"),
+    "export": dict.fromkeys(SAMPLED, f"{COMMANDS}.export:export"),
 }
-# What the user calls an entry of these kinds.
-WHAT = {"schema": "kind of run", "data": "data set"}
+"""Schemas, kinds of runs and commands."""
+
+COMPONENTS = {
+    "data": {name: f"mindscience_diffuser.data:{name}" for name in ("Arrays", "Fields", "Images")},
+    "films": {},
+    "metrics": {
+        "Moments": f"{EVALUATION}.moments:Moments",
+        "SpectrumDistance": f"{EVALUATION}.spectra:SpectrumDistance",
+        "HistogramDistance": f"{EVALUATION}.histograms:HistogramDistance",
+        "EnsembleScore": f"{EVALUATION}.ensembles:EnsembleScore",
+    },
+    "guidance": {},
+    "noise": {},
+}
+"""What was registered, by what it is and by its name; of models and schedulers see :func:`registered`."""
+
+WEIGHTS = []
+"""Folders of weights that come with the package and its plug-ins."""
 
 
-def check_name(kind, name, place, origin, run=None):
-    """Raises ConfigError unless `name` is registered under `kind`, for runs of the kind `run` where that is given.
+def register(what, **paths):
+    """Adds components by name: `what` is a key of ``COMPONENTS``, a path is ``"module:Class"``."""
+    COMPONENTS[what].update(paths)
 
-    Args:
-        kind (str): Key of ``REGISTRY``.
-        name (str): What the configuration gives.
-        place (str): The key that holds it.
-        origin (str): Where that key stands, for the message.
-        run (str, optional): Kind of the run whose component it is.
-    """
-    allowed = REGISTRY[kind] if run is None else COMPONENTS[run][kind]
-    if isinstance(name, str) and name in allowed:
-        return
-    what = WHAT.get(kind, kind)
-    if isinstance(name, str) and name in REGISTRY[kind]:
-        listed = ", ".join(f"'{choice}'" for choice in allowed)
-        raise ConfigError(
-            f"{origin}: a run of the kind '{run}' takes no {what} {name!r} at '{place}'; allowed: {listed}"
-        )
-    raise ConfigError(f"{origin}: unknown {what} {name!r} at '{place}'; {nearest(name, allowed)}")
+
+def register_weights(folder):
+    """Adds the folder of weights ``<name>.safetensors`` that come with a ``<name>.yaml`` each."""
+    WEIGHTS.append(Path(folder))
+
+
+def registered(what):
+    """Returns the paths of what is registered as `what`, by name."""
+    if what == "scheduler":
+        schedulers = importlib.import_module("mindscience_diffuser.schedulers.scheduler").schedulers_by_name()
+        return {name: f"{kind.__module__}:{name}" for name, kind in schedulers.items()}
+    if what == "model":
+        return {name: f"mindscience_diffuser.models:{name}" for name in _models()}
+    if what == "guidance":
+        module = importlib.import_module("mindscience_diffuser.guidance")
+        stages = [name for name in module.__all__ if _is_stage(getattr(module, name), module.Stage)]
+        return {**{name: f"{module.__name__}:{name}" for name in stages}, **COMPONENTS[what]}
+    return COMPONENTS[what]
 
 
 def lookup(kind, name):
-    """Imports and returns what is registered under `name`."""
-    module, attribute = REGISTRY[kind][name].split(":")
+    """Imports and returns what ``REGISTRY`` has under `name`."""
+    return load(REGISTRY[kind][name])
+
+
+def load(path):
+    """Imports and returns ``"module:attribute"``."""
+    module, attribute = path.split(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def _is_stage(found, base):
+    return isinstance(found, type) and issubclass(found, base) and found is not base
+
+
+def _models():
+    return importlib.import_module("mindscience_diffuser.models").__all__

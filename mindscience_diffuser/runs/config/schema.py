@@ -47,6 +47,10 @@ class Component(BaseModel):
         """The dotted key under which the configuration has it."""
         return self._place
 
+    def place_at(self, key):
+        """Tells the dotted key."""
+        self._place = key
+
     def with_defaults(self, arguments):
         """Returns a copy with further arguments; those that it has itself stay."""
         component = Component(**{**arguments, **self.arguments}, name=self.name)
@@ -74,14 +78,20 @@ class Run(Section):
         return self._origins
 
     def components(self):
-        """Returns a triple for each component: what it is, such as ``model``, its dotted key, and the component."""
+        """Returns a pair for each component: what it is, such as ``model``, and the component, which knows its key."""
+        placed = []
+        for what, place, component in self._components():
+            component.place_at(place)
+            placed.append((what, component))
+        return placed
+
+    def _components(self):
+        """Returns a triple for each component: what it is, its dotted key, and the component."""
         return [("data", "data", self.data), ("model", "model", self.model)]
 
     def take_origins(self, origins):
-        """Takes over where each key stands, and tells the components their keys."""
+        """Takes over where each key stands."""
         self._origins = origins
-        for _, place, component in self.components():
-            component._place = place
 
 
 class Training(Section):
@@ -113,14 +123,21 @@ class Training(Section):
         return min(self.steps // 10, 100) if self.warmup_steps is None else self.warmup_steps
 
 
-class LabelledTraining(Training):
-    """How a class-conditional model is trained from data."""
+class DenoiserTraining(Training):
+    """How a model that removes noise is trained from data."""
 
-    condition_dropout: Share = Field(0.1, description="Share of the conditions that are set to zero, for guidance")
+    condition_dropout: Share = Field(
+        0.1, description="Share of the samples whose conditions are left out, for guidance"
+    )
+
+
+class WeighedTraining(DenoiserTraining):
+    """How a model is trained whose error can be weighed."""
+
     loss_type: Literal["l1", "l2"] = Field("l2", description="Absolute or squared error")
 
 
-class DiffusionTraining(LabelledTraining):
+class DiffusionTraining(WeighedTraining):
     """How a diffusion model is trained."""
 
     p2_loss_weight_gamma: NonNegative = Field(0.0, description="Exponent of the P2 weighting")
@@ -128,7 +145,7 @@ class DiffusionTraining(LabelledTraining):
     min_snr_gamma: Optional[Positive] = Field(None, description="Gamma of the min-SNR weighting; null: not used")
 
 
-class FlowMatchingTraining(LabelledTraining):
+class FlowMatchingTraining(WeighedTraining):
     """How a rectified flow is trained."""
 
     weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field("none", description="Weights of the loss")
@@ -142,6 +159,16 @@ class FlowMatchingTraining(LabelledTraining):
     base_length: Optional[Count] = Field(None, description="Tokens for which shift is meant; others are shifted more")
 
 
+class EDMTraining(DenoiserTraining):
+    """How the network inside an EDM denoiser is trained; the scheduler has its scalings."""
+
+    sigma_density: Literal["log_normal", "log_uniform"] = Field("log_normal", description="Density of the noise levels")
+    sigma_loc: float = Field(-1.2, description="Mean of the log of log_normal levels")
+    sigma_scale: Positive = Field(1.2, description="Standard deviation of the log of log_normal levels")
+    sigma_min: Optional[Positive] = Field(None, description="Lowest noise level; null: that of the scheduler")
+    sigma_max: Optional[Positive] = Field(None, description="Highest noise level; null: that of the scheduler")
+
+
 class DistillationTraining(Training):
     """How a consistency model is distilled."""
 
@@ -153,7 +180,7 @@ class DistillationTraining(Training):
     huber_c: Positive = Field(0.001, description="c of huber")
 
 
-class PyramidFlowTraining(LabelledTraining):
+class PyramidFlowTraining(WeighedTraining):
     """How a flow over growing resolutions is trained."""
 
     sample_ratios: Optional[Counts] = Field(None, description="Parts of a batch that each stage gets; null: one each")
@@ -162,6 +189,9 @@ class PyramidFlowTraining(LabelledTraining):
 class Sampling(Section):
     """How samples are drawn from a trained model."""
 
+    samples: Optional[Annotated[int, Field(ge=1, le=MOST)]] = Field(
+        None, description="Samples to draw; null: per_class of each class, of all where the data have no classes"
+    )
     per_class: Annotated[int, Field(ge=1, le=MOST)] = Field(50, description="Samples of each class")
     num_inference_steps: Count = Field(50, description="Steps of the scheduler")
     guidance_scale: NonNegative = Field(1.0, description="Strength of the guidance; 1 means none")
@@ -210,45 +240,63 @@ class Comparing(Section):
     )
 
 
-class Measuring(Section):
-    """How samples are compared with real data."""
-
-    neighbours: Count = Field(3, description="k of precision and recall, below the number of samples")
-    reference_draws: Count = Field(10, description="How often real data are drawn to compare with")
-
-
-class DigitsRun(Run):
-    """What every run has that trains a class-conditional model of digits and samples from it with a scheduler."""
+class SampledRun(Run):
+    """What every run has that samples with a scheduler."""
 
     scheduler: Component
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="Share of the data that is held out, where they take no split"
+    )
+    normalise: bool = Field(
+        False, description="Whether each channel of samples and conditions is brought to mean 0 and deviation 1"
+    )
+    noise: Optional[Component] = Field(None, description="Law of the noise; null: white noise")
+    guidance: Optional[Component] = Field(
+        None, description="Stage between model and steps; null: the guidance that sampling asks for"
+    )
     training: Training = Field(default_factory=Training)
     sampling: Sampling = Field(default_factory=Sampling)
     export: Exporting = Field(default_factory=Exporting)
     sweep: Sweeping = Field(default_factory=Sweeping)
     compare: Comparing = Field(default_factory=Comparing)
-    metrics: Measuring = Field(default_factory=Measuring)
+    metrics: Union[dict[str, Any], list[Component]] = Field(
+        default_factory=dict,
+        description="Figures of merit, each with name and arguments, or arguments of those that the data have",
+    )
 
-    def components(self):
-        """Returns those of every run, the scheduler, and the schedulers to compare."""
-        compared = [("scheduler", f"compare.schedulers[{i}]", c) for i, c in enumerate(self.compare.schedulers)]
-        return [*super().components(), ("scheduler", "scheduler", self.scheduler), *compared]
+    def _components(self):
+        found = [*super()._components(), ("scheduler", "scheduler", self.scheduler)]
+        found += [
+            (what, what, getattr(self, what)) for what in ("noise", "guidance") if getattr(self, what) is not None
+        ]
+        found += [("scheduler", f"compare.schedulers[{i}]", c) for i, c in enumerate(self.compare.schedulers)]
+        if isinstance(self.metrics, list):
+            found += [("metrics", f"metrics[{i}]", component) for i, component in enumerate(self.metrics)]
+        return found
 
 
-class DiffusionRun(DigitsRun):
+class DiffusionRun(SampledRun):
     """A diffusion model trained with one noise schedule."""
 
     run: Literal["diffusion"] = Field("diffusion", description="Kind of the run")
     training: DiffusionTraining = Field(default_factory=DiffusionTraining)
 
 
-class FlowMatchingRun(DigitsRun):
+class FlowMatchingRun(SampledRun):
     """A rectified flow."""
 
     run: Literal["flow_matching"] = Field("flow_matching", description="Kind of the run")
     training: FlowMatchingTraining = Field(default_factory=FlowMatchingTraining)
 
 
-class ConsistencyRun(DigitsRun):
+class EDMRun(SampledRun):
+    """A network inside an EDM denoiser."""
+
+    run: Literal["edm"] = Field(description="Kind of the run")
+    training: EDMTraining = Field(default_factory=EDMTraining)
+
+
+class ConsistencyRun(SampledRun):
     """A consistency model distilled from a diffusion model."""
 
     run: Literal["consistency_distillation"] = Field("consistency_distillation", description="Kind of the run")
@@ -256,7 +304,7 @@ class ConsistencyRun(DigitsRun):
     training: DistillationTraining = Field(default_factory=DistillationTraining)
 
 
-class PyramidFlowRun(DigitsRun):
+class PyramidFlowRun(SampledRun):
     """A flow over growing resolutions."""
 
     run: Literal["pyramid_flow"] = Field("pyramid_flow", description="Kind of the run")

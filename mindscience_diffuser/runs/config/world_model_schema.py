@@ -54,3 +54,6 @@ class WorldModelRun(Run):
     preconditioning: Preconditioning = Field(default_factory=Preconditioning)
     training: WorldModelTraining = Field(default_factory=WorldModelTraining)
     rollout: Rollout = Field(default_factory=Rollout)
+
+    def _components(self):
+        return [("films", "data", self.data), ("model", "model", self.model)]

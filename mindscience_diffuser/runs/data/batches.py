@@ -1,59 +1,74 @@
 """Training batches as a function of the seed and the number of the step."""
 
-from typing import NamedTuple
+import functools
+from collections import namedtuple
 
 import numpy as np
 
 from mindscience_diffuser.noise import draw_noise
 
 
-class Batch(NamedTuple):
-    """What one training step needs: tokens and noise (B, L, C), timesteps (B,) and conditions (B, classes)."""
+@functools.cache
+def batch_of(conditions):
+    """Returns the type of a batch: ``samples`` and ``noise`` (B, ...), ``levels`` (B,) and so many conditions."""
+    return namedtuple("Batch", ["samples", "noise", "levels", *(f"condition_{i}" for i in range(conditions))])
 
-    tokens: np.ndarray
-    noise: np.ndarray
-    timesteps: np.ndarray
-    condition: np.ndarray
+
+def white_noise(levels, shape, generator):
+    """Returns standard normal noise of a shape, whatever the levels."""
+    return draw_noise(shape, generator)
 
 
 class TrainingBatches:
     """Batches over shuffled epochs; batch n is the same whenever it is asked for, so a run can go on anywhere.
 
     Args:
-        data (Digits): Source of the training images.
-        batch_size (int): Images in a batch.
-        draw_timesteps (Callable): Returns the timesteps (B,) of a batch from the seed, the step and the batch size.
-        condition_dropout (float): Share of the conditions that are set to zero, so that the model also learns to
-            predict without one (Ho and Salimans, 2022, arXiv:2207.12598).
+        data (DataSet): The training data.
+        batch_size (int): Samples in a batch.
+        draw_levels (Callable): Returns the noise levels or timesteps (B,) of a batch from the seed, the step and the
+            batch size.
+        condition_dropout (float): Share of the samples whose conditions are left out, so that the model also learns to
+            predict without them (Ho and Salimans, 2022, arXiv:2207.12598).
         seed (int): Seed of the run.
+        unconditional (Sequence[numpy.ndarray]): What takes the place of each condition then. Default: ``()``.
+        draw_noise (Callable): Returns the noise of a batch from the levels, its shape and a generator.
     """
 
-    def __init__(self, data, batch_size, draw_timesteps, condition_dropout, seed):
-        self.tokens = data.to_tokens(data.train.images)
-        self.conditions = data.condition(data.train.labels)
+    def __init__(
+        self, data, batch_size, draw_levels, condition_dropout, seed, unconditional=(), draw_noise=white_noise
+    ):
+        self.data = data
         self.batch_size = batch_size
-        self.draw_timesteps = draw_timesteps
+        self.draw_levels = draw_levels
+        self.draw_noise = draw_noise
         self.condition_dropout = condition_dropout
+        self.unconditional = unconditional
         self.seed = seed
         self._order = {}
 
     def __len__(self):
-        """The number of training images."""
-        return len(self.tokens)
+        """The number of training samples."""
+        return len(self.data)
 
     def batch(self, step):
-        """Returns the batch of the training step with this number, counted from 0."""
-        chosen = [self._image_at(step * self.batch_size + place) for place in range(self.batch_size)]
+        """Returns the batch of the training step with this number, counted from 0, see :func:`batch_of`."""
+        chosen = [self._number_at(step * self.batch_size + place) for place in range(self.batch_size)]
+        samples, *conditions = self.data.batch(chosen)
+        levels = self.draw_levels(self.seed, step, self.batch_size)
         generator = np.random.default_rng((self.seed, step, 1))
-        noise = draw_noise((self.batch_size, *self.tokens.shape[1:]), generator)
+        noise = self.draw_noise(levels, samples.shape, generator)
         kept = generator.random((self.batch_size, 1)) >= self.condition_dropout
-        timesteps = self.draw_timesteps(self.seed, step, self.batch_size)
-        return Batch(self.tokens[chosen], noise, timesteps, self.conditions[chosen] * kept.astype(np.float32))
+        if self.condition_dropout:
+            conditions = [
+                np.where(kept.reshape((-1,) + (1,) * (condition.ndim - 1)), condition, nothing)
+                for condition, nothing in zip(conditions, self.unconditional)
+            ]
+        return batch_of(len(conditions))(samples, noise, levels, *conditions)
 
-    def _image_at(self, position):
-        epoch, place = divmod(position, len(self.tokens))
+    def _number_at(self, position):
+        epoch, place = divmod(position, len(self.data))
         if epoch not in self._order:
-            order = np.random.default_rng((self.seed, epoch, 2)).permutation(len(self.tokens))
+            order = np.random.default_rng((self.seed, epoch, 2)).permutation(len(self.data))
             # A batch can straddle two epochs.
             self._order = {**{near: self._order[near] for near in self._order if abs(near - epoch) == 1}, epoch: order}
         return self._order[epoch][place]

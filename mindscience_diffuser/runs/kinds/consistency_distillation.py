@@ -1,69 +1,97 @@
-"""Runs of the kind ``consistency_distillation``: a few-step student of a diffusion model of digits."""
+"""Runs of the kind ``consistency_distillation``: a few-step student of a diffusion model."""
 
 import functools
 
 import numpy as np
 from mindspore import Tensor
 
+from mindscience_diffuser.guidance import DistilledGuidance
 from mindscience_diffuser.runs.config.origins import located
 from mindscience_diffuser.runs.data.batches import TrainingBatches
+from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.build import (
-    build_data,
+from mindscience_diffuser.runs.evaluation.measuring import Measuring
+from mindscience_diffuser.runs.kinds.diffusion import Diffusion
+from mindscience_diffuser.runs.kinds.models import (
+    TRIED,
     build_model,
     build_scheduler,
     build_trained_model,
-    check_measuring,
-    check_sampling,
+    predicting,
     setting_up,
     trained_config,
 )
 from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.kinds.present import present_digits
+from mindscience_diffuser.runs.kinds.present import present
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.training import ConsistencyDistillation, training_timesteps
 
-STARTING_MODEL = "PositionalConditionTransformer"
-"""The model whose weights a GuidanceDiffusionTransformer starts from."""
 
+class Distillation(Diffusion):
+    """The student takes the guidance scale as one more condition; the scheduler has the timesteps of its training."""
 
-def objective(config):
-    """Returns the Objective of a ``consistency_distillation`` run."""
-    data = build_data(config)
-    scheduler = build_scheduler(config)
-    check_sampling(config, scheduler)
-    check_measuring(config, data)
-    teacher = build_teacher(config, data, scheduler)
-    student, target = build_model(config, data), build_model(config, data)
-    start_from(student, teacher)
-    training = config.training
-    low, high = training.guidance_range
-    if low > high:
-        raise ConfigError(
-            f"'training.guidance_range' must be [low, high] with low not above high, but is {training.guidance_range}",
-            "training.guidance_range",
-        )
-    with setting_up(config):
-        distillation = ConsistencyDistillation(
-            student,
-            target,
-            teacher,
-            scheduler,
-            Tensor(np.zeros(data.classes, np.float32)),
-            training.distance,
-            training.huber_c,
-        )
-    batches = DistillationBatches(
-        TrainingBatches(
-            data,
-            training.batch_size,
-            functools.partial(distillation_timesteps, timesteps=distillation.timesteps),
-            condition_dropout=0.0,
-            seed=config.seed,
-        ),
-        training.guidance_range,
-    )
-    return Objective(student, distillation.get_loss, batches, present_digits, target.trainable_params())
+    model_calls_guided = 1
+
+    def unsuited(self, scheduler):
+        """Returns why the scheduler does not sample from a consistency model, or None."""
+        if "original_inference_steps" not in scheduler.config or getattr(scheduler, "betas", None) is None:
+            return "it has no timesteps of a distillation, 'original_inference_steps', as LCMScheduler has them"
+        return super().unsuited(scheduler)
+
+    def objective(self, config):
+        """Returns the Objective, see :meth:`Kind.objective`."""
+        data = build_data(config)
+        scheduler = build_scheduler(config)
+        self.check_sampling(config, scheduler)
+        Measuring(config, data)
+        teacher = build_teacher(config, data, scheduler)
+        student, target = build_model(config, data), build_model(config, data)
+        start_from(student, teacher)
+        training = config.training
+        low, high = training.guidance_range
+        if low > high:
+            raise ConfigError(
+                "'training.guidance_range' must be [low, high] with low not above high, but is "
+                f"{training.guidance_range}",
+                "training.guidance_range",
+            )
+        if len(data.condition_shapes) != 1:
+            raise ConfigError(f"'data' must give one condition, but gives {len(data.condition_shapes)}", "data")
+        with setting_up(config):
+            distillation = ConsistencyDistillation(
+                student,
+                target,
+                teacher,
+                scheduler,
+                Tensor(data.unconditional(teacher)[0]),
+                training.distance,
+                training.huber_c,
+            )
+        draw = functools.partial(distillation_timesteps, timesteps=distillation.timesteps)
+        batches = TrainingBatches(data, training.batch_size, draw, condition_dropout=0.0, seed=config.seed)
+        batches = DistillationBatches(batches, training.guidance_range)
+        self.called(config, data, scheduler, student)
+        return Objective(student, distillation.get_loss, batches, present, target.trainable_params(), data.facts)
+
+    def called(self, config, data, scheduler, model):
+        """Returns the model as the sampler calls it, with the guidance scale as its last condition."""
+        samples, *conditions = data.batch(range(min(TRIED, len(data.test))), data.test)
+        told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples))
+        conditions.append(np.ones(len(samples), np.float32))
+        return predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
+
+    def guided(self, config, data, scheduler, model):
+        """Returns the model with its guidance scale."""
+        return DistilledGuidance(model, config.sampling.guidance_scale)
+
+    def check_guidance(self, config):
+        """Raises ConfigError for a guidance that the model was not distilled with."""
+        for name, unused in (("guidance_rescale", 0), ("guidance_interval", None)):
+            if getattr(config.sampling, name) != unused:
+                raise ConfigError(
+                    f"'sampling.{name}' must not be set: the model was distilled with plain guidance",
+                    f"sampling.{name}",
+                )
 
 
 class DistillationBatches:
@@ -79,7 +107,7 @@ class DistillationBatches:
         self.guidance_range = guidance_range
 
     def batch(self, step):
-        """Returns the batch of the training step with this number: tokens, noise, timesteps, conditions, scales."""
+        """Returns the batch of the training step with this number: samples, noise, timesteps, condition, scales."""
         generator = np.random.default_rng((self.batches.seed, step, 3))
         scales = generator.uniform(*self.guidance_range, self.batches.batch_size)
         return (*self.batches.batch(step), scales.astype(np.float32))
@@ -97,12 +125,6 @@ def build_teacher(config, data, scheduler):
         raise ConfigError(
             f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'", "teacher"
         )
-    if described.model.name != STARTING_MODEL:
-        raise ConfigError(
-            f"'teacher' must be a {STARTING_MODEL}, whose weights the student starts from, but '{config.teacher}' is a "
-            f"{described.model.name}",
-            "teacher",
-        )
     with located(described):
         teacher_scheduler, teacher_data = build_scheduler(described), build_data(described)
     same_noise = np.array_equal(scheduler.betas, getattr(teacher_scheduler, "betas", None))
@@ -112,7 +134,7 @@ def build_teacher(config, data, scheduler):
             f"trained with {described.scheduler.model_dump()}",
             "scheduler",
         )
-    if (teacher_data.length, teacher_data.channels) != (data.length, data.channels):
+    if teacher_data.sample_shape != data.sample_shape:
         raise ConfigError(
             f"'data' must be that of the teacher '{config.teacher}', which was trained with "
             f"{described.data.model_dump()}",
@@ -129,6 +151,6 @@ def start_from(student, teacher):
         own = parameters.get(weight.name)
         if own is None or own.shape != weight.shape:
             raise ConfigError(
-                f"'model' must have the sizes of the teacher, which has '{weight.name}' {weight.shape}", "model"
+                f"'model' must have the weights of the teacher, which has '{weight.name}' {weight.shape}", "model"
             )
         replace_value(own, Tensor(weight.asnumpy()))

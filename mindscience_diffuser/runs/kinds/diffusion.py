@@ -1,41 +1,50 @@
-"""Runs of the kind ``diffusion``: a class-conditional model of digits under a scheduler's noise."""
+"""Runs of the kind ``diffusion``: a model trained under the noise schedule of a scheduler."""
 
 import functools
+import warnings
 
-from mindscience_diffuser.runs.data.batches import TrainingBatches
-from mindscience_diffuser.runs.kinds.build import (
-    build_data,
-    build_model,
-    build_scheduler,
-    check_measuring,
-    check_sampling,
-    setting_up,
-)
-from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.kinds.present import present_digits
+from mindscience_diffuser.runs.kinds.kind import Kind
+from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training import DiffusionTrainer, training_timesteps
 
 OBJECTIVES = {"epsilon": "pred_noise", "sample": "pred_x0", "v_prediction": "pred_v"}
 
 
-def objective(config):
-    """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective` of a ``diffusion`` run."""
-    data = build_data(config)
-    scheduler = build_scheduler(config)
-    check_sampling(config, scheduler)
-    check_measuring(config, data)
-    model = build_model(config, data)
-    training = config.training
-    with setting_up(config):
-        trainer = DiffusionTrainer(
+class Diffusion(Kind):
+    """Any scheduler of a process with betas will do, with a model that predicts noise, clean sample or velocity."""
+
+    def unsuited(self, scheduler):
+        """Returns why the scheduler has no such process, or None."""
+        if getattr(scheduler, "betas", None) is None:
+            return "it has no betas, as DDIMScheduler has them"
+        predicted = getattr(scheduler, "prediction_type", None)
+        if predicted not in OBJECTIVES:
+            return f"its prediction_type is {predicted!r}, and must be one of {', '.join(OBJECTIVES)}"
+        return "it leads from samples to noise" if scheduler.inverts else None
+
+    def loss(self, config, model, scheduler):
+        """Returns the loss of a DiffusionTrainer."""
+        training = config.training
+        return DiffusionTrainer(
             model,
-            scheduler,
+            process_of(scheduler),
             OBJECTIVES[scheduler.prediction_type],
             training.p2_loss_weight_gamma,
             training.p2_loss_weight_k,
             training.loss_type,
             training.min_snr_gamma,
-        )
-    draw_timesteps = functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
-    batches = TrainingBatches(data, training.batch_size, draw_timesteps, training.condition_dropout, config.seed)
-    return Objective(model, trainer.get_loss, batches, present_digits)
+        ).get_loss
+
+    def levels(self, config, data, scheduler):
+        """Returns the draw of uniform timesteps."""
+        return functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
+
+
+def process_of(scheduler):
+    """Returns a scheduler of the same noise process that adds noise at whole timesteps."""
+    if isinstance(scheduler, DiffusionScheduler):
+        return scheduler
+    with warnings.catch_warnings():
+        # Of arguments that are those of the solver, and not of the process.
+        warnings.simplefilter("ignore")
+        return DiffusionScheduler.from_config(scheduler.config)

@@ -1,6 +1,7 @@
 """What a kind of run hands to the training loop: the one place where training runs differ."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Optional
 
 from mindspore import Parameter, nn
@@ -9,9 +10,8 @@ from mindspore import Parameter, nn
 class Objective(NamedTuple):
     """A loss, the batches that it takes, and what is shown once the model is trained.
 
-    A kind of run registers a function of its configuration that returns one, under ``"objective"`` in
-    :mod:`mindscience_diffuser.runs.config.registry`. That function checks everything and raises ConfigError; nothing is
-    compiled or written before it returns.
+    The method ``objective`` of a kind of run returns one for a configuration. It checks everything and raises
+    ConfigError; nothing is compiled or written before it returns.
 
     Attributes:
         model (nn.Cell): Its trainable parameters are trained, and their average is written.
@@ -23,6 +23,7 @@ class Objective(NamedTuple):
             what shows the trained model, and returns a dict of figures, ready for JSON.
         average (Sequence[Parameter], optional): Where the average of the weights is kept, one for each trainable
             parameter, for a loss that reads it. Default: ``None``, Parameters of its own.
+        facts (Mapping): What is noted beside the weights, ready for JSON. Default: nothing.
     """
 
     model: nn.Cell
@@ -30,3 +31,4 @@ class Objective(NamedTuple):
     batches: Any
     present: Callable
     average: Optional[Sequence[Parameter]] = None
+    facts: Mapping = MappingProxyType({})

@@ -1,18 +1,22 @@
-"""What a freshly trained model of digits can do: a picture of samples and their figures."""
+"""What a freshly trained model can do: a picture of samples and their figures."""
 
-from mindscience_diffuser.runs.commands.sample import measure
-from mindscience_diffuser.runs.kinds.build import build_data, build_scheduler, build_trained_model
-from mindscience_diffuser.runs.kinds.cost import sampling_flops
+from mindscience_diffuser.runs.config.registry import lookup
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.draw import draw
-from mindscience_diffuser.runs.pictures.curves import save_sample_grid
+from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.pictures.samples import save_samples
 
 
-def present_digits(config, directory):
+def present(config, directory):
     """Draws the samples that the ``sample`` command would draw, writes ``samples.png`` and returns their figures."""
     data = build_data(config)
     scheduler = build_scheduler(config, config.sampling.compute_dtype)
+    kind = lookup("kind", config.run)()
+    kind.check_sampling(config, scheduler)
     model, _ = build_trained_model(config, data)
-    images, labels = draw(config, data, scheduler, model)
-    save_sample_grid(directory / "samples.png", images, labels, data, config.sampling.picture_per_class)
-    flops = sampling_flops(config, data, scheduler, model)
-    return {"model_flops_per_sample": flops, **measure(config, data, images, labels)}
+    arrays = draw(config, data, kind, scheduler, model)
+    save_samples(directory / "samples.png", arrays, data, config)
+    flops = kind.flops(config, data, scheduler, model)
+    cost = {} if flops is None else {"model_flops_per_sample": flops}
+    return {**cost, **Measuring(config, data).of(arrays)}

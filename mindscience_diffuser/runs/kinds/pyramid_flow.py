@@ -1,63 +1,65 @@
-"""Runs of the kind ``pyramid_flow``: a class-conditional flow of digits over growing resolutions."""
+"""Runs of the kind ``pyramid_flow``: a flow over growing resolutions, for samples on a grid."""
 
 import functools
 
-from mindscience_diffuser.runs.data.batches import TrainingBatches
+from mindscience_diffuser.noise import block_noise
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.build import (
-    build_data,
-    build_model,
-    build_scheduler,
-    check_measuring,
-    check_sampling,
-    setting_up,
-)
-from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.kinds.present import present_digits
+from mindscience_diffuser.runs.kinds.image_pyramid import ImagePyramidSampler, shapes_of_stages
+from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.training import PyramidFlowTrainer, training_timesteps
 
 
-def objective(config):
-    """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective` of a ``pyramid_flow`` run."""
-    data = build_data(config)
-    if data.patch != (1, 1):
-        raise ConfigError(
-            "'data.patch_height' and 'data.patch_width' must be 1 in a run of the kind 'pyramid_flow': the model cuts "
-            f"the images into patches itself, but they are {data.patch[0]} and {data.patch[1]}",
-            "data.patch_height" if data.patch[0] != 1 else "data.patch_width",
-        )
-    scheduler = build_scheduler(config)
-    check_sampling(config, scheduler)
-    check_measuring(config, data)
-    model = build_model(config, data)
-    training = config.training
-    with setting_up(config):
+class PyramidFlow(Kind):
+    """The scheduler must have stages, one for each resolution, and the model must take any of them."""
+
+    def unsuited(self, scheduler):
+        """Returns why the scheduler has no stages, or None."""
+        if hasattr(scheduler, "plan_of_stages"):
+            return None
+        return "it has no stages, as PyramidFlowMatchEulerDiscreteScheduler has them"
+
+    def loss(self, config, model, scheduler):
+        """Returns the loss of a PyramidFlowTrainer."""
+        training = config.training
         trainer = PyramidFlowTrainer(model, scheduler, training.sample_ratios, training.loss_type)
-    if training.batch_size % trainer.bounds[-1]:
-        raise ConfigError(
-            f"'training.batch_size' must be a multiple of {trainer.bounds[-1]}, the sum of 'training.sample_ratios', "
-            f"but is {training.batch_size}",
-            "training.batch_size",
-        )
-    draw_index = functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
-    batches = TrainingBatches(data, training.batch_size, draw_index, training.condition_dropout, config.seed)
-    return Objective(model, trainer.get_loss, ImageBatches(batches, data), present_digits)
+        if training.batch_size % trainer.bounds[-1]:
+            raise ConfigError(
+                f"'training.batch_size' must be a multiple of {trainer.bounds[-1]}, the sum of "
+                f"'training.sample_ratios', but is {training.batch_size}",
+                "training.batch_size",
+            )
+        return trainer.get_loss
 
+    def levels(self, config, data, scheduler):
+        """Returns the draw of positions in a stage."""
+        sides, halvings = data.sample_shape[1:], 2 ** (scheduler.num_stages - 1)
+        if len(sides) != 2 or any(side % halvings for side in sides):
+            raise ConfigError(
+                f"'data' must give samples (C, H, W) whose height and width can be halved {scheduler.num_stages - 1} "
+                f"times, but gives {data.sample_shape}",
+                "data",
+            )
+        return functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
 
-class ImageBatches:
-    """Batches whose samples and noise are images (B, 1, H, W) in place of tokens.
+    def plan(self, config, scheduler):
+        """Returns the plan of the steps of all stages."""
+        return scheduler.plan_of_stages(config.sampling.num_inference_steps)
 
-    Args:
-        batches (TrainingBatches): Give the tokens.
-        data (Digits): Puts tokens together to images.
-    """
+    def sampler(self, config, data, scheduler, model, method):
+        """Returns a sampler over all stages."""
+        guided = self.guided(config, data, scheduler, self.called(config, data, scheduler, model))
+        return ImagePyramidSampler(guided.set_train(False), scheduler, config.sampling.num_inference_steps, method)
 
-    def __init__(self, batches, data):
-        self.batches = batches
-        self.data = data
+    def further_noise(self, config, data, scheduler, plan, batch):
+        """Returns the block noise of each stage but the first."""
+        shapes = shapes_of_stages(data.sample_shape, scheduler)[1:]
+        return [((batch, *shape), functools.partial(block_noise, (batch, *shape), scheduler.gamma)) for shape in shapes]
 
-    def batch(self, step):
-        """Returns the batch of the training step with this number: images, noise, positions in a stage, conditions."""
-        batch = self.batches.batch(step)
-        tokens, noise = (self.data.to_images(values)[:, None] for values in (batch.tokens, batch.noise))
-        return batch._replace(tokens=tokens, noise=noise)
+    def flops(self, config, data, scheduler, model):
+        """Returns the operations of all stages for one sample, see :meth:`Kind.flops`."""
+        if not hasattr(model, "flops"):
+            return None
+        steps = scheduler.steps_of_stages(config.sampling.num_inference_steps)
+        shapes = shapes_of_stages(data.sample_shape, scheduler)
+        calls = 1 if config.sampling.guidance_scale == 1 else self.model_calls_guided
+        return calls * sum(count * model.flops(*shape[1:]) for count, shape in zip(steps, shapes))

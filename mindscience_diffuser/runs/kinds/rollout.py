@@ -7,14 +7,13 @@ import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindscience_diffuser.examples.stirred_flow.measures import correlation, mean_and_interval, spectrum_error
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource
 from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
 from mindscience_diffuser.runs.pictures.film import save_courses, save_film
 from mindscience_diffuser.sampling import DiffusionSampler, DiffusionSamplerConfig
 
-MEASURES = {"correlation with the simulation": correlation, "error of the energy spectrum": spectrum_error}
 TOLD_AT = (1, 5, 10, 20, 50, 100)
 """Frames whose figures are told."""
 
@@ -39,14 +38,14 @@ def show_rollouts(config, directory, data, model):
     Every film begins with true frames and follows the actions of the simulation; from then on the model sees its own
     frames. Beside it stands persistence: the last true frame, held.
 
-    Written are ``rollout.gif`` (one film beside the simulation), ``drift.png`` (correlation with the simulation and
-    error of the energy spectrum over time, with 95 % confidence intervals over the films) and ``frames.npz``.
+    Written are ``rollout.gif`` (one film beside the simulation), ``drift.png`` (the measures of the data over time,
+    with 95 % confidence intervals over the films) and ``frames.npz``.
 
     Args:
         config (WorldModelRun): Its rollout section says what is drawn.
         directory (Path): Where the files go.
-        data (StirredFlow): Simulates the films.
-        model (FrameTransformer): The trained network, in the dtype of the section.
+        data: The films, see :mod:`mindscience_diffuser.runs.kinds.world_model`.
+        model (nn.Cell): The trained network, in the dtype of the section.
 
     Returns:
         dict of figures, ready for JSON: mean over the films and half width of its confidence interval.
@@ -68,7 +67,8 @@ def show_rollouts(config, directory, data, model):
         directory / "rollout.gif", {"simulation": truth[0], **{name: drawn[name][0] for name in section.initial_noise}}
     )
     measured = {
-        title: {name: measure(frames, truth) for name, frames in drawn.items()} for title, measure in MEASURES.items()
+        title: {name: measure(frames, truth) for name, frames in drawn.items()}
+        for title, measure in data.measures.items()
     }
     save_courses(
         directory / "drift.png",

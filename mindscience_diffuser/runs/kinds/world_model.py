@@ -1,4 +1,10 @@
-"""Runs of the kind ``world_model``: a denoiser of the next frame, trained on films and rolled out."""
+"""Runs of the kind ``world_model``: a denoiser of the next frame, trained on films and rolled out.
+
+The data are films: an object with ``train``, a pair of frames (N, T, side, side), float32, and of the action (N, T) at
+each frame, int32; ``test(films, frames)``, which gives such a pair that no training has seen; ``measures``, functions
+of drawn and true frames (N, T, side, side) that return one number for each frame, (N, T), by what they are called; and
+``model_arguments``.
+"""
 
 import json
 from pathlib import Path
@@ -7,44 +13,47 @@ import mindspore as ms
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import EDMPreconditioning
+from mindscience_diffuser.runs.config.components import build
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.frame_batches import FrameBatches
 from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.build import build, build_data
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.kinds.rollout import sampler_configs, show_rollouts
 from mindscience_diffuser.runs.storage.weights import find_weights, load_weights
 from mindscience_diffuser.training import EDMTrainer
 
 
-def objective(config):
-    """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective` of a ``world_model`` run."""
-    training = config.training
-    if training.sigma_min >= training.sigma_max:
-        raise ConfigError(
-            f"'training.sigma_min' must be below 'training.sigma_max', but is {training.sigma_min} and sigma_max is "
-            f"{training.sigma_max}",
-            "training.sigma_min",
-        )
-    sampler_configs(config.rollout)
-    data = build_data(config)
-    model = build_world_model(config, data)
-    if model.context >= data.train_frames:
-        raise ConfigError(
-            f"'data.train_frames' must be above 'model.context', but is {data.train_frames} and context is "
-            f"{model.context}: there is no frame left to predict",
-            "data.train_frames",
-        )
-    preconditioning = EDMPreconditioning(**config.preconditioning.model_dump())
-    trainer = EDMTrainer(model, preconditioning)
-    batches = FrameBatches(data, model.context, preconditioning, training, config.seed)
+class WorldModel:
+    """The kind of run: it is trained like the others, and its samples are rolled out frame by frame."""
 
-    def present(config, directory):
-        trained, _ = build_trained_world_model(config, data)
-        return show_rollouts(config, directory, data, trained)
+    def objective(self, config):
+        """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError."""
+        training = config.training
+        if training.sigma_min >= training.sigma_max:
+            raise ConfigError(
+                f"'training.sigma_min' must be below 'training.sigma_max', but is {training.sigma_min} and "
+                f"sigma_max is {training.sigma_max}",
+                "training.sigma_min",
+            )
+        sampler_configs(config.rollout)
+        data = build("films", config.data)
+        model = build_world_model(config, data)
+        if model.context >= data.train_frames:
+            raise ConfigError(
+                f"'data.train_frames' must be above 'model.context', but is {data.train_frames} and context is "
+                f"{model.context}: there is no frame left to predict",
+                "data.train_frames",
+            )
+        preconditioning = EDMPreconditioning(**config.preconditioning.model_dump())
+        trainer = EDMTrainer(model, preconditioning)
+        batches = FrameBatches(data, model.context, preconditioning, training, config.seed)
 
-    return Objective(model, trainer.get_loss, batches, present)
+        def present(config, directory):
+            trained, _ = build_trained_world_model(config, data)
+            return show_rollouts(config, directory, data, trained)
+
+        return Objective(model, trainer.get_loss, batches, present)
 
 
 def sample(config):
@@ -62,7 +71,7 @@ def sample(config):
     if launched():
         raise ConfigError("'sample' of a world_model run runs in one process: start it without msrun")
     sampler_configs(config.rollout)
-    data = build_data(config)
+    data = build("films", config.data)
     model, weights = build_trained_world_model(config, data)
     directory = Path(config.output) / "sample"
     directory.mkdir(parents=True, exist_ok=True)
@@ -78,8 +87,7 @@ def build_world_model(config, data, compute_dtype="float32"):
     return build(
         "model",
         config.model,
-        side=data.side,
-        actions=data.actions,
+        **data.model_arguments,
         sigma_data=config.preconditioning.sigma_data,
         compute_dtype=getattr(ms, compute_dtype),
     )

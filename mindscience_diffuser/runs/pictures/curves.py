@@ -1,32 +1,13 @@
-"""The pictures that a run leaves: samples beside real digits, the loss over training, figures over sampling steps."""
+"""Curves: the loss over training, figures over sampling steps."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.runs.evaluation.measuring import number, reference
 
-
-def save_sample_grid(path, images, labels, data, columns=10):
-    """Writes a PNG with one row for every class: samples on the left, held-out real digits on the right.
-
-    Args:
-        path (str or Path): The PNG file.
-        images (numpy.ndarray): Samples, shape (N, 8, 8), values in [-1, 1].
-        labels (numpy.ndarray): Their classes, shape (N,).
-        data (Digits): Source of the real digits.
-        columns (int): Digits in a row of each side. Default: ``10``.
-    """
-    height = 0.5 * data.classes + 0.5
-    figure = Figure(figsize=(columns + 1.0, height), layout="constrained")
-    sides = figure.subplots(1, 2)
-    contents = (("samples", images, labels), ("held-out real digits", *data.held_out))
-    for axes, (title, pictures, classes) in zip(sides, contents):
-        axes.imshow(tile(pictures, classes, data.classes, columns), cmap="gray_r", vmin=-1, vmax=1)
-        side = pictures.shape[1] + 1
-        axes.set_yticks(np.arange(data.classes) * side + side / 2 - 1, range(data.classes))
-        axes.set_xticks([])
-        axes.set_title(title)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+PANELS = 3
+"""Figures that are drawn over the number of steps."""
 
 
 def save_loss_curve(path, losses):
@@ -46,45 +27,24 @@ def save_loss_curve(path, losses):
 
 
 def save_step_curves(path, curves):
-    """Writes a PNG of class accuracy, precision and recall over the number of steps, one curve for each model.
+    """Writes a PNG of the first figures over the number of steps, one curve for each model.
 
     Args:
         path (str or Path): The PNG file.
-        curves (dict): For each label a list of figures as :func:`~mindscience_diffuser.runs.evaluation.metrics.compare`
-            returns them, each with its ``num_inference_steps``.
+        curves (dict): For each label a list of figures by name, each with its ``num_inference_steps``.
     """
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
-    panels = (("class_accuracy", "held_out_digits"), ("precision", "training_digits"), ("recall", "training_digits"))
-    for axes, (quantity, real) in zip(figure.subplots(1, 3), panels):
+    points = next(iter(curves.values()))
+    names = [name for name in points[0] if name != "num_inference_steps"][:PANELS]
+    figure = Figure(figsize=(4 * max(len(names), 1), 3.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, max(len(names), 1), squeeze=False).flat, names):
         for label, points in curves.items():
             steps = [point["num_inference_steps"] for point in points]
-            axes.plot(steps, [point[quantity]["samples"] for point in points], marker="o", label=label)
-        axes.axhline(points[0][quantity][real], color="gray", linestyle="--", label="real digits")
+            axes.plot(steps, [number(point[name]) for point in points], marker="o", label=label)
+        if reference(points[0][name]) is not None:
+            axes.axhline(reference(points[0][name]), color="gray", linestyle="--", label="real data")
         axes.set_xscale("log", base=2)
         axes.set_xticks(steps, steps)
         axes.set_xlabel("steps")
-        axes.set_ylabel(quantity.replace("_", " "))
-        axes.set_ylim(0, 1.03)
+        axes.set_ylabel(name.replace("_", " "))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(curves) + 1)
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=100))
-
-
-def tile(images, labels, classes, columns):
-    """Puts images of every class into a row, one pixel apart; places without an image stay white.
-
-    Args:
-        images (numpy.ndarray): Shape (N, 8, 8), values in [-1, 1].
-        labels (numpy.ndarray): Their classes, shape (N,).
-        classes (int): Number of classes, one line for each.
-        columns (int): Images in a line.
-
-    Returns:
-        numpy.ndarray, one picture.
-    """
-    height, width = images.shape[1:]
-    canvas = np.full((classes * (height + 1), columns * (width + 1)), -1.0)
-    for label in range(classes):
-        for column, image in enumerate(images[labels == label][:columns]):
-            top, left = label * (height + 1), column * (width + 1)
-            canvas[top : top + height, left : left + width] = image
-    return canvas

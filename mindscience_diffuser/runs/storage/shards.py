@@ -26,8 +26,8 @@ SECONDS_BETWEEN_LOOKS = 0.5
 class Shards:
     """The samples [0, count) of a run, `size` of them in a file.
 
-    ``manifest.json`` holds what decides the samples; ``shards/00000.npz`` and so on hold ``images`` and ``labels``,
-    each with its ``.sha256`` beside it. Every file appears whole or not at all, so a run that was killed goes on where
+    ``manifest.json`` holds what decides the samples; ``shards/00000.npz`` and so on hold arrays by name, each
+    with its ``.sha256`` beside it. Every file appears whole or not at all, so a run that was killed goes on where
     it was.
 
     Args:
@@ -78,19 +78,19 @@ class Shards:
         """Returns the numbers of the shards that this rank draws and measures."""
         return range(rank(), len(self), rank_count())
 
-    def write(self, number, images, labels):
-        """Writes a shard."""
+    def write(self, number, arrays):
+        """Writes a shard, arrays ``(N, ...)`` by name."""
         raw = io.BytesIO()
-        np.savez(raw, images=images, labels=labels)
+        np.savez(raw, **arrays)
         write_with_checksum(self.path(number), raw.getvalue())
 
     def read(self, number):
-        """Returns images and labels of a shard, or None if its file is missing or damaged."""
+        """Returns the arrays of a shard, or None if its file is missing or damaged."""
         content = read_with_checksum(self.path(number))
         if content is None:
             return None
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return arrays["images"], arrays["labels"]
+            return dict(arrays)
 
     def written(self):
         """Returns how many shards there are."""
@@ -103,7 +103,7 @@ class Shards:
         wait_for_all()
 
     def load(self, number):
-        """Returns images and labels of a shard that has been written.
+        """Returns the arrays of a shard that has been written.
 
         Raises:
             OSError: If its file is no longer as it was written.
@@ -114,10 +114,9 @@ class Shards:
         return arrays
 
     def first_samples(self, count):
-        """Returns images and labels of the first `count` samples."""
+        """Returns the arrays of the first `count` samples."""
         parts = [self.load(number) for number in range(-(-min(count, self.count) // self.size))]
-        images, labels = (np.concatenate(arrays)[:count] for arrays in zip(*parts))
-        return images, labels
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
     def _check(self, identity):
         path = self.directory / MANIFEST

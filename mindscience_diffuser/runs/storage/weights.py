@@ -8,16 +8,21 @@ from mindspore import Tensor
 from safetensors.numpy import save
 
 from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.runs.config.registry import WEIGHTS
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.step import replace_value
 
-SHIPPED = Path(__file__).parents[2] / "weights"
 FACTS = "mindscience_diffuser"
 
 
 def shipped_weights():
-    """Returns the names of the weights that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    """Returns the names of the weights that come with the package and its plug-ins."""
+    return sorted(path.stem for folder in WEIGHTS for path in folder.glob("*.safetensors"))
+
+
+def shipped_file(name, suffix):
+    """Returns the path of one of the files of shipped weights."""
+    return next(folder / f"{name}{suffix}" for folder in WEIGHTS if (folder / f"{name}.safetensors").is_file())
 
 
 def find_weights(weights, default):
@@ -40,7 +45,7 @@ def find_weights(weights, default):
             "weights",
         )
     if weights in shipped_weights():
-        return SHIPPED / f"{weights}.safetensors"
+        return shipped_file(weights, ".safetensors")
     if Path(weights).is_file():
         return Path(weights)
     raise ConfigError(f"weights '{weights}' are neither a file nor shipped weights ({names})", "weights")

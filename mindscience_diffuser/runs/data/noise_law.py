@@ -1,0 +1,32 @@
+"""The law of noise of a run: one for the start of trajectories, their steps and the training."""
+
+from contextlib import contextmanager
+
+from mindscience_diffuser.noise import set_noise_function
+from mindscience_diffuser.runs.config.components import build
+
+
+@contextmanager
+def noise_law(component):
+    """Lets all noise be drawn by the law that a component names, an object with ``draw(shape, generator)``.
+
+    Args:
+        component (Component or None): The component; None for white noise. Its `draw` returns an array of that shape,
+            whose first axis counts samples, from what ``generator.standard_normal(shape)`` gives, so that each sample
+            keeps a stream of its own.
+    """
+    if component is None:
+        yield
+        return
+    law = build("noise", component)
+
+    def draw(shape, generator):
+        # Inside the law, noise is white again.
+        with set_noise_function(white):
+            return law.draw(shape, generator)
+
+    white = set_noise_function(draw)
+    try:
+        yield
+    finally:
+        set_noise_function(white)

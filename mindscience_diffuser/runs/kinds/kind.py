@@ -1,0 +1,191 @@
+"""A kind of run whose samples a scheduler draws: what it trains, how it samples, and where kinds may differ."""
+
+import inspect
+
+from mindspore import Tensor
+
+from mindscience_diffuser.guidance import ClassifierFreeGuidance
+from mindscience_diffuser.noise import draw_steps
+from mindscience_diffuser.runs.config.components import build, key_of
+from mindscience_diffuser.runs.config.registry import lookup
+from mindscience_diffuser.runs.data.batches import TrainingBatches, white_noise
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.errors import ConfigError, nearest
+from mindscience_diffuser.runs.evaluation.measuring import Measuring
+from mindscience_diffuser.runs.kinds.models import (
+    TRIED,
+    Prediction,
+    build_model,
+    build_scheduler,
+    predicting,
+    setting_up,
+)
+from mindscience_diffuser.runs.kinds.objective import Objective
+from mindscience_diffuser.runs.kinds.present import present
+from mindscience_diffuser.sampling import Sampler
+from mindscience_diffuser.schedulers.indexed import IndexedScheduler
+
+
+def kind_of(config):
+    """Returns the :class:`Kind` of a configuration."""
+    return lookup("kind", config.run)()
+
+
+class Kind:
+    """Base of the kinds of runs. A kind says what a scheduler must be able to do, and gives loss and noise levels."""
+
+    model_calls_guided = 2
+    """Model calls of a guided step, in units of those of one that is not guided."""
+
+    def unsuited(self, scheduler):
+        """Returns why a scheduler, with its timesteps, does not suit this kind of run, or None if it does."""
+        raise NotImplementedError
+
+    def loss(self, config, model, scheduler):
+        """Returns the loss, a function of samples, noise, levels and conditions, see :class:`Objective`."""
+        raise NotImplementedError
+
+    def levels(self, config, data, scheduler):
+        """Returns the function of seed, step and batch size that draws the noise levels of a batch."""
+        raise NotImplementedError
+
+    def training_noise(self, scheduler):
+        """Returns the function of levels, shape and generator that draws the noise of a batch."""
+        return white_noise
+
+    def objective(self, config):
+        """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError, see there."""
+        data = build_data(config)
+        scheduler = build_scheduler(config)
+        self.check_sampling(config, scheduler)
+        Measuring(config, data)
+        training = config.training
+        if max(training.batch_size, TRIED) > len(data):
+            raise ConfigError(
+                f"'training.batch_size' is {training.batch_size}, but there are {len(data)} training samples: make it "
+                f"smaller, and give at least {TRIED} samples",
+                "training.batch_size",
+            )
+        model = build_model(config, data)
+        with setting_up(config):
+            draw_levels = self.levels(config, data, scheduler)
+            batches = TrainingBatches(
+                data,
+                training.batch_size,
+                draw_levels,
+                training.condition_dropout,
+                config.seed,
+                data.unconditional(model) if training.condition_dropout else (),
+                self.training_noise(scheduler),
+            )
+            samples, *conditions = data.batch(range(TRIED))
+            called = predicting(config, model, samples, draw_levels(config.seed, 0, TRIED), conditions)
+            self.unconditional(config, data, model)
+            loss = self.loss(config, called, scheduler)
+        return Objective(model, loss, batches, present, facts=data.facts)
+
+    def plan(self, config, scheduler):
+        """Sets the scheduler's timesteps and returns the plan of a whole trajectory."""
+        scheduler.set_timesteps(config.sampling.num_inference_steps)
+        return scheduler.plan_for(**config.sampling.step)
+
+    def sampler(self, config, data, scheduler, model, method):
+        """Returns a Sampler of the model, guided as the configuration says."""
+        guided = self.guided(config, data, scheduler, self.called(config, data, scheduler, model))
+        scheduler.set_timesteps(config.sampling.num_inference_steps)
+        return Sampler(guided.set_train(False), scheduler, method, **config.sampling.step)
+
+    def called(self, config, data, scheduler, model):
+        """Returns the model as the sampler calls it, tried on the held-out data."""
+        samples, *conditions = data.batch(range(min(TRIED, len(data.test))), data.test)
+        told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples))
+        return predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
+
+    def guided(self, config, data, scheduler, model):
+        """Returns the model with its guidance."""
+        sampling = config.sampling
+        unconditional = self.unconditional(config, data, model.model if isinstance(model, Prediction) else model)
+        if config.guidance is not None:
+            return build("guidance", config.guidance, model=model, scheduler=scheduler, unconditional=unconditional)
+        if not unconditional:
+            return model
+        return ClassifierFreeGuidance(
+            model, sampling.guidance_scale, unconditional, sampling.guidance_rescale, sampling.guidance_interval
+        )
+
+    def unconditional(self, config, data, model):
+        """Returns what the guidance takes for no condition, a Tensor for each; nothing where it does not guide."""
+        scale = config.sampling.guidance_scale
+        if config.guidance is None and scale == 1:
+            return ()
+        if config.guidance is None and not data.condition_shapes:
+            raise ConfigError(
+                f"'sampling.guidance_scale' is {scale}, but the data give no condition to guide by: set it to 1",
+                "sampling.guidance_scale",
+            )
+        return tuple(Tensor(value) for value in data.unconditional(model))
+
+    def further_noise(self, config, data, scheduler, plan, batch):
+        """Returns what noise a trajectory of a batch takes besides its start: pairs of a shape and how to draw it."""
+        if not plan.stochastic:
+            return []
+        shape, dtype = (batch, *data.sample_shape), config.sampling.compute_dtype
+        return [((len(plan), *shape), lambda source: draw_steps(plan.needs_noise, shape, source).astype(dtype))]
+
+    def flops(self, config, data, scheduler, model):
+        """Returns the operations of the model's matrix products for one sample, or None where the model has no count.
+
+        They are counted by the model's method ``flops``, which takes the size of each axis of the grid.
+        """
+        if not hasattr(model, "flops"):
+            return None
+        calls = 1 if config.sampling.guidance_scale == 1 else self.model_calls_guided
+        return calls * len(self.plan(config, scheduler)) * model.flops(*data.grid)
+
+    def check_sampling(self, config, scheduler):
+        """Sets the scheduler's timesteps; raises ConfigError unless scheduler and sampling suit one another."""
+        place, name = config.scheduler.place, config.scheduler.name
+        self.check_guidance(config)
+        reason = self.unsuited(scheduler)
+        if reason is not None:
+            raise ConfigError(
+                f"{name} at '{place}' does not suit a run of the kind '{config.run}': {reason}", f"{place}.name"
+            )
+        _check_step_options(config, scheduler)
+        try:
+            plan = self.plan(config, scheduler)
+        except (TypeError, ValueError) as error:
+            key = key_of(error, "sampling.step", config.sampling.step)
+            if key == "sampling.step":
+                key = key_of(error, "sampling", type(config.sampling).model_fields)
+            raise ConfigError(f"{name} at '{place}' refuses what is set under 'sampling': {error}", key) from error
+        if "variance" in plan.inputs:
+            raise ConfigError(
+                f"{name} at '{place}' needs a model that predicts a variance, which {config.model.name} does not: use "
+                "a fixed variance_type",
+                f"{place}.variance_type",
+            )
+
+    def check_guidance(self, config):
+        """Raises ConfigError if the guidance that ``sampling`` asks for contradicts itself."""
+        interval = config.sampling.guidance_interval
+        if interval is not None and not interval[0] < interval[1]:
+            raise ConfigError(
+                f"'sampling.guidance_interval' must be [low, high] with low below high, but is {interval}",
+                "sampling.guidance_interval",
+            )
+
+
+def _check_step_options(config, scheduler):
+    if isinstance(scheduler, IndexedScheduler):
+        options = scheduler.step_options
+    else:
+        parameters = inspect.signature(scheduler.plan_for).parameters.values()
+        options = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    for name in config.sampling.step:
+        if name not in options:
+            hint = nearest(name, options) if options else "its step has no options: remove the key"
+            raise ConfigError(
+                f"unknown key 'sampling.step.{name}' for {config.scheduler.name} at '{config.scheduler.place}'; {hint}",
+                f"sampling.step.{name}",
+            )

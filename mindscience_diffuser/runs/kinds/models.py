@@ -1,0 +1,175 @@
+"""Models and schedulers of a run, built from its configuration; any Cell ``model(x, t, *conditions)`` will do."""
+
+import inspect
+from contextlib import contextmanager
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.runs.config.components import build, checked, find_class, key_of, parameters_of
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.storage.weights import find_weights, load_weights, shipped_file, shipped_weights
+
+TRIED = 2
+"""Samples that a model is tried on before a run begins."""
+
+
+def build_model(config, data, compute_dtype="float32"):
+    """Returns the model that `config` names, sized for `data`; its first weights depend on the run's seed alone."""
+    ms.set_seed(config.seed)
+    return build("model", config.model, **data.model_arguments, compute_dtype=getattr(ms, compute_dtype))
+
+
+def model_arguments(config, data):
+    """Returns the model's arguments, its defaults included, without those that the run gives."""
+    _, parameters = checked("model", config.model, (*data.model_arguments, "compute_dtype"))
+    given = config.model.arguments
+    named = {n: given.get(n, p.default) for n, p in parameters.items() if n not in data.model_arguments}
+    named.pop("compute_dtype", None)
+    return {**given, **named}
+
+
+def build_scheduler(config, compute_dtype="float32"):
+    """Returns the scheduler that `config` names."""
+    return build("scheduler", config.scheduler, compute_dtype=getattr(ms, compute_dtype))
+
+
+def build_trained_model(config, data):
+    """Returns the model for sampling with its trained weights, and the path of these."""
+    path = find_weights(config.weights, Path(config.output) / "train" / "weights.safetensors")
+    model = build_model(config, data, config.sampling.compute_dtype)
+    load_weights(model, path)
+    return model.set_train(False), path
+
+
+def trained_config(name, key="weights"):
+    """Returns the configuration of a trained model.
+
+    Args:
+        name (str): Name of shipped weights, or the path of the ``config.yaml`` that a training run wrote.
+        key (str): The key that gives the name. Default: ``"weights"``.
+
+    Raises:
+        ConfigError: If there is no such file, or it is no configuration.
+    """
+    if name in shipped_weights():
+        return load_config(shipped_file(name, ".yaml"))
+    try:
+        return load_config(name)
+    except ConfigError as error:
+        names = ", ".join(f"'{shipped}'" for shipped in shipped_weights())
+        raise ConfigError(
+            f"'{key}' must name shipped weights ({names}) or the config.yaml of a training, but with '{name}' {error}",
+            key,
+        ) from error
+
+
+def predicting(config, model, samples, levels, conditions):
+    """Tries a model on the beginning of a batch and returns the Cell that the run calls.
+
+    That is the model itself, or, where it returns a tuple or an object with ``.sample``, a :class:`Prediction`.
+
+    Args:
+        config (SampledRun): Names the model.
+        model (nn.Cell): The model.
+        samples (numpy.ndarray): Samples ``(B, ...)``.
+        levels (numpy.ndarray): What it is told, ``(B,)``.
+        conditions (Sequence[numpy.ndarray]): Its conditions, ``(B, ...)`` each.
+
+    Raises:
+        ConfigError: If the model does not take the conditions, fails, or its output does not fit the samples.
+    """
+    name, place = config.model.name, config.model.place
+    _check_call(model, conditions, name, place)
+    single = "compute_dtype" not in parameters_of(find_class("model", config.model))
+    keywords = {"return_dict": False} if "return_dict" in inspect.signature(model.construct).parameters else {}
+    if single:
+        samples = samples.astype(np.float32)
+    inputs = [Tensor(np.ascontiguousarray(values[:TRIED])) for values in (samples, levels, *conditions)]
+    given = ", ".join(str(tuple(value.shape)) for value in inputs)
+    random_state = ms.get_rng_state()
+    try:
+        output = model(*inputs, **keywords)
+    except Exception as error:
+        raise ConfigError(
+            f"{name} at '{place}' fails on samples, timesteps and conditions of the shapes {given}: "
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",
+            place,
+        ) from error
+    finally:
+        ms.set_rng_state(random_state)
+    form = "tensor" if isinstance(output, Tensor) else "tuple" if isinstance(output, (tuple, list)) else "object"
+    found = output if form == "tensor" else output[0] if form == "tuple" else getattr(output, "sample", None)
+    if not isinstance(found, Tensor):
+        raise ConfigError(
+            f"{name} at '{place}' must return a Tensor, a tuple of Tensors or an object with 'sample', but returns "
+            f"{type(output).__name__}",
+            place,
+        )
+    if found.shape != inputs[0].shape:
+        raise ConfigError(
+            f"{name} at '{place}' returns the shape {tuple(found.shape)} for samples of {tuple(inputs[0].shape)}: its "
+            "prediction must have the shape of the samples",
+            place,
+        )
+    plain = form == "tensor" and not keywords and not single
+    return model if plain else Prediction(model, form, keywords, single)
+
+
+class Prediction(nn.Cell):
+    """A model of any kind as one that returns its prediction alone, in the dtype of the sample.
+
+    Args:
+        model (nn.Cell): The model.
+        form (str): What it returns: ``"tensor"``, ``"tuple"``, whose first entry counts, or ``"object"``, whose
+            ``sample`` does.
+        keywords (dict): Keyword arguments of each call.
+        single (bool): Whether it computes in float32 alone.
+    """
+
+    def __init__(self, model, form, keywords, single):
+        super().__init__(auto_prefix=False)
+        self.model, self.form, self.keywords, self.single = model, form, keywords, single
+
+    def construct(self, x, timestep, *conditions):
+        """Returns the prediction, of the shape and dtype of x."""
+        dtype = x.dtype
+        if self.single:
+            x = ops.cast(x, mstype.float32)
+        output = self.model(x, timestep, *conditions, **self.keywords)
+        if self.form == "tuple":
+            output = output[0]
+        if self.form == "object":
+            output = output.sample
+        return ops.cast(output, dtype)
+
+
+@contextmanager
+def setting_up(config):
+    """Turns what a trainer refuses into a ConfigError about the section ``training``."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        key = key_of(error, "training", type(config.training).model_fields)
+        raise ConfigError(f"the training cannot be set up with '{key}': {error}", key) from error
+
+
+def _check_call(model, conditions, name, place):
+    """Raises ConfigError unless the model can be called with so many conditions."""
+    parameters = list(inspect.signature(model.construct).parameters.values())
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in positional if p.default is p.empty]
+    if len(needed) - 2 <= len(conditions) <= len(positional) - 2:
+        return
+    takes = ", ".join(p.name for p in positional)
+    raise ConfigError(
+        f"{name} at '{place}' is called as model(x, timestep, *conditions), but takes ({takes}) and the data give "
+        f"{len(conditions)} condition{'' if len(conditions) == 1 else 's'}: make the model or 'data' fit the other",
+        place,
+    )

@@ -1,0 +1,47 @@
+"""The layout of the package: imports point downwards, folders can be read at one sight, the engine knows no example."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "mindscience_diffuser"
+FLOORS = ("errors", "config", "distributed", "storage", "data", "evaluation", "pictures", "kinds", "commands")
+MOST_SIBLINGS = 15
+MODULES = sorted((PACKAGE / "runs").rglob("*.py"))
+
+
+def imported(path):
+    """The dotted names of what a module imports, at its top and inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_runs_import_nothing_above_them(path):
+    floor = path.relative_to(PACKAGE / "runs").parts[0].removesuffix(".py")
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[:2] == ["mindscience_diffuser", "runs"]:
+            assert FLOORS.index(parts[2]) <= FLOORS.index(floor), name
+        assert parts[:2] not in (["mindscience_diffuser", "examples"], ["mindscience_diffuser", "cli"])
+
+
+def test_what_runs_stand_on_imports_no_run():
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] not in ("runs", "examples", "cli.py", "__init__.py", "__main__.py"):
+            assert not [name for name in imported(path) if name.startswith("mindscience_diffuser.runs")], path
+
+
+def test_no_folder_of_runs_or_examples_is_too_long_to_read():
+    for folder in [p for top in ("runs", "examples") for p in (PACKAGE / top).rglob("*") if p.is_dir()]:
+        assert len(list(folder.glob("*.py"))) - 1 <= MOST_SIBLINGS, folder
+
+
+def test_runs_name_no_example():
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8").lower().replace("digits where the mean is large", "")
+        assert not [word for word in ("digit", "vorticity", "stirred") if word in text], path

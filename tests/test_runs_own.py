@@ -1,0 +1,315 @@
+"""Runs of a user's own data and model: every kind of condition, from training to an exported file, and bad input."""
+
+import json
+import textwrap
+
+import mindspore as ms
+import numpy as np
+import pytest
+import yaml
+
+from mindscience_diffuser.cli import main
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.data.batches import TrainingBatches
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.kinds.kind import kind_of
+from mindscience_diffuser.runs.kinds.models import build_scheduler
+from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+
+FILES = {
+    "fields.py": """
+        import numpy as np
+
+        class Fields:
+            def __init__(self, count=40, conditions="", bad=""):
+                self.count, self.conditions, self.bad = count, conditions.split(), bad
+
+            def __len__(self):
+                return self.count
+
+            def __getitem__(self, k):
+                generator = np.random.default_rng(k)
+                sample = 3 + 2 * generator.standard_normal((2, 4, 3)).astype(np.float32)
+                made = {
+                    "class": k % 3,
+                    "vector": generator.standard_normal(5),
+                    "field": generator.standard_normal((1, 4, 3)),
+                    "sequence": generator.standard_normal((6, 2)),
+                    "mask": np.arange(6) < 1 + k % 6,
+                }
+                conditions = [made[name] for name in self.conditions]
+                if self.bad == "integers":
+                    sample = sample.astype(int)
+                if self.bad == "nan" and k == 7:
+                    sample[0, 0, 0] = np.nan
+                if self.bad == "number" and k == 7:
+                    conditions.append(1.0)
+                if self.bad == "shape" and k == 7:
+                    conditions = [np.zeros(3)]
+                if self.bad == "grows" and k == 7:
+                    sample = np.zeros((2, 4, 4), np.float32)
+                return (sample, *conditions) if conditions else sample
+
+        class Empty:
+            pass
+
+        def function():
+            return Fields()
+
+        class Shifted:
+            def draw(self, shape, generator):
+                return 10 + generator.standard_normal(shape)
+
+        class Count:
+            def __call__(self, drawn, held_out):
+                return {"drawn": len(drawn["samples"]), "held_out": len(held_out["samples"])}
+    """,
+    "net.py": """
+        import numpy as np
+        from mindspore import Tensor, nn, ops
+
+        class Net(nn.Cell):
+            unconditional = None
+
+            def __init__(self, form="tensor"):
+                super().__init__()
+                self.dense, self.told, self.form = nn.Dense(24, 24), nn.Dense(1, 24), form
+
+            def construct(self, x, t, *conditions):
+                told = ops.log(ops.abs(t.astype(x.dtype).reshape(-1, 1)) + 1)
+                for condition in conditions:
+                    told = told + condition.astype(x.dtype).reshape(x.shape[0], -1).mean(1, True)
+                out = (self.dense(x.reshape(x.shape[0], -1)) + self.told(told)).reshape(x.shape)
+                if self.form == "tuple":
+                    return out, t
+                if self.form == "short":
+                    return out[:, :1]
+                if self.form == "number":
+                    return 1.0
+                return out
+
+        class Classed(Net):
+            # Class 3 stands for none.
+            unconditional = (3, np.zeros(5))
+
+        class TakesOne(Net):
+            def construct(self, x, t, vector):
+                return x
+
+        class Fails(Net):
+            def construct(self, x, t):
+                raise RuntimeError("the tank is empty")
+
+        class NoCell:
+            pass
+    """,
+    "broken.py": "import numpy\n\nclass Net(nn.Cell):\n    pass\n",
+}
+SCHEDULERS = {
+    "diffusion": "DDIMScheduler",
+    "flow_matching": "FlowMatchEulerDiscreteScheduler",
+    "edm": "EDMHeunScheduler",
+}
+FEW = {
+    "training": {"steps": 3, "batch_size": 8, "warmup_steps": 1},
+    "sampling": {"samples": 6, "num_inference_steps": 2, "batch_size": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder outside the package with a user's modules."""
+    folder = tmp_path_factory.mktemp("own")
+    for name, text in FILES.items():
+        (folder / name).write_text(textwrap.dedent(text), encoding="utf-8")
+    return folder
+
+
+def write(folder, output, run="diffusion", **values):
+    """Writes a configuration beside the modules."""
+    content = {
+        "run": run,
+        "output": str(output),
+        "data": {"name": "fields.py:Fields"},
+        "model": {"name": "net.py:Net"},
+        "scheduler": {"name": SCHEDULERS[run]},
+        **FEW,
+    }
+    path = folder / f"{output.name}.yaml"
+    path.write_text(yaml.safe_dump({**content, **values}), encoding="utf-8")
+    return path
+
+
+def run(command, path, *overrides):
+    assert main([command, "--config", str(path), *overrides]) == 0
+
+
+def samples_of(output):
+    with np.load(output / "sample" / "samples.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize(
+    ("kind", "conditions", "model", "dtype"),
+    [
+        ("diffusion", "class vector", "Classed", "float32"),
+        ("flow_matching", "field", "Net", "float16"),
+        ("edm", "sequence mask", "Net", "float32"),
+    ],
+)
+def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, kind, conditions, model, dtype):
+    values = {"data": {"name": "fields.py:Fields", "conditions": conditions}, "model": {"name": f"net.py:{model}"}}
+    if model == "Classed":
+        # A class has no zero to stand for nothing, so the model says what does; a vector has.
+        (folder / "net.py").write_text(
+            (folder / "net.py")
+            .read_text(encoding="utf-8")
+            .replace("unconditional = 3", "unconditional = (3, [0] * 5)"),
+            encoding="utf-8",
+        )
+    guided = {**FEW["sampling"], "guidance_scale": 2.0 if kind == "diffusion" else 1.0, "compute_dtype": dtype}
+    path = write(folder, tmp_path, kind, **values, sampling=guided, metrics=[{"name": "fields.py:Count"}])
+    run("train", path)
+    run("sample", path)
+    drawn = samples_of(tmp_path)
+    assert drawn["samples"].shape == (6, 2, 4, 3) and drawn["samples"].dtype == np.float32
+    assert np.isfinite(drawn["samples"]).all()
+    held_out = build_data(load_config(path)).held_out_arrays(4)
+    for i in range(len(conditions.split())):
+        np.testing.assert_array_equal(drawn[f"condition_{i}"], held_out[f"condition_{i}"][[0, 1, 2, 3, 0, 1]])
+    assert json.loads((tmp_path / "sample" / "metrics.json").read_text())["drawn"] == 6
+    assert (tmp_path / "sample" / "samples.png").is_file()
+    run("export", path)
+    run("sample", path, f"sampling.exported={tmp_path / 'export' / 'sampler.mindir'}")
+    atol = 1e-5 if dtype == "float32" else 2e-2
+    np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], atol=atol)
+
+
+def test_normalisation_is_kept_with_the_weights_and_undone_in_samples(folder, tmp_path):
+    path = write(folder, tmp_path, data={"name": "fields.py:Fields", "conditions": "vector"}, normalise=True)
+    run("train", path, "model.form=tuple")
+    # Other data: the normalisation is that of the weights.
+    config = load_config(path, ["data.count=30"])
+    trained = build_data(config)
+    samples, vectors = trained.batch(range(len(trained)))
+    assert abs(samples.mean()) < 0.2 and abs(samples.std() - 1) < 0.2
+    raw = np.stack([trained.train[k][0] for k in range(len(trained))])
+    arrays = trained.arrays(samples, (vectors,), np.arange(len(samples)))
+    np.testing.assert_allclose(arrays["samples"], raw, atol=1e-5)
+    fresh = build_data(load_config(path, ["data.count=30", f"output={tmp_path / 'none'}"]))
+    assert np.abs(fresh.batch([0])[0] - trained.batch([0])[0]).max() > 1e-3
+    run("sample", path, "model.form=tuple")
+    assert abs(samples_of(tmp_path)["samples"].mean() - 3) < 1.5
+
+
+def test_conditions_are_dropped_together_for_what_stands_for_none(folder, tmp_path):
+    data = build_data(
+        load_config(write(folder, tmp_path, data={"name": "fields.py:Fields", "conditions": "class field"}))
+    )
+    nothing = (np.int32(3), np.full((1, 4, 3), -5, np.float32))
+    batch = TrainingBatches(data, 1000, lambda seed, step, size: np.zeros(size), 0.25, 0, nothing).batch(0)
+    dropped = batch.condition_0 == 3
+    assert 0.2 < dropped.mean() < 0.3
+    np.testing.assert_array_equal((batch.condition_1 == -5).all((1, 2, 3)), dropped)
+    assert set(batch.condition_0[~dropped]) == {0, 1, 2}
+
+
+def test_law_of_noise_holds_for_the_start_and_the_training(folder, tmp_path, monkeypatch):
+    path = write(folder, tmp_path, noise={"name": "fields.py:Shifted"}, training={**FEW["training"], "steps": 1})
+    seen = []
+    batch = TrainingBatches.batch
+    monkeypatch.setattr(TrainingBatches, "batch", lambda self, step: seen.append(batch(self, step)) or seen[-1])
+    run("train", path)
+    assert all(abs(made.noise.mean() - 10) < 1 for made in seen)
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_a_scheduler_suits_a_kind_of_run_by_what_it_can_do(kind):
+    suited = set()
+    for name, scheduler in schedulers_by_name().items():
+        if kind_of(load_kind(kind)).unsuited(scheduler()) is None:
+            suited.add(name)
+    assert SCHEDULERS[kind] in suited
+    others = {other for name, other in SCHEDULERS.items() if name != kind}
+    assert not suited & {*others, "PyramidFlowMatchEulerDiscreteScheduler", "DDIMInverseScheduler"}
+    expected = {
+        "diffusion": {
+            "DPMSolverMultistepScheduler",
+            "EulerDiscreteScheduler",
+            "LCMScheduler",
+            "UniPCMultistepScheduler",
+        },
+        "flow_matching": {"FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler"},
+        "edm": {"EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"},
+    }
+    assert expected[kind] <= suited
+
+
+def load_kind(kind):
+    class Named:
+        run = kind
+
+    return Named
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"data": {"name": "fields.py:Field"}}, ["'data.name'", "has no 'Field'; did you mean 'Fields'?"]),
+        ({"data": {"name": "field.py:Fields"}}, ["field.py', which does not exist; did you mean 'fields.py'?"]),
+        ({"data": {"name": "fields.py:Empty"}}, ["'data.name' must name a class with the method '__len__'"]),
+        ({"data": {"name": "Fields2"}}, ["unknown data set 'Fields2' at 'data.name'; did you mean 'Fields'?"]),
+        ({"model": {"name": "net.py:NoCell"}}, ["'model.name' must name a class derived from mindspore.nn.Cell"]),
+        ({"model": {"name": "nett.models:Net"}}, ["'model.name' is 'nett.models:Net', but there is no module 'nett'"]),
+        ({"model": {"name": "fields.py:function"}}, ["'model.name' must name a class, but"]),
+        ({"model": {"name": "broken.py:Net"}}, ["NameError: name 'nn' is not defined", "broken.py, line 3"]),
+        ({"model": {"name": "net.py:Net", "forme": "x"}}, ["unknown key 'model.forme'; did you mean 'form'?"]),
+        ({"model": {"name": "net.py:TakesOne"}}, ["but takes (x, t, vector) and the data give 0 conditions"]),
+        ({"model": {"name": "net.py:Fails"}}, ["fails on samples", "RuntimeError: the tank is empty"]),
+        ({"model": {"name": "net.py:Net", "form": "short"}}, ["returns the shape (2, 1, 4, 3) for samples of (2, 2,"]),
+        ({"model": {"name": "net.py:Net", "form": "number"}}, ["must return a Tensor", "but returns float"]),
+        ({"data": {"name": "fields.py:Fields", "bad": "integers"}}, ["at 'data' gives samples of int64"]),
+        ({"data": {"name": "fields.py:Fields", "bad": "nan"}}, ["'data' gives sample number", "that is not finite"]),
+        (
+            {"data": {"name": "fields.py:Fields", "bad": "number"}},
+            ["gives 0 conditions with sample", "but 1 with"],
+        ),
+        (
+            {"data": {"name": "fields.py:Fields", "conditions": "vector", "bad": "shape"}},
+            ["'data' gives condition 0 of sample number", "of shape (5,), but number", "of (3,)"],
+        ),
+        ({"data": {"name": "fields.py:Fields", "bad": "grows"}}, ["of shape (2, 4, 3), but number", "of (2, 4, 4)"]),
+        (
+            {"data": {"name": "fields.py:Fields", "conditions": "class"}},
+            ["condition 0 of 'data' is an integer, which cannot be left out as zero"],
+        ),
+        ({"data": {"name": "fields.py:Fields", "count": 8}}, ["'training.batch_size' is 8, but there are 7 training"]),
+        ({"scheduler": {"name": "EDMEulerScheduler"}}, ["'scheduler' does not suit a run of the kind 'diffusion'"]),
+        (
+            {"metrics": [{"name": "fields.py:Empty"}]},
+            ["'metrics[0].name' must name", "the method '__call__'"],
+        ),
+        ({"metrics": [{"name": "Spectra"}]}, ["unknown figure of merit 'Spectra' at 'metrics[0].name'; did you mean"]),
+        ({"metrics": {"neighbours": 3}}, ["unknown key 'metrics.neighbours'; Moments takes no arguments"]),
+        ({"noise": {"name": "fields.py:Empty"}}, ["'noise.name' must name a class with the method 'draw'"]),
+        (
+            {"sampling": {"guidance_scale": 2.0}},
+            ["'sampling.guidance_scale' is 2.0, but the data give no condition to guide by"],
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_key_and_line_before_anything_is_compiled(folder, tmp_path, capsys, values, parts):
+    path = write(folder, tmp_path / "out", **values)
+    assert main(["train", "--config", str(path)]) == 2
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mindscience_diffuser: error")]
+    for part in (f"{path}, line ", *parts):
+        assert part in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_solvers_of_another_class_train_under_their_own_process(folder, tmp_path):
+    config = load_config(write(folder, tmp_path, scheduler={"name": "EulerDiscreteScheduler", "beta_end": 0.03}))
+    objective = kind_of(config).objective(config)
+    batch = objective.batches.batch(0)
+    assert np.isfinite(objective.loss(*(ms.Tensor(values) for values in batch)).asnumpy())
+    assert build_scheduler(config).betas[-1] == pytest.approx(0.03)
