@@ -141,7 +141,7 @@ def _unusable(case):
     name, init, method = case["scheduler"], case["init"], case["method"]
     return (
         any((name, key) in REFUSED for key in init)
-        or method == "multistep_dpm_solver_third_order_update"
+        or (name.startswith("EDM") and "third_order" in method and "algorithm_type" in init)
         or (method == "stretch_shift_to_terminal" and "shift_terminal" not in init)
         or (name, method) == ("DDPMWuerstchenScheduler", "previous_timestep")
         or (method == "batch_step_no_noise" and init.get("timestep_spacing") == "trailing")

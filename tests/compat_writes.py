@@ -72,6 +72,14 @@ ASSIGNED = {
 }
 """Attributes that diffusers' methods read, and how they are written in the middle of a trajectory."""
 
+THIRD_ORDER = (
+    {},
+    {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+    {"algorithm_type": "sde-dpmsolver++"},
+)
+OF_THIRD_ORDER = ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler")
+"""Configurations of third order, whose weights are diffusers' own."""
+
 RANGE = {"sigma_min": 0.05, "sigma_max": 9.0}
 
 
@@ -102,6 +110,9 @@ def scenarios():
                         at=-1,
                         **{spacing: True},
                     )
+        for init in THIRD_ORDER if name in OF_THIRD_ORDER else ():
+            # "heun" is what the singlestep solver needs to use the last three predictions.
+            add(name, ["register", {"solver_type": "heun"}], at=1, solver_order=3, solver_type="heun", **init)
         for attribute, write in ASSIGNED.items():
             if attribute in facts["reads"] and attribute not in facts["read_only"] and _sensible(name, attribute):
                 init = {"set_alpha_to_one": False} if attribute.endswith("al_alpha_cumprod") else {}

@@ -270,9 +270,14 @@ class PNDM(SchedulerMixin):
     """PNDMScheduler: the timestep alone tells the row of a call, wherever the trajectory began."""
 
     def _index_at(self, timestep):
-        """Returns the row of a timestep, of equal ones the next one, or the first one."""
-        expected = self._step_index or 0
+        """Returns the row of a timestep, of equal ones the next one, or the first one.
+
+        A trajectory stays in its part, that of Runge and Kutta or the other one.
+        """
+        expected, calls = self._step_index or 0, len(self.native.prk_timesteps)
         rows = np.flatnonzero(self.native.timesteps == np.ravel(to_host(timestep))[0])
+        if self._step_index is not None:
+            rows = rows[(rows < calls) == (expected < calls)]
         if rows.size:
             self._step_index = int(next((row for row in rows if row >= expected), rows[0]))
         return super()._index_at(timestep)

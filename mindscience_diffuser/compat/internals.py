@@ -12,7 +12,7 @@ from mindscience_diffuser.compat.outputs import to_host, to_tensor
 from mindscience_diffuser.noise import EDMPreconditioning, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.ddpm import log_std_range, posterior
-from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr
+from mindscience_diffuser.schedulers.exponential import log_snr
 from mindscience_diffuser.schedulers.lcm import boundary_scalings
 from mindscience_diffuser.schedulers.lms_discrete import adams_bashforth
 from mindscience_diffuser.step import EagerPlan
@@ -54,7 +54,7 @@ class Internals:
         native = self.native
         alpha, sigma = (level[[start, end]] for level in native.levels)
         tau = float(native.adds_noise) if tau is None else to_host(tau)
-        step = ExponentialStep((alpha[:1], sigma[:1]), (alpha[1:], sigma[1:]), native.predicts_x0, tau)
+        step = native.step_class((alpha[:1], sigma[:1]), (alpha[1:], sigma[1:]), native.predicts_x0, tau)
         weights = step.weights(native.log_snrs()[nodes][:, None], np.array([len(nodes)]), rule or native.slope_rule)
         total = weighted_sum((step.linear, sample), *zip(weights, predictions))
         return total if noise is None else total + weighted_sum((step.noise, noise))

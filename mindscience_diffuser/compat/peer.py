@@ -11,6 +11,7 @@ import numpy as np
 import mindscience_diffuser
 from mindscience_diffuser.compat.churn import ChurnedDenoiser, ChurnedEuler, ChurnedFlow
 from mindscience_diffuser.plan import weighted
+from mindscience_diffuser.schedulers.exponential import ExponentialStep
 from mindscience_diffuser.validation import check_number
 
 
@@ -62,8 +63,37 @@ class DrawsForSeveral(AlwaysDraws):
         return replace(plan, always_draws=len(self.timesteps) > 1)
 
 
+class FlippedConstant(ExponentialStep):
+    """DPM-Solver of third order: along the SDE, the weight of v^2 / h^2 has a constant of the wrong sign."""
+
+    share = 1.0
+    """What of the weight is used."""
+
+    def moment(self, k):
+        """Returns the integral of ((lambda - lambda_s) / h)^k."""
+        exact = super().moment(k)
+        if k != 2 or (self._rate == 2 and not self._predicts_x0):  # diffusers has no such step.
+            return exact
+        alpha = self._factor / self._rate
+        return self.share * (exact - 2 * alpha if self._rate == 2 else exact)
+
+
+class HalvedCurvature(FlippedConstant):
+    """In its multistep form, also half of that weight is used."""
+
+    share = 0.5
+
+
 class InnerGridDraws(AlwaysDraws, InnerGrid):
     """DPM-Solver: also along the SDE."""
+
+    step_class = HalvedCurvature
+
+
+class DrawsHalved(AlwaysDraws):
+    """EDM's DPM-Solver: the same."""
+
+    step_class = HalvedCurvature
 
 
 class KeptRange:
@@ -140,6 +170,8 @@ class UnsortedInverse(FlooredLeading):
     Timesteps that repeat are left out, and the levels are not.
     """
 
+    step_class = HalvedCurvature
+
     def spaced_range(self, highest, lowest):
         """Returns the first and the last of the spaced sigmas."""
         return super().spaced_range(lowest, highest)
@@ -160,6 +192,8 @@ class UnsortedInverse(FlooredLeading):
 
 class ListedOrders(InnerGridDraws):
     """Singlestep: whether the last step is of first order is what the configuration says of its end."""
+
+    step_class = FlippedConstant
 
     def ends_clean(self):
         """Whether the trajectory ends at the clean sample."""
@@ -275,7 +309,7 @@ class CutTimesteps(CutProducts):
 RULES = {
     "CMStochasticIterativeScheduler": DrawsForSeveral,
     "DDPMWuerstchenScheduler": AlwaysDraws,
-    "EDMDPMSolverMultistepScheduler": AlwaysDraws,
+    "EDMDPMSolverMultistepScheduler": DrawsHalved,
     "EDMEulerScheduler": RampPositions,
     "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
     "FlowMatchHeunDiscreteScheduler": UncheckedChurn,

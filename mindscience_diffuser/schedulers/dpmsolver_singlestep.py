@@ -11,7 +11,6 @@ from mindscience_diffuser.schedulers.arguments import (
     takes_arguments,
 )
 from mindscience_diffuser.schedulers.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
-from mindscience_diffuser.schedulers.exponential import ExponentialStep
 
 
 @takes_arguments(
@@ -64,7 +63,7 @@ class DPMSolverSinglestepScheduler(DPMSolverScheduler):
         orders, most = self.orders(begin), self.settings.solver_order
         base = np.arange(len(orders)) - orders + 1
         start, end = (alpha[base], sigma[base]), (alpha[1:], sigma[1:])
-        step = ExponentialStep(start, end, self.predicts_x0, tau=float(self.adds_noise))
+        step = self.step_class(start, end, self.predicts_x0, tau=float(self.adds_noise))
         nodes = self.past_log_snrs(most)
         weights = step.weights(nodes, orders, self.slope_rule)
         if most == 1:

@@ -28,6 +28,9 @@ class MultistepMethod:
     adds_noise = False
     """Whether steps add fresh noise."""
 
+    step_class = ExponentialStep
+    """What gives the weights of predictions."""
+
     @property
     def most_predictions(self):
         """Number of predictions that a step uses at most."""
@@ -36,7 +39,7 @@ class MultistepMethod:
     def exponential_step(self, tau=0.0):
         """Returns the :class:`ExponentialStep` of every row."""
         alpha, sigma = self.levels
-        return ExponentialStep((alpha[:-1], sigma[:-1]), (alpha[1:], sigma[1:]), self.predicts_x0, tau)
+        return self.step_class((alpha[:-1], sigma[:-1]), (alpha[1:], sigma[1:]), self.predicts_x0, tau)
 
     def log_snrs(self):
         """Returns lambda at each row and at the end, shape ``(n + 1,)``."""
