@@ -96,7 +96,9 @@ def check(kind, folder):
 
     def run(command, *overrides):
         words = [sys.executable, "-m", "mindscience_diffuser", command, "--config", f"{kind}.yaml", *overrides]
-        subprocess.run(words, cwd=folder, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        ended = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        if ended.returncode:
+            raise SystemExit(f"{kind}, {command}: {ended.stderr[-2000:]}")
 
     def samples(name):
         with np.load(folder / name / "sample" / "samples.npz") as arrays:

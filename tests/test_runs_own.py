@@ -9,11 +9,14 @@ import pytest
 import yaml
 
 from mindscience_diffuser.cli import main
+from mindscience_diffuser.noise import NoiseSource, draw_noise
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.noise_law import noise_law
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler
+from mindscience_diffuser.runs.storage.weights import save_weights
 from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
 
 FILES = {
@@ -40,6 +43,8 @@ FILES = {
                 conditions = [made[name] for name in self.conditions]
                 if self.bad == "integers":
                     sample = sample.astype(int)
+                if self.bad == "raises" and k == 7:
+                    raise IndexError("there is no field 7")
                 if self.bad == "nan" and k == 7:
                     sample[0, 0, 0] = np.nan
                 if self.bad == "number" and k == 7:
@@ -87,6 +92,11 @@ FILES = {
                 if self.form == "number":
                     return 1.0
                 return out
+
+        class Dictionary(Net):
+            def construct(self, x, t, return_dict=True):
+                out = super().construct(x, t)
+                return {"sample": out} if return_dict else (out,)
 
         class Classed(Net):
             # Class 3 stands for none.
@@ -168,7 +178,8 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, k
             encoding="utf-8",
         )
     guided = {**FEW["sampling"], "guidance_scale": 2.0 if kind == "diffusion" else 1.0, "compute_dtype": dtype}
-    path = write(folder, tmp_path, kind, **values, sampling=guided, metrics=[{"name": "fields.py:Count"}])
+    settings = {"sampling": guided, "metrics": [{"name": "fields.py:Count"}], "normalise": kind == "edm"}
+    path = write(folder, tmp_path, kind, **values, **settings)
     run("train", path)
     run("sample", path)
     drawn = samples_of(tmp_path)
@@ -185,21 +196,22 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, k
     np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], atol=atol)
 
 
-def test_normalisation_is_kept_with_the_weights_and_undone_in_samples(folder, tmp_path):
-    path = write(folder, tmp_path, data={"name": "fields.py:Fields", "conditions": "vector"}, normalise=True)
-    run("train", path, "model.form=tuple")
-    # Other data: the normalisation is that of the weights.
-    config = load_config(path, ["data.count=30"])
-    trained = build_data(config)
-    samples, vectors = trained.batch(range(len(trained)))
-    assert abs(samples.mean()) < 0.2 and abs(samples.std() - 1) < 0.2
-    raw = np.stack([trained.train[k][0] for k in range(len(trained))])
-    arrays = trained.arrays(samples, (vectors,), np.arange(len(samples)))
-    np.testing.assert_allclose(arrays["samples"], raw, atol=1e-5)
-    fresh = build_data(load_config(path, ["data.count=30", f"output={tmp_path / 'none'}"]))
-    assert np.abs(fresh.batch([0])[0] - trained.batch([0])[0]).max() > 1e-3
-    run("sample", path, "model.form=tuple")
-    assert abs(samples_of(tmp_path)["samples"].mean() - 3) < 1.5
+def test_normalisation_is_that_of_the_weights_and_undone_in_what_is_written(folder, tmp_path):
+    path = write(folder, tmp_path, data={"name": "fields.py:Fields", "conditions": "vector class"}, normalise=True)
+    data = build_data(load_config(path))
+    samples, vectors, classes = data.batch(range(len(data)))
+    for values in (samples, vectors):
+        assert abs(values.mean()) < 1e-3 and abs(values.std() - 1) < 1e-3
+    arrays = data.arrays(samples, (vectors, classes), np.arange(len(samples)))
+    for name, place in (("samples", 0), ("condition_0", 1), ("condition_1", 2)):
+        raw = np.stack([data.train[k][place] for k in range(len(data))])
+        np.testing.assert_allclose(arrays[name], raw, atol=1e-5)
+    (tmp_path / "train").mkdir()
+    save_weights(tmp_path / "train" / "weights.safetensors", {}, **data.facts)
+    fewer = build_data(load_config(path, ["data.count=30"]))
+    np.testing.assert_allclose(fewer.arrays(fewer.batch([0])[0], (), [0])["samples"][0], fewer.train[0][0], atol=1e-5)
+    assert fewer.facts == data.facts
+    assert build_data(load_config(path, ["data.count=30", "output=none"])).facts != data.facts
 
 
 def test_conditions_are_dropped_together_for_what_stands_for_none(folder, tmp_path):
@@ -214,13 +226,15 @@ def test_conditions_are_dropped_together_for_what_stands_for_none(folder, tmp_pa
     assert set(batch.condition_0[~dropped]) == {0, 1, 2}
 
 
-def test_law_of_noise_holds_for_the_start_and_the_training(folder, tmp_path, monkeypatch):
-    path = write(folder, tmp_path, noise={"name": "fields.py:Shifted"}, training={**FEW["training"], "steps": 1})
-    seen = []
-    batch = TrainingBatches.batch
-    monkeypatch.setattr(TrainingBatches, "batch", lambda self, step: seen.append(batch(self, step)) or seen[-1])
-    run("train", path)
-    assert all(abs(made.noise.mean() - 10) < 1 for made in seen)
+def test_law_of_noise_holds_for_the_training_and_for_what_is_drawn(folder, tmp_path):
+    config = load_config(write(folder, tmp_path, noise={"name": "fields.py:Shifted"}))
+    batches = kind_of(config).objective(config).batches
+    with noise_law(config.noise):
+        shifted, drawn = batches.batch(0), draw_noise((3, 4), NoiseSource(0, 3))
+    plain = batches.batch(0)
+    np.testing.assert_allclose(shifted.noise, plain.noise + 10, atol=1e-5)
+    np.testing.assert_allclose(drawn, NoiseSource(0, 3).standard_normal((3, 4)) + 10, atol=1e-5)
+    np.testing.assert_array_equal(shifted.samples, plain.samples)
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
@@ -267,8 +281,15 @@ def load_kind(kind):
         ({"model": {"name": "net.py:TakesOne"}}, ["but takes (x, t, vector) and the data give 0 conditions"]),
         ({"model": {"name": "net.py:Fails"}}, ["fails on samples", "RuntimeError: the tank is empty"]),
         ({"model": {"name": "net.py:Net", "form": "short"}}, ["returns the shape (2, 1, 4, 3) for samples of (2, 2,"]),
-        ({"model": {"name": "net.py:Net", "form": "number"}}, ["must return a Tensor", "but returns float"]),
+        (
+            {"model": {"name": "net.py:Net", "form": "number"}},
+            ["must return a Tensor or a plain tuple", "but returns float"],
+        ),
         ({"data": {"name": "fields.py:Fields", "bad": "integers"}}, ["at 'data' gives samples of int64"]),
+        (
+            {"data": {"name": "fields.py:Fields", "bad": "raises"}},
+            ["at 'data' fails", "IndexError: there is no field 7"],
+        ),
         ({"data": {"name": "fields.py:Fields", "bad": "nan"}}, ["'data' gives sample number", "that is not finite"]),
         (
             {"data": {"name": "fields.py:Fields", "bad": "number"}},
@@ -307,9 +328,33 @@ def test_a_mistake_is_told_with_its_key_and_line_before_anything_is_compiled(fol
     assert not (tmp_path / "out").exists()
 
 
-def test_solvers_of_another_class_train_under_their_own_process(folder, tmp_path):
-    config = load_config(write(folder, tmp_path, scheduler={"name": "EulerDiscreteScheduler", "beta_end": 0.03}))
+def test_solvers_train_under_their_own_process_and_models_return_plain_tensors(folder, tmp_path):
+    scheduler = {"name": "EulerDiscreteScheduler", "beta_end": 0.03}
+    config = load_config(write(folder, tmp_path, scheduler=scheduler, model={"name": "net.py:Dictionary"}))
     objective = kind_of(config).objective(config)
     batch = objective.batches.batch(0)
     assert np.isfinite(objective.loss(*(ms.Tensor(values) for values in batch)).asnumpy())
     assert build_scheduler(config).betas[-1] == pytest.approx(0.03)
+
+
+def test_shipped_readers_and_data_sets_of_mindspore_are_data_too(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"samples": rng.standard_normal((30, 2, 4)).astype(np.float32), "labels": np.arange(30) % 3}
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    (folder / "pipeline.py").write_text(
+        "import mindspore.dataset as ds\nimport numpy as np\n\ndef pipeline(path):\n"
+        "    with np.load(path) as arrays:\n"
+        "        return ds.NumpySlicesDataset(dict(arrays), shuffle=False)\n",
+        encoding="utf-8",
+    )
+    path = str(tmp_path / "arrays.npz")
+    for values in (
+        {"name": "Arrays", "path": path, "samples": "samples", "conditions": ["labels"]},
+        {"name": "pipeline.py:pipeline", "path": path},
+    ):
+        data = build_data(load_config(write(folder, tmp_path, data=values)))
+        assert (len(data.train), len(data.test)) == (27, 3)
+        samples, labels = data.batch(range(27))
+        for sample, label in zip(samples, labels):
+            (place,) = np.flatnonzero((arrays["samples"] == sample).all((1, 2)))
+            assert label == place % 3 and label.dtype == np.int32

@@ -7,8 +7,16 @@ from pathlib import Path
 
 from mindscience_diffuser.runs.config.registry import register, register_weights
 
-register("data", Digits=f"{__name__}.digits.data:Digits")
+register(
+    "data",
+    Digits=f"{__name__}.digits.data:Digits",
+    NorthAmerica=f"{__name__}.north_america.data:NorthAmerica",
+)
 register("films", StirredFlow=f"{__name__}.stirred_flow.data:StirredFlow")
-register("metrics", DigitFigures=f"{__name__}.digits.figures:DigitFigures")
-for example in ("digits", "stirred_flow"):
+register(
+    "metrics",
+    DigitFigures=f"{__name__}.digits.figures:DigitFigures",
+    RefinementFigures=f"{__name__}.north_america.figures:RefinementFigures",
+)
+for example in ("digits", "stirred_flow", "north_america"):
     register_weights(Path(__file__).parent / example / "weights")

@@ -17,8 +17,9 @@ from tqdm import trange
 
 from mindscience_diffuser import ClassifierFreeGuidance, Sampler
 from mindscience_diffuser.runs.config.load import load_config
-from mindscience_diffuser.runs.kinds.build import build_data, build_scheduler, build_trained_model
-from mindscience_diffuser.runs.storage.weights import SHIPPED
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.storage.weights import shipped_file
 
 STEPS = 50
 INTERVALS = {"everywhere": None, "half of the steps": (250, 750), "nowhere": (1e6, 2e6)}
@@ -30,13 +31,13 @@ def main():
     parser.add_argument("--turns", type=int, default=5, help="calls of each trajectory that are measured")
     parser.add_argument("--samples", type=int, default=100, help="samples of a trajectory")
     options = parser.parse_args()
-    config = load_config(SHIPPED / "digits_ddim.yaml")
+    config = load_config(shipped_file("digits_ddim", ".yaml"))
     data, scheduler = build_data(config), build_scheduler(config)
     model, _ = build_trained_model(config, data)
     model.set_train(False)
     scheduler.set_timesteps(STEPS)
-    noise = ops.standard_normal((options.samples, data.length, data.channels))
-    labels = Tensor(data.condition(np.arange(options.samples) % data.classes))
+    noise = ops.standard_normal((options.samples, *data.sample_shape))
+    labels = Tensor(data.conditions(np.arange(options.samples))[0])
     for method in ("loop", "unrolled", "step"):
         samplers = {}
         for name, interval in INTERVALS.items():

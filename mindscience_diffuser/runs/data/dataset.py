@@ -255,6 +255,8 @@ class DataSet:
             arrays = self.reads[id(part)](numbers)
         except ConfigError as error:
             raise self._error(str(error)) from None
+        except Exception as error:
+            raise self._error(f"fails to give a sample: {type(error).__name__}: {error}") from error
         if arrays[0].dtype.kind != "f":
             raise self._error(
                 f"gives samples of {arrays[0].dtype}: they must be floating-point numbers, of about unit variance"

@@ -2,8 +2,19 @@
 
 from contextlib import contextmanager
 
-from mindscience_diffuser.noise import set_noise_function
+from mindscience_diffuser.noise import draw_noise, set_noise_function
 from mindscience_diffuser.runs.config.components import build
+
+
+class WhiteNoise:
+    """White noise from what :func:`~mindscience_diffuser.noise.draw_noise` takes as a generator."""
+
+    def __init__(self, generator):
+        self.generator = generator
+
+    def standard_normal(self, shape):
+        """Returns noise of a shape, float32."""
+        return draw_noise(shape, self.generator)
 
 
 @contextmanager
@@ -12,8 +23,8 @@ def noise_law(component):
 
     Args:
         component (Component or None): The component; None for white noise. Its `draw` returns an array of that shape,
-            whose first axis counts samples, from what ``generator.standard_normal(shape)`` gives, so that each sample
-            keeps a stream of its own.
+            whose first axis counts samples, from what ``generator.standard_normal(shape)`` gives, white noise in which
+            each sample keeps a stream of its own.
     """
     if component is None:
         yield
@@ -23,7 +34,7 @@ def noise_law(component):
     def draw(shape, generator):
         # Inside the law, noise is white again.
         with set_noise_function(white):
-            return law.draw(shape, generator)
+            return law.draw(shape, WhiteNoise(generator))
 
     white = set_noise_function(draw)
     try:

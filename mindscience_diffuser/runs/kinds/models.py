@@ -71,7 +71,8 @@ def trained_config(name, key="weights"):
 def predicting(config, model, samples, levels, conditions):
     """Tries a model on the beginning of a batch and returns the Cell that the run calls.
 
-    That is the model itself, or, where it returns a tuple or an object with ``.sample``, a :class:`Prediction`.
+    That is the model itself, or a :class:`Prediction` where it returns a tuple, takes ``return_dict``, as those of
+    mindone and diffusers do, or computes in float32 alone.
 
     Args:
         config (SampledRun): Names the model.
@@ -102,12 +103,13 @@ def predicting(config, model, samples, levels, conditions):
         ) from error
     finally:
         ms.set_rng_state(random_state)
-    form = "tensor" if isinstance(output, Tensor) else "tuple" if isinstance(output, (tuple, list)) else "object"
-    found = output if form == "tensor" else output[0] if form == "tuple" else getattr(output, "sample", None)
+    # Objects of other classes do not compile, and a NamedTuple lets no gradient through in a graph.
+    joined = type(output) in (tuple, list) and len(output) > 0
+    found = output[0] if joined else output
     if not isinstance(found, Tensor):
         raise ConfigError(
-            f"{name} at '{place}' must return a Tensor, a tuple of Tensors or an object with 'sample', but returns "
-            f"{type(output).__name__}",
+            f"{name} at '{place}' must return a Tensor or a plain tuple that begins with one, but returns "
+            f"{type(output).__name__}: give its 'construct' a parameter 'return_dict' with which it does",
             place,
         )
     if found.shape != inputs[0].shape:
@@ -116,8 +118,8 @@ def predicting(config, model, samples, levels, conditions):
             "prediction must have the shape of the samples",
             place,
         )
-    plain = form == "tensor" and not keywords and not single
-    return model if plain else Prediction(model, form, keywords, single)
+    plain = not (joined or keywords or single)
+    return model if plain else Prediction(model, joined, keywords, single)
 
 
 class Prediction(nn.Cell):
@@ -125,15 +127,14 @@ class Prediction(nn.Cell):
 
     Args:
         model (nn.Cell): The model.
-        form (str): What it returns: ``"tensor"``, ``"tuple"``, whose first entry counts, or ``"object"``, whose
-            ``sample`` does.
+        joined (bool): Whether it returns a tuple, whose first entry is the prediction.
         keywords (dict): Keyword arguments of each call.
         single (bool): Whether it computes in float32 alone.
     """
 
-    def __init__(self, model, form, keywords, single):
+    def __init__(self, model, joined, keywords, single):
         super().__init__(auto_prefix=False)
-        self.model, self.form, self.keywords, self.single = model, form, keywords, single
+        self.model, self.joined, self.keywords, self.single = model, joined, keywords, single
 
     def construct(self, x, timestep, *conditions):
         """Returns the prediction, of the shape and dtype of x."""
@@ -141,10 +142,8 @@ class Prediction(nn.Cell):
         if self.single:
             x = ops.cast(x, mstype.float32)
         output = self.model(x, timestep, *conditions, **self.keywords)
-        if self.form == "tuple":
+        if self.joined:
             output = output[0]
-        if self.form == "object":
-            output = output.sample
         return ops.cast(output, dtype)
 
 
