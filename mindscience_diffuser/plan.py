@@ -69,7 +69,7 @@ class Layout(NamedTuple):
     """Columns of :meth:`StepPlan.level_columns`; empty where no stage before the step asks for them."""
 
     @property
-    def handed_on(self):
+    def passthrough_inputs(self):
         """For each sum the index of the input that it is at every step, None where it must be computed."""
 
         def source(form):
@@ -96,7 +96,7 @@ class StepPlan:
             part. The first key is ``sample``.
         results (Mapping[str, Weights]): Further sums that a step returns but does not remember.
         limit (Limit, optional): Applied to x0 before the states are computed.
-        amplifies (bool): Whether a weight may be so large for some number of steps (dividing by alpha near pure
+        needs_fp16_gain (bool): Whether a weight may be so large for some number of steps (dividing by alpha near pure
             noise) that float16 needs the difference taken before it is scaled.
         next_level (tuple, optional): alpha and sigma of the sample after each step, two arrays of shape ``(n,)``.
         input_scale (numpy.ndarray, optional): Factor of the sample in what the model is given, shape ``(n,)``.
@@ -117,7 +117,7 @@ class StepPlan:
     states: Mapping[str, Weights]
     results: Mapping[str, Weights] = field(default_factory=dict)
     limit: Optional[Limit] = None
-    amplifies: bool = False
+    needs_fp16_gain: bool = False
     next_level: Optional[tuple[np.ndarray, np.ndarray]] = None
     input_scale: Optional[np.ndarray] = column(default=None)
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = column(default=None)
@@ -241,7 +241,7 @@ class StepPlan:
             return place(value) if isinstance(value, np.ndarray) else -1 if value is None else value
 
         def form(weights):
-            if half and plan.amplifies:
+            if half and plan.needs_fp16_gain:
                 most = np.max([np.abs(np.broadcast_to(w, len(plan))) for w in weights.values()], axis=0, initial=1.0)
                 # Applied twice, since its square may leave float16; a power of two, since that rounds nothing.
                 gain = 2 ** np.ceil(np.log2(most) / 2)
@@ -289,13 +289,13 @@ def limited(x0, limit):
         return x0
     if limit.kind != "threshold":
         clipped = np.clip(x0, -limit.maximum, limit.maximum)
-        return clipped if limit.kind == "clip" else brought_down(clipped, limit.maximum, np.floor)
+        return clipped if limit.kind == "clip" else quantize_floor(clipped, limit.maximum, np.floor)
     axes = tuple(range(1, x0.ndim))
     scale = np.clip(np.quantile(np.abs(x0), limit.ratio, axis=axes, keepdims=True), 1, limit.maximum)
     return np.clip(x0, -scale, scale) / scale
 
 
-def brought_down(x0, maximum, floor):
+def quantize_floor(x0, maximum, floor):
     """Returns x0 in [-maximum, maximum] rounded down to the levels of 8-bit pixels; of arrays and Tensors alike."""
     return floor((x0 / maximum + 1) / 2 * HIGHEST_PIXEL) / HIGHEST_PIXEL * (2 * maximum) - maximum
 
@@ -313,7 +313,7 @@ def _is_one(weight):
     return not isinstance(weight, np.ndarray) and weight == 1
 
 
-def weighted(*pairs):
+def linear_combination(*pairs):
     """Returns the weighted sum of weighted sums: pairs (factor, weights), each factor of shape ``(n,)`` or a number."""
     total = {}
     for factor, weights in pairs:
@@ -327,4 +327,4 @@ def substituted(weights, name, by):
     if name not in weights:
         return weights
     rest = {other: weight for other, weight in weights.items() if other != name}
-    return weighted((1.0, rest), (weights[name], by))
+    return linear_combination((1.0, rest), (weights[name], by))

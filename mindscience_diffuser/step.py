@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.plan import brought_down
+from mindscience_diffuser.plan import quantize_floor
 
 COMPUTE_DTYPES = (mstype.float32, mstype.float16)
 SAMPLE_DTYPES = (*COMPUTE_DTYPES, mstype.bfloat16)
@@ -144,7 +144,7 @@ class StepKernel(nn.Cell):
         if kind == "clip":
             return self.clipped(x0, maximum)
         if kind == "pixels":
-            return brought_down(self.clipped(x0, maximum), maximum, ops.floor)
+            return quantize_floor(self.clipped(x0, maximum), maximum, ops.floor)
         flat = self.flattened(x0).abs()
         size = flat.shape[1]
         position = ratio * (size - 1)
@@ -251,8 +251,8 @@ class EagerPlan:
         self.needs_noise = plan.needs_noise
         self._compute_dtype = compute_dtype
         self._table = Tensor(rows)
-        self._handed_on = layout.handed_on
-        computed = tuple(form for form, source in zip(layout.sums, self._handed_on) if source is None)
+        self._passthrough_inputs = layout.passthrough_inputs
+        computed = tuple(form for form, source in zip(layout.sums, self._passthrough_inputs) if source is None)
         self._step = compiled_step(layout._replace(sums=computed), compute_dtype)
 
     def run(self, index, values):
@@ -261,7 +261,7 @@ class EagerPlan:
         # The graph would copy what a step only hands on.
         sums = [
             next(computed) if source is None else ops.cast(values[source], self._compute_dtype)
-            for source in self._handed_on
+            for source in self._passthrough_inputs
         ]
         return (*sums, *computed)
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import reference
 
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 PYRAMID = "PyramidFlowMatchEulerDiscreteScheduler"  # Its schedules are those of stages.
 CLASSES = {name: kind for name, kind in schedulers_by_name().items() if name != PYRAMID}

@@ -14,10 +14,10 @@ from mindscience_diffuser import (
     FlowMatchHeunDiscreteScheduler,
     UniPCMultistepScheduler,
 )
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
 
-NAMES = [name for name, kind in schedulers_by_name().items() if issubclass(kind, LeveledScheduler)]
+NAMES = [name for name, kind in schedulers_by_name().items() if issubclass(kind, SigmaScheduler)]
 RNG = np.random.default_rng(0)
 X, NOISE = (Tensor(RNG.standard_normal((2, 3, 4)).astype(np.float32)) for _ in range(2))
 

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 
 import mindscience_diffuser as md
 from mindscience_diffuser import compat
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 NAMES = [name for name in schedulers_by_name() if not name.startswith(("Pyramid", "RePaint"))]
 OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM")

@@ -17,7 +17,7 @@ from mindscience_diffuser import (
     PyramidFlowTrainer,
     training,
 )
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 BATCH, SHAPE = 4, (4, 2, 4, 4)
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from mindspore import Tensor
 
 from mindscience_diffuser import compat
 from mindscience_diffuser.compat.description import described
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 OTHER_CALLS = {"KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler"}
 CLASSES = [name for name in compat.CLASSES if name not in OTHER_CALLS]

@@ -25,7 +25,7 @@ from mindscience_diffuser import (
     KarrasVeScheduler,
     SASolverScheduler,
 )
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 FILE = "scheduler_config.json"
 

@@ -20,7 +20,7 @@ from mindscience_diffuser import (
     UniPCMultistepScheduler,
 )
 from mindscience_diffuser.compat.description import arguments_of, described
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 CLASSES = schedulers_by_name()
 OF_DIFFUSERS = [name for name in CLASSES if name in described()]

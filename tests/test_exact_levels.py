@@ -21,7 +21,7 @@ from all_schedulers import (
 from mindspore import Tensor, nn
 
 from mindscience_diffuser import Sampler
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 every_class = pytest.mark.parametrize("name", CLASSES)
 

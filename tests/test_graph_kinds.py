@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, nn, ops
 import mindscience_diffuser as md
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.sampling import DiffusionSampler, DiffusionSamplerConfig
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 RNG = np.random.default_rng(0)
 METHODS = ("loop", "unrolled", "step")

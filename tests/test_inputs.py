@@ -14,8 +14,8 @@ from mindscience_diffuser import (
     compat,
 )
 from mindscience_diffuser.inputs import check_is_tensor
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
 
 SHAPE = (2, 3)
 
@@ -74,7 +74,7 @@ def test_a_scheduler_of_another_kind_is_named():
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name, kind in schedulers_by_name().items() if issubclass(kind, LeveledScheduler))
+    "name", sorted(name for name, kind in schedulers_by_name().items() if issubclass(kind, SigmaScheduler))
 )
 def test_noise_is_added_at_every_timestep_of_the_schedule(name):
     """Also at those in the middle of a step: the level is that of the row, eq. x = alpha * x0 + sigma * noise."""

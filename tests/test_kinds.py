@@ -14,7 +14,7 @@ from mindscience_diffuser import compat
 from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.recent import MOST
 from mindscience_diffuser.runs.evaluation.features import FeatureStatistics, frechet_distance
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 RNG = np.random.default_rng(0)
 SAMPLE = Tensor(RNG.standard_normal((2, 3, 4, 4)).astype(np.float32))

@@ -18,7 +18,7 @@ from mindscience_diffuser import (
     SASolverScheduler,
     UniPCMultistepScheduler,
 )
-from mindscience_diffuser.schedulers.exponential import ExponentialStep, log_snr
+from mindscience_diffuser.schedulers.exponential.exponential import ExponentialStep, log_snr
 
 CLASSES = (
     "DPMSolverMultistepScheduler",

@@ -28,7 +28,7 @@ from mindscience_diffuser import (
     SCMScheduler,
     UnCLIPScheduler,
 )
-from mindscience_diffuser.schedulers.pndm import adams_bashforth
+from mindscience_diffuser.schedulers.diffusion.pndm import adams_bashforth
 
 POINT = 0.7
 NOISE, FRESH = draws(0, 1).astype(np.float64)

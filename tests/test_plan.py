@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mindscience_diffuser.plan import Limit, StepPlan, weighted
+from mindscience_diffuser.plan import Limit, StepPlan, linear_combination
 
 STEPS = 6
 RANDOM = np.random.default_rng(0)
@@ -64,10 +64,10 @@ def expected_sums(plan, values, step):
     return x0, [evaluate(weights, {**values, "x0": x0}, step) for weights in plan.sums.values()]
 
 
-@pytest.mark.parametrize("half, amplifies", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("half, needs_fp16_gain", [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("returns_x0", [False, True])
-def test_packing_keeps_the_numbers(plan, values, returns_x0, half, amplifies):
-    plan = StepPlan(plan.timesteps, plan.x0, plan.states, plan.results, amplifies=amplifies)
+def test_packing_keeps_the_numbers(plan, values, returns_x0, half, needs_fp16_gain):
+    plan = StepPlan(plan.timesteps, plan.x0, plan.states, plan.results, needs_fp16_gain=needs_fp16_gain)
     layout, rows = plan.pack(returns_x0=returns_x0, half=half)
     assert rows.dtype == np.float32 and len(rows) == STEPS
     for step in range(STEPS):
@@ -131,7 +131,7 @@ def test_learned_deviation_is_taken_along_with_the_steps():
 
 def test_half_precision_packing_keeps_large_factors_out_of_the_sum():
     huge = np.array([1.0, 2e4, 1e7])
-    plan = StepPlan(np.arange(3), {}, {"sample": {"sample": huge, "output": -huge}}, amplifies=True)
+    plan = StepPlan(np.arange(3), {}, {"sample": {"sample": huge, "output": -huge}}, needs_fp16_gain=True)
     layout, rows = plan.pack(half=True)
     form = layout.sums[0]
     assert form.gain >= 0
@@ -149,7 +149,7 @@ def test_inputs_name_noise_only_where_it_takes_part(plan):
 
 
 def test_weighted_adds_terms_of_the_same_name():
-    total = weighted((2.0, {"sample": 1.0, "output": 3.0}), (-1.0, {"output": 4.0}))
+    total = linear_combination((2.0, {"sample": 1.0, "output": 3.0}), (-1.0, {"output": 4.0}))
     assert total == {"sample": 2.0, "output": 2.0}
 
 
@@ -161,7 +161,7 @@ def whole_plan():
         states={"sample": {"sample": column(), "x0": column(), "noise": column()}, "previous": {"x0": 1.0}},
         results={"epsilon": {"output": 1.0, "x0": column()}},
         limit=Limit("threshold", 100.0, 0.9),
-        amplifies=True,
+        needs_fp16_gain=True,
         next_level=(column(), column()),
         input_scale=column(),
         learned_std=(column(), column()),

@@ -19,7 +19,7 @@ from mindscience_diffuser import (
     Scheduler,
 )
 from mindscience_diffuser.noise import PRESETS, preset_config
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINTS = {**PRESETS, **json.loads((ROOT / "tests" / "checkpoints.json").read_text(encoding="utf-8"))}

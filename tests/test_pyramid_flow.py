@@ -9,7 +9,7 @@ from mindscience_diffuser import NoiseSource, PyramidFlowMatchEulerDiscreteSched
 from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.noise import multi_scale_noise, multi_scale_samples
 from mindscience_diffuser.readiness import ascend_problems
-from mindscience_diffuser.schedulers.upscaling import double
+from mindscience_diffuser.schedulers.flow.upscaling import double
 
 IMAGE, VIDEO = (2, 3, 4, 6), (2, 3, 2, 4, 6)
 GAMMAS = (1 / 3, 0.25, 0.1)

@@ -15,7 +15,7 @@ from mindscience_diffuser.noise import EDMPreconditioning, draw_noise
 from mindscience_diffuser.noise.source import LARGE
 from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.sampling import DiffusionSampler, DiffusionSamplerConfig
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 RNG = np.random.default_rng(0)
 SAMPLE = Tensor(RNG.standard_normal((2, 3, 4, 4)).astype(np.float32))

@@ -18,7 +18,7 @@ from mindscience_diffuser import (
     compat,
 )
 from mindscience_diffuser.noise import share_of
-from mindscience_diffuser.schedulers.scheduler import schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 PYRAMID = "PyramidFlowMatchEulerDiscreteScheduler"  # Its schedules are those of stages.
 CLASSES = {name: kind for name, kind in schedulers_by_name().items() if name != PYRAMID}

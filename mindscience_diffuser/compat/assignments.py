@@ -11,8 +11,8 @@ import numpy as np
 from mindspore import Tensor
 
 from mindscience_diffuser.compat.outputs import to_host, to_tensor
-from mindscience_diffuser.schedulers.dpmsolver_sde import DPMSolverSDEScheduler
-from mindscience_diffuser.schedulers.kdpm2_discrete import KDPM2DiscreteScheduler
+from mindscience_diffuser.schedulers.sigma.dpmsolver_sde import DPMSolverSDEScheduler
+from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2DiscreteScheduler
 
 CARRIED = ("sigma_min", "sigma_max")
 """Arguments that some classes read from their configuration although their constructor does not take them."""

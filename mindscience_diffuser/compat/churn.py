@@ -7,7 +7,7 @@ scheduler describes its steps.
 import numpy as np
 
 from mindscience_diffuser.noise import churn
-from mindscience_diffuser.plan import StepPlan, substituted, weighted
+from mindscience_diffuser.plan import StepPlan, linear_combination, substituted
 
 
 class ChurnedEuler:
@@ -23,13 +23,13 @@ class ChurnedEuler:
             x_hat["noise"] = s_noise * sigma * np.sqrt((1 + gamma) ** 2 - 1)
         # A prediction of the noise holds at any level; the others belong to the level that the model was told.
         predicts_noise = self.prediction_type == "epsilon"
-        slope = weighted((1.0 if predicts_noise else 1 / (1 + gamma), self.noise(sigma)))
-        x_next = weighted((1.0, {"sample": 1.0}), (sigma_next - sigma_hat, slope))
+        slope = linear_combination((1.0 if predicts_noise else 1 / (1 + gamma), self.noise(sigma)))
+        x_next = linear_combination((1.0, {"sample": 1.0}), (sigma_next - sigma_hat, slope))
         return StepPlan(
             self.timesteps,
             substituted(self.clean_sample(sigma_hat if predicts_noise else sigma), "sample", x_hat),
             {"sample": substituted(x_next, "sample", x_hat)},
-            amplifies=self.prediction_type == "sample",
+            needs_fp16_gain=self.prediction_type == "sample",
             next_level=self.level(sigma_next),
             input_scale=self.input_scale(sigma),
         )

@@ -11,7 +11,7 @@ from mindspore import Tensor
 
 from mindscience_diffuser.compat.description import arguments_of, peer_version
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.schedulers.config import CONFIG_NAME, json_text
+from mindscience_diffuser.schedulers.base.config import CONFIG_NAME, json_text
 
 logger = logging.getLogger(__name__)
 

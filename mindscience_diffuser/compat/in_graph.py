@@ -8,8 +8,8 @@ import inspect
 
 from mindspore import ops
 
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler
-from mindscience_diffuser.schedulers.scheduler import SchedulerOutput
+from mindscience_diffuser.schedulers.base.scheduler import SchedulerOutput
+from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
 from mindscience_diffuser.step import SAMPLE_DTYPES
 
 NOT_IN_GRAPH = (
@@ -33,7 +33,7 @@ class InGraph:
         """Returns the attributes of a drop-in class, from its native class and what diffusers offers."""
         fields = getattr(native_class, "output", SchedulerOutput)._fields
         return {
-            "noises_by_row": issubclass(native_class, LeveledScheduler) and "index_for_timestep" in facts["methods"],
+            "noises_by_row": issubclass(native_class, SigmaScheduler) and "index_for_timestep" in facts["methods"],
             "native_options": tuple(inspect.signature(native_class.step).parameters),
             "graph_results": tuple(fields.index(name) for name in facts["output"] if name in fields),
         }

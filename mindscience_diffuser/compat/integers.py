@@ -8,8 +8,8 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.schedulers.diffusion import DiffusionScheduler
-from mindscience_diffuser.schedulers.flow_match import FlowMatchScheduler
+from mindscience_diffuser.schedulers.diffusion.diffusion import DiffusionScheduler
+from mindscience_diffuser.schedulers.flow.flow_match import FlowMatchScheduler
 
 INTEGERS = (mstype.uint8, mstype.int8, mstype.int16, mstype.int32, mstype.int64)
 

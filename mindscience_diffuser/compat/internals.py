@@ -11,10 +11,10 @@ from scipy.integrate import quad
 from mindscience_diffuser.compat.outputs import to_host, to_tensor
 from mindscience_diffuser.noise import EDMPreconditioning, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.ddpm import log_std_range, posterior
-from mindscience_diffuser.schedulers.exponential import log_snr
-from mindscience_diffuser.schedulers.lcm import boundary_scalings
-from mindscience_diffuser.schedulers.lms_discrete import adams_bashforth
+from mindscience_diffuser.schedulers.consistency.lcm import boundary_scalings
+from mindscience_diffuser.schedulers.diffusion.ddpm import log_std_range, posterior
+from mindscience_diffuser.schedulers.exponential.exponential import log_snr
+from mindscience_diffuser.schedulers.sigma.lms_discrete import adams_bashforth
 from mindscience_diffuser.step import EagerPlan
 
 

@@ -9,8 +9,8 @@ from mindscience_diffuser.cells import unlock
 from mindscience_diffuser.compat.description import REQUIRED
 from mindscience_diffuser.compat.outputs import to_host
 from mindscience_diffuser.noise import BETA_SCHEDULES, rescale_zero_terminal_snr
-from mindscience_diffuser.schedulers.arguments import VARIANCE_TYPES
-from mindscience_diffuser.schedulers.solver import LOWEST_ALPHA_BAR
+from mindscience_diffuser.schedulers.base.arguments import VARIANCE_TYPES
+from mindscience_diffuser.schedulers.sigma.solver import LOWEST_ALPHA_BAR
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 import mindscience_diffuser
 from mindscience_diffuser.compat.churn import ChurnedDenoiser, ChurnedEuler, ChurnedFlow
-from mindscience_diffuser.plan import weighted
-from mindscience_diffuser.schedulers.exponential import ExponentialStep
+from mindscience_diffuser.plan import linear_combination
+from mindscience_diffuser.schedulers.exponential.exponential import ExponentialStep
 from mindscience_diffuser.validation import check_number
 
 
@@ -44,7 +44,7 @@ class RepeatedStep(InnerGrid):
         if self.adds_noise:
             again.append((noise, {"last_noise": 1.0}))
             states["last_noise"] = {"noise": 1.0}
-        start = weighted((1.0 - corrects, {"sample": 1.0}), (1.0 * corrects, weighted(*again)))
+        start = linear_combination((1.0 - corrects, {"sample": 1.0}), (1.0 * corrects, linear_combination(*again)))
         return start, {"last_sample": start, **states}
 
 
@@ -209,9 +209,10 @@ class FlooredAlpha(FlooredLeading):
         alpha, sigma = (level[:-1] for level in self.levels)
         alpha_next, sigma_next = (level[1:] for level in self.levels)
         epsilon = plan.states["noise_1"]
-        combined = weighted(*zip(self.adams_bashforth(begin).T, (epsilon, *({f"noise_{k}": 1.0} for k in (1, 2, 3)))))
+        past = ({f"noise_{k}": 1.0} for k in (1, 2, 3))
+        combined = linear_combination(*zip(self.adams_bashforth(begin).T, (epsilon, *past)))
         ratio = alpha_next / np.maximum(alpha, 1e-8)
-        x_next = weighted((ratio, {"sample": 1.0}), (sigma_next - ratio * sigma, combined))
+        x_next = linear_combination((ratio, {"sample": 1.0}), (sigma_next - ratio * sigma, combined))
         return replace(plan, states={**plan.states, "sample": x_next})
 
 

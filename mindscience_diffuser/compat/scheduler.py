@@ -25,11 +25,11 @@ from mindscience_diffuser.compat.internals import Internals, weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host, to_tensor
 from mindscience_diffuser.noise import continuing
-from mindscience_diffuser.schedulers.config import SchedulerConfig
-from mindscience_diffuser.schedulers.ddpm import DDPMScheduler
-from mindscience_diffuser.schedulers.indexed import IndexedScheduler
-from mindscience_diffuser.schedulers.leveled import LeveledScheduler
-from mindscience_diffuser.schedulers.scheduler import named_generator
+from mindscience_diffuser.schedulers.base.config import SchedulerConfig
+from mindscience_diffuser.schedulers.base.scheduler import named_generator
+from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
+from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
+from mindscience_diffuser.schedulers.diffusion.ddpm import DDPMScheduler
 from mindscience_diffuser.validation import check_choice
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         self.native = build_native(self.native_class, values)
         carried = {name: value for name, value in values.items() if name in CARRIED}
         self.native.settings = SchedulerConfig({**self.native.settings, **carried})
-        self.indexed = isinstance(self.native, IndexedScheduler)
+        self.indexed = isinstance(self.native, TrajectoryScheduler)
         self._options = {*inspect.signature(self.native.step).parameters, *getattr(self.native, "step_options", ())}
 
     def _restart(self):
@@ -194,7 +194,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
             return in_dtype(self._noised(original_samples, as_floats(noise), timesteps), original_samples)
         if noises_by_alpha_bar(self.native_class):
             return as_floats(noise)  # alpha_bar is 0 as an integer.
-        if isinstance(self.native, LeveledScheduler) and hasattr(self.native, "sigmas"):
+        if isinstance(self.native, SigmaScheduler) and hasattr(self.native, "sigmas"):
             return with_cut_levels(self.native, self._rows_to_noise(timesteps), original_samples, as_floats(noise))
         return in_dtype(self._noised(as_floats(original_samples), as_floats(noise), timesteps), original_samples)
 

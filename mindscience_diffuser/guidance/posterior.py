@@ -20,7 +20,7 @@ from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
-from mindscience_diffuser.schedulers.scheduler import Scheduler
+from mindscience_diffuser.schedulers.base.scheduler import Scheduler
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.validation import check_choice, check_integer
 

@@ -12,7 +12,7 @@ from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import continuing, draw_steps, share_of
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
-from mindscience_diffuser.schedulers.scheduler import Scheduler
+from mindscience_diffuser.schedulers.base.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
 
@@ -148,7 +148,7 @@ class Sampler(CompiledSampler):
         """Returns the scheduler's present plan and the slice of its rows that `chosen` stands for."""
         plan = self.scheduler.plan_for(**self.step_options)
         rows = self._rows(len(plan), *chosen)
-        if self.scheduler.warms_up and rows.start > 0:
+        if self.scheduler.has_warmup and rows.start > 0:
             plan = self.scheduler.plan_for(**self.step_options, begin=rows.start)
         return plan, rows
 

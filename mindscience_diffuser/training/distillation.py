@@ -11,7 +11,7 @@ from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers import DDIMScheduler, LCMScheduler
-from mindscience_diffuser.schedulers.lcm import boundary_scalings
+from mindscience_diffuser.schedulers.consistency.lcm import boundary_scalings
 from mindscience_diffuser.step import PlanCell
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.validation import check_choice, check_number

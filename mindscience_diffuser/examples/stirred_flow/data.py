@@ -11,10 +11,10 @@ from mindscience_diffuser.examples.stirred_flow.measures import correlation, spe
 from mindscience_diffuser.examples.stirred_flow.vorticity import ACTIONS, VorticityFlow
 from mindscience_diffuser.validation import check_integer, check_number
 
-FORGETTING = 120
+SPIN_UP_FRAMES = 120
 """Frames after which a flow has forgotten how it began."""
 
-BEGINNING = 5.0
+MAX_INITIAL_WAVENUMBER = 5.0
 """Highest wave number of the random vorticity that a flow begins with."""
 
 
@@ -95,14 +95,14 @@ class StirredFlow:
     def films(self, count, frames, stream):
         """Simulates films; number k depends on the seed, `stream` and k alone."""
         generators = [np.random.default_rng((self.seed, stream, k)) for k in range(count)]
-        actions = np.stack([self._actions(g, FORGETTING + frames) for g in generators], axis=1)
+        actions = np.stack([self._actions(g, SPIN_UP_FRAMES + frames) for g in generators], axis=1)
         spectrum = np.stack([self._beginning(g) for g in generators])
         kept = np.empty((frames, count, self.side, self.side), np.float32)
-        for i in tqdm(range(FORGETTING + frames), desc="simulating", unit="frame"):
-            if i >= FORGETTING:
-                kept[i - FORGETTING] = self.flow.to_grid(spectrum) / self.scale
+        for i in tqdm(range(SPIN_UP_FRAMES + frames), desc="simulating", unit="frame"):
+            if i >= SPIN_UP_FRAMES:
+                kept[i - SPIN_UP_FRAMES] = self.flow.to_grid(spectrum) / self.scale
             spectrum = self.flow.advance(spectrum, actions[i], self.steps)
-        return Films(kept.swapaxes(0, 1), actions[FORGETTING:].T.astype(np.int32))
+        return Films(kept.swapaxes(0, 1), actions[SPIN_UP_FRAMES:].T.astype(np.int32))
 
     def _actions(self, generator, frames):
         changes = generator.random(frames) < self.change
@@ -113,5 +113,5 @@ class StirredFlow:
     def _beginning(self, generator):
         """Returns the spectrum of a random vorticity of unit variance with large scales only."""
         spectrum = fft.rfft2(generator.standard_normal((self.side, self.side)))
-        spectrum *= (self.flow.k_x**2 + self.flow.k_y**2 < BEGINNING**2) & (self.flow.inverse_laplace > 0)
+        spectrum *= (self.flow.k_x**2 + self.flow.k_y**2 < MAX_INITIAL_WAVENUMBER**2) & (self.flow.inverse_laplace > 0)
         return spectrum / self.flow.to_grid(spectrum).std()

@@ -13,7 +13,7 @@ from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import PRESETS, calculate_shift
 from mindscience_diffuser.runs.config.yaml_file import parse_value
 from mindscience_diffuser.runs.errors import ConfigError, nearest
-from mindscience_diffuser.schedulers.scheduler import scheduler_class, schedulers_by_name
+from mindscience_diffuser.schedulers.base.scheduler import scheduler_class, schedulers_by_name
 from mindscience_diffuser.validation import check_integer
 
 

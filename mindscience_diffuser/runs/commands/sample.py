@@ -11,7 +11,7 @@ import numpy as np
 
 from mindscience_diffuser.files import remove_partial_files, write_atomically
 from mindscience_diffuser.runs.commands.export import load_exported
-from mindscience_diffuser.runs.config.identity import deciding_values, file_checksum
+from mindscience_diffuser.runs.config.identity import file_checksum, result_determining_values
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.dataset import build_data, method
 from mindscience_diffuser.runs.distributed.ranks import gather, rank
@@ -89,7 +89,7 @@ def sample_at_once(config, data, trajectories, directory, measuring):
 
 def sample_shards(config, data, trajectories, directory, weights, measuring):
     """Draws the shards that are missing or damaged; returns what is written of the first samples, and figures."""
-    identity = {**deciding_values(config, *NOT_DECIDING), "weights": f"sha256:{file_checksum(weights)}"}
+    identity = {**result_determining_values(config, *NOT_DECIDING), "weights": f"sha256:{file_checksum(weights)}"}
     shards = Shards(directory, identity, data.sample_count(config.sampling), config.sampling.shard_size)
     missing = shards.start()
     started = time.perf_counter()

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mindscience_diffuser.files import remove_partial_files, write_atomically
 from mindscience_diffuser.runs.commands.training_step import TrainingStep
-from mindscience_diffuser.runs.config.identity import changed_key, deciding_values
+from mindscience_diffuser.runs.config.identity import changed_key, result_determining_values
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.distributed.ranks import gather, rank, rank_count, wait_for_all
 from mindscience_diffuser.runs.errors import ConfigError, DivergedError, InterruptedRunError, StoppedError
@@ -53,7 +53,7 @@ def train(config):
     objective = kind_of(config).objective(config)
     check_finished(config, directory)
     training_step = TrainingStep(objective, config.training)
-    identity = deciding_values(config, *NOT_DECIDING, WRITTEN_AS)
+    identity = result_determining_values(config, *NOT_DECIDING, WRITTEN_AS)
     checkpoints = Checkpoints(directory / "checkpoints", identity, objective.batches, config.training.checkpoints_kept)
     progress = checkpoints.restore(training_step)
     wait_for_all()
@@ -96,7 +96,7 @@ def check_finished(config, directory):
     before = facts_of(weights).get("decided_by")
     if before is None:
         raise ConfigError(f"'{weights}' exists and does not say how it was trained: {advice}", "output")
-    changed = changed_key(before, deciding_values(config, *NOT_DECIDING))
+    changed = changed_key(before, result_determining_values(config, *NOT_DECIDING))
     if changed:
         raise ConfigError(
             f"'{weights}' are the finished weights of another configuration, in which {changed}: {advice}", "output"
@@ -129,7 +129,7 @@ def write_results(config, objective, training_step, progress, directory):
         if not np.isfinite(value).all():
             raise DivergedError(f"the average of '{name}' after step {progress.step} is not finite in {dtype}")
     facts = {"model": config.model.model_dump(), "seed": config.seed, **objective.facts}
-    save_weights(weights, averaged, **facts, decided_by=deciding_values(config, *NOT_DECIDING))
+    save_weights(weights, averaged, **facts, decided_by=result_determining_values(config, *NOT_DECIDING))
     config = with_values(config, weights=str(weights))
     write_atomically(directory / "config.yaml", to_yaml(config))
     save_loss_curve(directory / "loss.png", losses)

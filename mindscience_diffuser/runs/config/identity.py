@@ -7,7 +7,7 @@ from pathlib import Path
 WITHOUT_EFFECT = ("output", "weights", "export", "sweep", "compare", "metrics")
 
 
-def deciding_values(config, *without):
+def result_determining_values(config, *without):
     """Returns the values of a configuration by dotted key, except those in the further sections or keys `without`."""
     without += WITHOUT_EFFECT
     values = {}

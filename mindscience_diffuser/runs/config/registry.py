@@ -71,7 +71,7 @@ def register_weights(folder):
 def registered(what):
     """Returns the paths of what is registered as `what`, by name."""
     if what == "scheduler":
-        schedulers = importlib.import_module("mindscience_diffuser.schedulers.scheduler").schedulers_by_name()
+        schedulers = importlib.import_module("mindscience_diffuser.schedulers.base.scheduler").schedulers_by_name()
         return {name: f"{kind.__module__}:{name}" for name, kind in schedulers.items()}
     if what == "model":
         return {name: f"mindscience_diffuser.models:{name}" for name in _models()}

@@ -23,7 +23,7 @@ from mindscience_diffuser.runs.kinds.models import (
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.kinds.present import present
 from mindscience_diffuser.sampling import Sampler
-from mindscience_diffuser.schedulers.indexed import IndexedScheduler
+from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
 
 
 def kind_of(config):
@@ -177,7 +177,7 @@ class Kind:
 
 
 def _check_step_options(config, scheduler):
-    if isinstance(scheduler, IndexedScheduler):
+    if isinstance(scheduler, TrajectoryScheduler):
         options = scheduler.step_options
     else:
         parameters = inspect.signature(scheduler.plan_for).parameters.values()

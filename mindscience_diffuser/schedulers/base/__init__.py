@@ -1,0 +1,1 @@
+"""What all schedulers share: arguments and configurations, the step by row or by timestep, the noise levels."""

@@ -1,0 +1,1 @@
+"""Few-step schedulers of distilled and consistency models."""

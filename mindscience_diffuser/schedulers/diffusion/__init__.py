@@ -1,0 +1,1 @@
+"""Schedulers of the discrete diffusion process: DDPM, DDIM and what follows their timesteps."""

@@ -1,0 +1,1 @@
+"""Schedulers around a preconditioned denoiser."""

@@ -1,0 +1,1 @@
+"""Exponential integrators: methods with a memory in the log-SNR."""

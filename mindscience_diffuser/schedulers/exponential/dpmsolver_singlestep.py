@@ -1,0 +1,77 @@
+"""DPM-Solver and DPM-Solver++, singlestep (Lu et al., 2022, arXiv:2206.00927 and arXiv:2211.01095)."""
+
+import numpy as np
+
+from mindscience_diffuser.schedulers.base.arguments import (
+    DYNAMIC_SHIFT,
+    FLOW,
+    LINEAR_BETAS,
+    SIGMA_SPACINGS,
+    THRESHOLDING,
+    takes_arguments,
+)
+from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
+
+
+@takes_arguments(
+    choices={**DPM_CHOICES, "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver++")},
+    synonyms=SYNONYMS,
+    **LINEAR_BETAS,
+    solver_order=2,
+    prediction_type="epsilon",
+    **THRESHOLDING,
+    algorithm_type="dpmsolver++",
+    solver_type="midpoint",
+    lower_order_final=False,
+    **SIGMA_SPACINGS,
+    **FLOW,
+    final_sigmas_type="zero",
+    lambda_min_clipped=-float("inf"),
+    variance_type=None,
+    **DYNAMIC_SHIFT,
+)
+class DPMSolverSinglestepScheduler(DPMSolverScheduler):
+    """Groups of steps that start from one base point: the k-th model call of a group is a step of order k from it.
+
+    Order 2 (arXiv:2211.01095, algorithm 1) takes x_s to x_r by first order, and then x_s to x_t with the slope
+    between the predictions at s and r. At order 3, ``solver_type="midpoint"`` uses the slope between the first and
+    the last prediction of the group, ``"heun"`` the polynomial through all three. A trajectory that the groups do not
+    fill, and one to sigma = 0, ends with first order, as with `lower_order_final`.
+
+    Examples:
+        >>> scheduler = DPMSolverSinglestepScheduler(solver_order=3)
+        >>> scheduler.set_timesteps(15)
+        >>> for t in scheduler.timesteps:
+        ...     x = scheduler.step(model(x, t), x, t)
+    """
+
+    def ends_clean(self):
+        """Whether the trajectory ends at the clean sample."""
+        return self.sigmas[-1] == 0
+
+    def orders(self, begin):
+        """Returns the order of each step, which is its place in its group."""
+        count, most = len(self.timesteps), self.settings.solver_order
+        orders = np.arange(count) % most + 1
+        if self.ends_clean() or (self.settings.lower_order_final and count % most == 0):
+            orders[-1] = 1
+        return np.minimum(orders, self.rising_orders(begin))
+
+    def trajectory_plan(self, begin=0):
+        """Returns the plan of a trajectory that begins at row `begin`."""
+        alpha, sigma = self.levels
+        orders, most = self.orders(begin), self.settings.solver_order
+        base = np.arange(len(orders)) - orders + 1
+        start, end = (alpha[base], sigma[base]), (alpha[1:], sigma[1:])
+        step = self.step_class(start, end, self.predicts_x0, tau=float(self.adds_noise))
+        nodes = self.past_log_snrs(most)
+        weights = step.weights(nodes, orders, self.slope_rule)
+        if most == 1:
+            return self.multistep_plan(step, weights)
+        if most == 3 and self.settings.solver_type == "midpoint":
+            third = orders == 3
+            first_and_last = step.weights(nodes[[0, 2]], np.full(len(orders), 2))
+            weights[:, third] = np.insert(first_and_last, 1, 0.0, axis=0)[:, third]
+        begins = (orders == 1).astype(np.float64)
+        base = {"sample": begins, "base": 1 - begins}
+        return self.multistep_plan(step, weights, start=base, base=base)
