@@ -84,7 +84,7 @@ FILES = {
                 told = ops.log(ops.abs(t.astype(x.dtype).reshape(-1, 1)) + 1)
                 for condition in conditions:
                     told = told + condition.astype(x.dtype).reshape(x.shape[0], -1).mean(1, True)
-                out = (self.dense(x.reshape(x.shape[0], -1)) + self.model_timestep(told)).reshape(x.shape)
+                out = (self.dense(x.reshape(x.shape[0], -1)) + self.told(told)).reshape(x.shape)
                 if self.form == "tuple":
                     return out, t
                 if self.form == "short":
