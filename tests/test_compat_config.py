@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mindspore import Tensor
 
 from mindscience_diffuser import compat
 from mindscience_diffuser.compat.description import peer_version
@@ -183,3 +184,33 @@ def test_a_configuration_that_a_pipeline_replaces_as_a_whole_is_followed():
     scheduler.set_timesteps(10)
     assert scheduler.config.steps_offset == 1
     assert scheduler.timesteps.asnumpy()[0] == 901
+
+
+def test_the_old_names_and_the_hub_answer_as_far_as_they_can(tmp_path):
+    class Own(compat.DDIMScheduler):
+        """A class of a user."""
+
+    scheduler = Own(beta_end=0.03)
+    with pytest.raises(ValueError, match="AutoModel"):
+        Own.register_for_auto_class("AutoTokenizer")
+    Own.register_for_auto_class()
+    scheduler.save_pretrained(tmp_path)
+    with pytest.warns(FutureWarning, match="load_config"):
+        config = compat.DDIMScheduler.get_config_dict(tmp_path)
+    assert config["beta_end"] == 0.03 and config["auto_map"]["AutoModel"].endswith(".Own")
+    with pytest.raises(ValueError, match="save_pretrained"):
+        scheduler.push_to_hub("someone/scheduler")
+
+
+def test_options_of_calls_that_only_some_schedulers_have_take_effect():
+    x, x0 = (Tensor(np.full((1, 2), value, np.float32)) for value in (3.0, 1.0))
+    euler = compat.EDMEulerScheduler()
+    euler.set_timesteps(4)
+    euler.scale_model_input(x, euler.timesteps[0])
+    sigma, sigma_next = euler.sigmas.asnumpy()[:2].astype(float)
+    following = euler.step(x * 0, euler.timesteps[0], x, pred_original_sample=x0).prev_sample.asnumpy()
+    np.testing.assert_allclose(following, 3 + (sigma_next - sigma) * (3 - 1) / sigma, rtol=1e-5)
+    for name in ("Heun", "KDPM2", "KDPM2Ancestral"):
+        scheduler = getattr(compat, f"{name}DiscreteScheduler")()
+        scheduler.set_timesteps(4, num_train_timesteps=500)
+        assert float(scheduler.timesteps[0]) == 499 and len(scheduler) == 1000
