@@ -56,14 +56,27 @@ def build_data(config):
         parts = [build("data", component, split=split, **given) for split in ("train", "test")]
     else:
         whole = build("data", component, **given)
-        if hasattr(whole, "create_dict_iterator"):
-            parts = [as_data(whole, split, config.held_out) for split in ("train", "test")]
-        else:
-            parts = [Part(whole, chosen(len(whole), s, config.held_out, shuffled=True)) for s in ("train", "test")]
+        parts = [part_of(whole, split, config.held_out, component) for split in ("train", "test")]
     data = DataSet(*parts, component)
     if config.normalise:
         data.normalise(stored_normalisation(config))
     return data
+
+
+def part_of(data, split, held_out, component):
+    """Returns the training or the held-out part of data that take no split themselves.
+
+    Raises:
+        ConfigError: If they have no length, or too few samples.
+    """
+    try:
+        if hasattr(data, "create_dict_iterator"):
+            return as_data(data, split, held_out)
+        return Part(data, chosen(len(data), split, held_out, shuffled=True))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{component.name} at '{component.place}' cannot be split: {error}", component.place
+        ) from error
 
 
 def stored_normalisation(config):
@@ -120,6 +133,8 @@ class DataSet:
                 raise self._error(f"has no {name} samples")
         first, *conditions = self._read(train, [0])
         self.sample_shape = first.shape[1:]
+        if not self.sample_shape:
+            raise self._error("gives numbers as samples: they must be arrays")
         self.condition_shapes = [condition.shape[1:] for condition in conditions]
         self.condition_dtypes = [condition.dtype for condition in conditions]
         for part in (train, test):
@@ -139,9 +154,8 @@ class DataSet:
                 samples.
         """
         if stored is None:
-            places = [0] if self.sample_shape else []
             shapes = zip(self.condition_shapes, self.condition_dtypes)
-            places += [1 + i for i, (shape, dtype) in enumerate(shapes) if shape and dtype.kind == "f"]
+            places = [0] + [1 + i for i, (shape, dtype) in enumerate(shapes) if shape and dtype.kind == "f"]
             try:
                 self.normalisations = {place: Normalisation.fit(self.train, place) for place in places}
             except (TypeError, ValueError) as error:
