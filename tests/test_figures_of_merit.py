@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mindscience_diffuser.runs.evaluation.distributions import ClassAccuracy, FrechetDistance, PrecisionRecall
 from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore, fair_crps
 from mindscience_diffuser.runs.evaluation.histograms import HistogramDistance
 from mindscience_diffuser.runs.evaluation.spectra import SpectrumDistance, radial_spectrum
@@ -96,3 +97,67 @@ def test_samples_that_are_no_ensembles_are_told():
     EnsembleScore().prepare(data, 15)
     with pytest.raises(ValueError, match="multiple of 5"):
         EnsembleScore().prepare(data, 16)
+
+
+def test_frechet_distance_of_all_pieces_is_that_of_the_closed_form():
+    # Corners of a square have a mean and a covariance that are known; the second one is twice as wide, and moved by 3.
+    square = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) * np.sqrt(3 / 4)
+    distance = FrechetDistance()
+    distance.update(samples(square[:2]))
+    distance.update(samples(square[2:]))
+    found = distance(samples(square[:2]), samples(2 * square + [3, 0]))
+    assert found["frechet_distance"] == pytest.approx(9 + 2 * (2 - 1) ** 2, rel=1e-5)
+
+
+def test_any_cell_or_function_extracts_features():
+    mindspore = pytest.importorskip("mindspore")
+
+    class First(mindspore.nn.Cell):
+        def construct(self, x):
+            return x[:, 0, :2]
+
+    values = RNG.standard_normal((300, 1, 4))
+    other = values * [1, 2, 100, 100]
+    by_function = FrechetDistance(lambda x: x[:, 0, :2])(samples(other), samples(values))
+    by_cell = FrechetDistance(First())(samples(other), samples(values))
+    assert by_cell["frechet_distance"] == pytest.approx(by_function["frechet_distance"], rel=1e-5)
+    assert by_cell["frechet_distance"] == pytest.approx(1, rel=0.3)
+    with pytest.raises(TypeError, match="'features' must be an nn.Cell or a function"):
+        FrechetDistance("pixels")
+    with pytest.raises(ValueError, match="up to 4096 features, but a sample has 5000"):
+        FrechetDistance()(samples(np.zeros((3, 5000))), samples(np.zeros((3, 5000))))
+
+
+def test_precision_misses_wrong_samples_and_recall_missing_ones():
+    left, right = RNG.normal(0, 1, (200, 2)), RNG.normal(20, 1, (200, 2))
+    figures = PrecisionRecall()(samples(left), samples(np.concatenate([left[:100] + 0.01, right[:100]])))
+    assert figures["precision"] > 0.9
+    assert figures["recall"] < 0.6
+
+
+def test_neighbours_beyond_the_number_of_samples_are_told_before_any_is_drawn():
+    class Data:
+        test = range(5)
+
+        def __len__(self):
+            return 9
+
+    PrecisionRecall(neighbours=4).prepare(Data(), 20)
+    with pytest.raises(ValueError, match=r"'neighbours' must be in \[1, 4\], but is 5"):
+        PrecisionRecall(neighbours=5).prepare(Data(), 20)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_class_accuracy_is_the_share_of_samples_that_look_like_what_was_asked(one_hot):
+    classes = np.arange(60) % 3
+    values = classes[:, None] * 5 + RNG.standard_normal((60, 2))
+    given = np.eye(3)[classes] if one_hot else classes
+    asked = classes.copy()
+    asked[:15] = (asked[:15] + 1) % 3
+    held_out = {**samples(values), "condition_0": given}
+    drawn = {**samples(values + 0.1), "condition_0": np.eye(3)[asked] if one_hot else asked}
+    figures = ClassAccuracy()(drawn, held_out)["class_accuracy"]
+    assert figures["samples"] == pytest.approx(0.75, abs=0.05)
+    assert figures["held_out"] > 0.9
+    with pytest.raises(ValueError, match="'condition' is 1"):
+        ClassAccuracy(condition=1)(drawn, held_out)

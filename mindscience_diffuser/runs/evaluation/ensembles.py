@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mindscience_diffuser.runs.distributed.ranks import rank_count
+
 
 def fair_crps(members, truth):
     """Continuous ranked probability score, in its form that favours no size of the ensemble (Ferro, 2014, eq. (8)).
@@ -43,7 +45,9 @@ class EnsembleScore:
         self.pieces = []
 
     def prepare(self, data, count):
-        """Raises ValueError unless `count` samples are ensembles of one size."""
+        """Raises ValueError unless `count` samples are ensembles of one size, drawn in one process."""
+        if rank_count() > 1:
+            raise ValueError("ensembles are measured in one process: start the run without msrun")
         held_out = len(data.test)
         if count % held_out:
             raise ValueError(
@@ -54,6 +58,9 @@ class EnsembleScore:
     def update(self, arrays):
         """Takes in the next samples of a run."""
         self.pieces.append({name: np.asarray(values) for name, values in arrays.items()})
+
+    def merge_ranks(self):
+        """There is one process, see :meth:`prepare`."""
 
     def __call__(self, drawn, held_out):
         """Returns the figures of the samples that were taken in; `drawn` are the first of them."""
