@@ -90,6 +90,7 @@ _MODULES = {
     "UniPCMultistepScheduler": "mindscience_diffuser.schedulers",
     "block_noise": "mindscience_diffuser.noise",
     "calculate_shift": "mindscience_diffuser.noise",
+    "register_scheduler": "mindscience_diffuser.schedulers",
     "set_noise_function": "mindscience_diffuser.noise",
 }
 

@@ -1,6 +1,6 @@
 """Schedulers: each turns its configuration into a StepPlan."""
 
-from mindscience_diffuser.schedulers.base.scheduler import Scheduler, SchedulerOutput
+from mindscience_diffuser.schedulers.base.scheduler import Scheduler, SchedulerOutput, register_scheduler
 from mindscience_diffuser.schedulers.consistency.consistency_models import CMStochasticIterativeScheduler
 from mindscience_diffuser.schedulers.consistency.lcm import LCMScheduler, LCMSchedulerOutput
 from mindscience_diffuser.schedulers.consistency.scm import SCMScheduler
@@ -86,4 +86,5 @@ __all__ = [
     "TCDSchedulerOutput",
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
+    "register_scheduler",
 ]

@@ -263,18 +263,28 @@ def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults)
             configurations, and the choice of this class that each stands for.
         peer_defaults (Mapping, optional): Defaults of the class of this name in diffusers, where they are others:
             those of arguments that a file of diffusers leaves out.
-        **defaults: The arguments of the class, keys of ``ARGUMENTS``, with their defaults.
+        **defaults: The arguments of the class, keys of ``ARGUMENTS`` or of `choices`, with their defaults.
 
     Returns:
         The class decorator.
+
+    Raises:
+        TypeError: If an argument is described nowhere.
     """
     defaults = {**defaults, "compute_dtype": mstype.float32}
     specific = {
         name: values if isinstance(values, Argument) else choice(ARGUMENTS[name].text, *values)
         for name, values in (choices or {}).items()
     }
+    unknown = [name for name in defaults if name not in specific and name not in ARGUMENTS]
+    if unknown:
+        raise TypeError(
+            f"{unknown[0]!r} is no argument that schedulers share: describe it, as in choices={{{unknown[0]!r}: "
+            "number('What it is', '[0, 1]')}."
+        )
     arguments = {
-        name: known_as(specific.get(name, ARGUMENTS[name]), (synonyms or {}).get(name, {})) for name in defaults
+        name: known_as(specific[name] if name in specific else ARGUMENTS[name], (synonyms or {}).get(name, {}))
+        for name in defaults
     }
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]

@@ -291,11 +291,38 @@ def named_generator(generator):
     return int(generator) if isinstance(generator, numbers.Integral) else ("object", id(generator))
 
 
+REGISTERED = {}
+"""Scheduler classes from elsewhere, by name."""
+
+
+def register_scheduler(kind):
+    """Makes a scheduler class of one's own known by its name: in configurations, in YAML runs, to `from_pretrained`.
+
+    Args:
+        kind (type): The class, a subclass of :class:`Scheduler` whose constructor is that of ``takes_arguments``.
+
+    Returns:
+        The class, so that this can be its decorator.
+
+    Raises:
+        TypeError: If it is no subclass of Scheduler, or has no arguments.
+        ValueError: If another class has its name.
+    """
+    if not isinstance(kind, type) or not issubclass(kind, Scheduler) or not hasattr(kind, "arguments"):
+        raise TypeError(f"'kind' must be a subclass of Scheduler with takes_arguments, but is {kind!r}.")
+    other = schedulers_by_name().get(kind.__name__, kind)
+    if (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(f"'kind' is named {kind.__name__}, as {other.__module__}.{other.__qualname__} is: rename it.")
+    REGISTERED[kind.__name__] = kind
+    return kind
+
+
 def schedulers_by_name():
-    """Returns the public schedulers that can step, by the name of their class."""
+    """Returns the public schedulers that can step, and those that were registered, by the name of their class."""
     package = importlib.import_module("mindscience_diffuser.schedulers")
-    public = (getattr(package, name) for name in package.__all__)
-    return {kind.__name__: kind for kind in public if issubclass(kind, Scheduler) and hasattr(kind, "step")}
+    public = [value for value in (getattr(package, name) for name in package.__all__) if isinstance(value, type)]
+    own = {kind.__name__: kind for kind in public if issubclass(kind, Scheduler) and hasattr(kind, "step")}
+    return {**own, **REGISTERED}
 
 
 def scheduler_class(name):
@@ -304,7 +331,8 @@ def scheduler_class(name):
     if name not in known:
         raise ValueError(
             f"The configuration names the class {name!r}, but there are only {', '.join(sorted(known))}. Load it with "
-            "one of these, as in DDIMScheduler.from_preset('sd15'), to follow its noise schedule by another method."
+            "one of these, as in DDIMScheduler.from_preset('sd15'), to follow its noise schedule by another method, or "
+            "make a class of your own known with register_scheduler."
         )
     return known[name]
 
