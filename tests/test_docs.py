@@ -47,7 +47,9 @@ FEW_STEPS = {
 FEW_SAMPLES = ["sampling.per_class=1", "sampling.num_inference_steps=2", "metrics.reference_draws=1"]
 FEW_OF_ONES_OWN = ["sampling.samples=4", "sampling.num_inference_steps=2"]
 FEW_FRAMES = ["data.train_films=1", "data.train_frames=8", "rollout.films=2", "rollout.frames=2"]
+FEW_FIELDS = ["data.held_out_years=1", "sampling.samples=2", "sampling.num_inference_steps=1"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
+SMALL_UNET = ["model.hidden_channels=4", "model.multipliers=[1]", "model.attention=[]"]
 
 
 class Block(NamedTuple):
@@ -149,8 +151,10 @@ def run_command(words):
         # A model with weights that exist has their sizes, and a student those of its teacher.
         own = not any(word.startswith("configs/") for word in words)
         sized = any(word.startswith(("weights=", "sampling.exported=", "configs/digits_lcm")) for word in words)
-        model = [] if sized or own else SMALL_MODEL
+        fields = "configs/north_america.yaml" in words
+        model = [] if sized or own else SMALL_UNET if fields else SMALL_MODEL
         few = FEW_FRAMES if "configs/stirred_flow.yaml" in words else FEW_OF_ONES_OWN if own else FEW_SAMPLES
+        few = FEW_FIELDS if fields else few
         assert cli.main([*words[3:], *FEW_STEPS[words[3]], *few, *model]) == 0
     elif words[:2] == ["python", "scripts/simulate_flow.py"]:
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)

@@ -1,10 +1,14 @@
 """Refinement of temperatures over North America: what is coarse, held out, interpolated and expected."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from mindscience_diffuser.data import Fields
+from mindscience_diffuser.runs.storage.weights import shipped_file
 
 pytest.importorskip("iris_sample_data")
 from mindscience_diffuser.examples.north_america.coarse import Regression, block_means, interpolated
@@ -95,3 +99,17 @@ def test_temperatures_are_written_and_shown(data, tmp_path):
 def test_bad_arguments_are_named(arguments):
     with pytest.raises(ValueError, match=f"'{next(iter(arguments))}'"):
         NorthAmerica(**arguments)
+
+
+def test_shipped_figures_are_those_of_the_page_and_pass_the_bar():
+    page = (Path(__file__).parents[1] / "docs_cn" / "north_america.md").read_text(encoding="utf-8")
+    measured = json.loads(shipped_file("north_america", ".metrics.json").read_text(encoding="utf-8"))
+    figures = measured["samples"]
+    names = ("crps", "rmse", "spectrum_error", "departure_spectrum_error")
+    for rows in (figures, figures["bilinear"], figures["cubic"], figures["regression"]):
+        assert f"| {' | '.join(f'{rows[name]:.3f}' for name in names)} |" in page
+    assert figures["members"] == 16
+    for name in ("crps", "rmse"):
+        assert figures[f"{name}_below_the_better_interpolation"] >= 0.15
+    assert f"{measured['training']['parameters']:,}" in page
+    assert f"{measured['training']['cpu_seconds']:.0f} 秒" in page
