@@ -61,6 +61,8 @@ class TrainingStep:
             self.sums = ParameterTuple(
                 [Parameter(z, name=f"sum_{i}", requires_grad=False) for i, z in enumerate(zeros)]
             )
+        # Before anything is compiled: a model that takes a part of a CellList in its call gives weights other names.
+        self._state = self._state_parameters()
         self._compile(objective.loss, training.clip_norm)
 
     def __call__(self, batch):
@@ -80,7 +82,7 @@ class TrainingStep:
 
     def state(self):
         """Returns everything that a step changes, a dict of ndarrays."""
-        return {name: parameter.asnumpy().copy() for name, parameter in self._state_parameters().items()}
+        return {name: parameter.asnumpy().copy() for name, parameter in self._state.items()}
 
     def load_state(self, arrays):
         """Takes over what :meth:`state` returned.
@@ -88,7 +90,7 @@ class TrainingStep:
         Raises:
             ConfigError: If it is that of another model or optimizer.
         """
-        parameters = self._state_parameters()
+        parameters = self._state
         for name in sorted({*parameters, *arrays}):
             if name not in arrays or name not in parameters:
                 raise ConfigError(f"it is of another model: '{name}' is only {'there' if name in arrays else 'here'}")

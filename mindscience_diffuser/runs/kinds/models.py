@@ -93,6 +93,7 @@ def predicting(config, model, samples, levels, conditions):
     inputs = [Tensor(np.ascontiguousarray(values[:TRIED])) for values in (samples, levels, *conditions)]
     given = ", ".join(str(tuple(value.shape)) for value in inputs)
     random_state = ms.get_rng_state()
+    names = [(parameter, parameter.name) for parameter in model.get_parameters()]
     try:
         output = model(*inputs, **keywords)
     except Exception as error:
@@ -103,6 +104,9 @@ def predicting(config, model, samples, levels, conditions):
         ) from error
     finally:
         ms.set_rng_state(random_state)
+        # A model that takes a part of a CellList in its call gives the weights in it other names.
+        for parameter, known in names:
+            parameter.name = known
     # Objects of other classes do not compile, and a NamedTuple lets no gradient through in a graph.
     joined = type(output) in (tuple, list) and len(output) > 0
     found = output[0] if joined else output
