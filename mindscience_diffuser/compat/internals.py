@@ -249,8 +249,8 @@ class Internals:
     def sigma_to_t(self, sigmas):
         """Returns what the model is told at levels, NumPy's where they are."""
         if isinstance(sigmas, (int, float)):
-            return float(self.native.told(sigmas))
-        told = self.native.told(np.asarray(to_host(sigmas), np.float64))
+            return float(self.native.model_timestep(sigmas))
+        told = self.native.model_timestep(np.asarray(to_host(sigmas), np.float64))
         return to_tensor(told) if isinstance(sigmas, Tensor) else told
 
     def time_shift(self, mu, sigma, t):
@@ -271,7 +271,7 @@ class Internals:
 
     def precondition_noise(self, sigma):
         """Returns what the network is told of the level `sigma`."""
-        told = self.native.told(_level(sigma))
+        told = self.native.model_timestep(_level(sigma))
         return Tensor(told if isinstance(sigma, Tensor) else np.atleast_1d(told))
 
     def precondition_outputs(self, sample, model_output, sigma):

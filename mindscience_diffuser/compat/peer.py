@@ -25,7 +25,13 @@ class FlooredLeading:
 
 
 class InnerGrid(FlooredLeading):
-    """Also a grid of all timesteps has one more, that of the end of the trajectory."""
+    """Also a grid of all timesteps has one more, that of the end of the trajectory.
+
+    Before `set_timesteps` the sigmas are those of the betas and ascend, while the timesteps descend.
+    """
+
+    def _training_grid(self):
+        return self.training_sigmas, np.arange(self.num_train_timesteps)[::-1]
 
     def grid_size(self, count):
         """Returns the number of timesteps of a grid for `count` steps."""

@@ -42,6 +42,10 @@ FLAGS = {"is_scale_input_called", "custom_timesteps"}
 """What some of diffusers' schedulers note of the calls so far."""
 
 
+class UnknownTimestepError(IndexError, ValueError):
+    """A timestep that is not of the schedule: diffusers raises an IndexError."""
+
+
 class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
     """A native scheduler behind diffusers' conventions: the base of the drop-in classes.
 
@@ -156,7 +160,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         if found.size == 0 and self.facts["finds_unknown_timesteps"]:
             return len(schedule) - 1
         if found.size == 0:
-            raise ValueError(f"'timestep' must be one of scheduler.timesteps, but is {timestep}.")
+            raise UnknownTimestepError(f"'timestep' must be one of scheduler.timesteps, but is {timestep}.")
         return int(found[1 if found.size > 1 else 0])
 
     def previous_timestep(self, timestep):
