@@ -170,6 +170,10 @@ def mode(request):
     ms.set_context(mode=before)
 
 
+EACH_ONCE = [("loop", ms.PYNATIVE_MODE), ("loop", ms.GRAPH_MODE), ("unrolled", ms.GRAPH_MODE)]
+"""Methods of the Sampler and modes, without what takes long and shows nothing more."""
+
+
 def assert_gradients_are_differences(function, arguments, step=1e-2):
     """Compares the compiled gradient of a sum of products, by every argument, with central differences."""
     along = random(*function(*arguments).shape)
@@ -204,7 +208,7 @@ def test_gradients_of_added_noise(name, mode):
     assert_gradients_are_differences(noised, (random(*SHAPE), random(*SHAPE)))
 
 
-@pytest.mark.parametrize("method", ["loop", "unrolled"])
+@pytest.mark.parametrize("method, mode", EACH_ONCE, indirect=["mode"])
 def test_gradients_of_guidance(method, mode):
     model = Model()
     guided = md.ClassifierFreeGuidance(model, 3.0, ops.zeros(SHAPE[1:]), guidance_rescale=0.5)
@@ -212,7 +216,7 @@ def test_gradients_of_guidance(method, mode):
     assert_gradients_are_differences(sampler, (random(*SHAPE), random(*SHAPE)))
 
 
-@pytest.mark.parametrize("method", ["loop", "unrolled"])
+@pytest.mark.parametrize("method, mode", EACH_ONCE, indirect=["mode"])
 def test_gradients_by_the_weights(method, mode):
     model, noise, along = Model(), random(*SHAPE), random(*SHAPE)
     sampler, weight = md.Sampler(model, scheduled("DDIMScheduler"), method), model.dense.weight
