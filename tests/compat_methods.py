@@ -41,6 +41,19 @@ CONFIGURATIONS = {
     "shift_terminal": 0.1,
 }
 
+SHORT_ENDS = [{"shift_terminal": 0.02}, {"shift_terminal": 0.3}]
+MORE = {
+    "CMStochasticIterativeScheduler": [{"rho": 5.0}],
+    "DDPMWuerstchenScheduler": [{"scaler": 2.0}, {"s": 0.01}],
+    "FlowMatchEulerDiscreteScheduler": SHORT_ENDS,
+    "FlowMatchHeunDiscreteScheduler": [{"shift": 4.0}],
+    "FlowMatchLCMScheduler": SHORT_ENDS,
+    "IPNDMScheduler": [{"num_train_timesteps": 500}, {"num_train_timesteps": 2000}],
+    "UnCLIPScheduler": [{"num_train_timesteps": 500}],
+    "UniPCMultistepScheduler": SHORT_ENDS,
+}
+"""Further configurations of classes that have few of these arguments, so that each method is called under three."""
+
 
 def arguments(name, method, scheduler, tensor):
     """Returns the positional and the named arguments of a call."""
@@ -128,7 +141,8 @@ def cases():
         if name in OTHER_CALLS + BROWNIAN:
             continue
         known = {a[0] for a in facts["arguments"]}
-        inits = [{}] + [with_flow(name, {key: value}) for key, value in CONFIGURATIONS.items() if key in known]
+        chosen = [{key: value} for key, value in CONFIGURATIONS.items() if key in known] + MORE.get(name, [])
+        inits = [{}, *(with_flow(name, init) for init in chosen)]
         for method in facts["methods"]:
             if method in NOT_CALLED or method.startswith("_"):
                 continue

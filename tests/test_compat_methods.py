@@ -31,6 +31,8 @@ def noise_of(rng):
 
 def test_the_golden_file_has_every_method_of_the_list():
     assert cases() == CALLS
+    pairs = [(case["scheduler"], case["method"]) for case in CALLS]
+    assert min(map(pairs.count, pairs)) >= 3
 
 
 class Counting:
