@@ -6,6 +6,7 @@
 """
 
 import ast
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -67,9 +68,17 @@ def output_fields(cls):
 
 def finds_unknown_timesteps(scheduler):
     """Whether a timestep that is not in the schedule stands for the last one."""
+    if hasattr(scheduler, "index_for_timestep"):
+        try:
+            return scheduler.index_for_timestep(-123.0) == len(scheduler.timesteps) - 1
+        except (IndexError, ValueError):
+            return False
+    sample, noise, scheduler = torch.ones(1, 2), torch.full((1, 2), 3.0), copy.deepcopy(scheduler)
     try:
-        return scheduler.index_for_timestep(-123.0) == len(scheduler.timesteps) - 1
-    except (AttributeError, IndexError, ValueError):
+        scheduler.set_timesteps(10)
+        times = torch.tensor([-123]), scheduler.timesteps[-1:]
+        return torch.equal(*(scheduler.add_noise(sample, noise, t) for t in times))
+    except Exception:
         return False
 
 

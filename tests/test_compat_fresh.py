@@ -26,3 +26,11 @@ def test_an_unknown_timestep_is_an_index_error(name):
     scheduler.set_timesteps(10)
     with pytest.raises(IndexError, match="'timestep' must be one of scheduler.timesteps, but is"):
         scheduler.scale_noise(X, Tensor([3.3, 5.5]), NOISE)
+
+
+def test_the_inverse_scheduler_takes_the_last_level_for_an_unknown_timestep():
+    scheduler = compat.DPMSolverMultistepInverseScheduler()
+    scheduler.set_timesteps(10)
+    added = scheduler.add_noise(X, NOISE, Tensor([3, 5])).asnumpy()
+    last = scheduler.add_noise(X, NOISE, scheduler.timesteps[-1:]).asnumpy()
+    np.testing.assert_array_equal(added, last)

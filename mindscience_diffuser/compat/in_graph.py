@@ -33,7 +33,8 @@ class InGraph:
         """Returns the attributes of a drop-in class, from its native class and what diffusers offers."""
         fields = getattr(native_class, "output", SchedulerOutput)._fields
         return {
-            "noises_by_row": issubclass(native_class, SigmaScheduler) and "index_for_timestep" in facts["methods"],
+            "noises_by_row": issubclass(native_class, SigmaScheduler)
+            and ("index_for_timestep" in facts["methods"] or facts["finds_unknown_timesteps"]),
             "native_options": tuple(inspect.signature(native_class.step).parameters),
             "graph_results": tuple(fields.index(name) for name in facts["output"] if name in fields),
         }
