@@ -80,6 +80,22 @@ def test_levels_of_a_flow_are_its_timesteps():
             flow.set_timesteps(1000)
 
 
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_graph_takes_any_timestep_of_a_flow(inverted):
+    flow = FlowMatchEulerDiscreteScheduler(shift=3.0, invert_sigmas=inverted)
+    flow.set_timesteps(7)
+
+    @ms.jit
+    def inside(x, noise, t):
+        return flow.add_noise(x, noise, t)
+
+    sigma = np.array([0.73033, 0.00222])
+    told = Tensor(1000 * sigma, ms.float32)
+    expected = mixed(sigma, 1 - sigma) if inverted else mixed(1 - sigma, sigma)  # Inverted, sigma counts the signal.
+    np.testing.assert_allclose(inside(X, NOISE, told).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(flow.add_noise(X, NOISE, told).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_levels_between_training_timesteps_are_interpolated():
     scheduler = EulerDiscreteScheduler()
     expected = np.interp([10.25, 500.5], np.arange(1000), scheduler.training_sigmas)

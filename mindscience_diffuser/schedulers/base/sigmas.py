@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.plan import StepPlan
@@ -58,15 +58,20 @@ class SigmaScheduler(TrajectoryScheduler):
         """What the graph compiler reads in place of :meth:`add_noise`."""
         self.check_like_in_graph("noise", noise, original_samples)
         self.check_count_in_graph(timesteps, original_samples)
-        return self.forward_process(nearest_row(self.noised_timesteps, timesteps), original_samples, noise)[0]
+        rows = nearest_row(self.noised_timesteps, timesteps)
+        noised = self.forward_process(rows, original_samples, noise)[0]
+        return self.noised_in_graph(noised, rows, original_samples, noise, timesteps)
+
+    def noised_in_graph(self, noised, rows, original_samples, noise, timesteps):
+        """Returns the noised samples where `noised` holds at the nearest known timesteps, those of `rows`."""
+        return noised
 
     @compiles_as(add_noise_in_graph)
     def add_noise(self, original_samples, noise, timesteps):
         """Returns alpha * original_samples + sigma * noise at the noise level of each timestep.
 
         A timestep of the schedule has the level of its row, the first of equal ones; any other one has its level in
-        training. Inside a graph, and on devices where the host does not know the values, it is the level of the nearest
-        one of the schedule and of the training timesteps.
+        training, which inside graphs of other processes than flows is that of the nearest training timestep.
 
         Args:
             original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
@@ -120,6 +125,17 @@ class SigmaScheduler(TrajectoryScheduler):
 def _forward_plan(timesteps, alpha, sigma):
     """Returns the plan of alpha * sample + sigma * output."""
     return StepPlan(timesteps, {}, {"sample": {"sample": alpha, "output": sigma}})
+
+
+def flow_noised_in_graph(scheduler, noised, rows, original_samples, noise, timesteps):
+    """Returns `noised` where a timestep is one of the known ones, else x = (1 - t / T) * x0 + t / T * noise."""
+    if isinstance(timesteps, (int, float)):
+        timesteps = Tensor(timesteps, mstype.float32)
+    last = scheduler.num_train_timesteps
+    t = ops.cast(timesteps, mstype.float32).reshape((-1,) + (1,) * (noised.ndim - 1))
+    known = ops.gather(scheduler.noised_timesteps, rows, 0).reshape((-1,) + (1,) * (noised.ndim - 1))
+    direct = (1 - t / last) * original_samples + t / last * noise
+    return ops.where(ops.abs(known - t) <= 1e-6 * last, noised, ops.cast(direct, noised.dtype))
 
 
 def flow_sigmas(timesteps, num_train_timesteps):

@@ -5,7 +5,7 @@ import numpy as np
 from mindscience_diffuser.cells import unlocked
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_terminal
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, flow_sigmas, shift_by_mu
+from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, flow_noised_in_graph, flow_sigmas, shift_by_mu
 from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_descending, check_integer, check_number
 
@@ -138,7 +138,13 @@ class FlowMatchScheduler(SigmaScheduler):
     def level_at(self, timesteps):
         """Returns alpha and sigma of any timesteps in [0, T], an array, whatever the schedule."""
         sigmas = flow_sigmas(timesteps, self.num_train_timesteps)
-        return 1 - sigmas, sigmas
+        return (sigmas, 1 - sigmas) if self.invert_sigmas else (1 - sigmas, sigmas)
+
+    def noised_in_graph(self, noised, rows, original_samples, noise, timesteps):
+        """Returns the noised samples at any timesteps, see :func:`flow_noised_in_graph`."""
+        if self.invert_sigmas:
+            return flow_noised_in_graph(self, noised, rows, noise, original_samples, timesteps)
+        return flow_noised_in_graph(self, noised, rows, original_samples, noise, timesteps)
 
     def clean_sample(self, sigma):
         """Returns x0 as weights of sample and output: x0 = x - sigma * v; inverted, v = x0 - noise points to x0."""
