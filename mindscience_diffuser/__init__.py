@@ -85,6 +85,8 @@ _MODULES = {
     "TCDScheduler": "mindscience_diffuser.schedulers",
     "TCDSchedulerOutput": "mindscience_diffuser.schedulers",
     "TangentialClassifierFreeGuidance": "mindscience_diffuser.guidance",
+    "TwistedSampler": "mindscience_diffuser.sampling",
+    "TwistedSamples": "mindscience_diffuser.sampling",
     "UNet": "mindscience_diffuser.models",
     "UnCLIPScheduler": "mindscience_diffuser.schedulers",
     "UniPCMultistepScheduler": "mindscience_diffuser.schedulers",

@@ -168,7 +168,29 @@ class PosteriorGuidance(Stage):
 
     def at_level(self, level, x, timestep, y, *conditions):
         """Returns the guided output at a level, see :class:`Stage`."""
-        _, of_output, alpha, sigma, scale = level[:5]
+        output, change, _ = self.twisted(level, x, timestep, y, self.noise_std, conditions)
+        prediction = output[0] if isinstance(output, tuple) else output
+        corrected = prediction + ops.cast(change / level[1], prediction.dtype)
+        return (corrected,) + output[1:] if isinstance(output, tuple) else corrected
+
+    def twisted(self, level, x, timestep, y, noise_std, conditions):
+        """Returns what guides a sample, and how well its prediction agrees with the measurements.
+
+        Args:
+            level (tuple): See :meth:`Stage.at_level`.
+            x (Tensor): What the model is given, ``(B, ...)``.
+            timestep (Tensor): What the model is told, ``(B,)``.
+            y (Tensor): Measurements, ``(B, ...)``, NaN where they are missing.
+            noise_std (Tensor): Standard deviation of the measurement noise, broadcasts to y.
+            conditions (tuple): Of the model.
+
+        Returns:
+            tuple (output, change, log_likelihood): the output of the model without guidance; the correction of the
+            clean prediction, float32, ``(B, ...)``; and -1/2 r^T (A S A^T + Sy)^-1 r with r = y - A x0, float32,
+            ``(B, 1, ...)``: the logarithm of p(y | x) up to what depends on the level and on the missing values alone,
+            where S does not depend on x.
+        """
+        _, _, alpha, sigma, scale = level[:5]
         output = self.output_of_model(level, x, timestep, *conditions)
         prediction = output[0] if isinstance(output, tuple) else output
         clean = self.clean(level, x, prediction)
@@ -199,7 +221,7 @@ class PosteriorGuidance(Stage):
         def forth(v):
             return self.measure(v) if self.linear else ms.jvp(self.measure, clean, v)[1]
 
-        noise = self.noise_std * self.noise_std
+        noise = noise_std * noise_std
 
         def likelihood(v):
             if self.likelihood == "isotropic":
@@ -209,9 +231,14 @@ class PosteriorGuidance(Stage):
             return seen * forth(spread(back(v), self.likelihood)) + noise * v
 
         weights = self.solve(likelihood, residual)
-        change = spread(back(weights), self.gain)
-        corrected = prediction + ops.cast(change / of_output, prediction.dtype)
-        return (corrected,) + output[1:] if isinstance(output, tuple) else corrected
+        return output, spread(back(weights), self.gain), -0.5 * inner(residual, weights)
+
+    def log_likelihood(self, x, y, noise_std):
+        """Returns -1/2 |y - A x|^2 / Sy of clean samples x over the values that are not missing, ``(B, 1, ...)``."""
+        observed = ops.logical_not(ops.isnan(y))
+        misfit = (ops.cast(y, mstype.float32) - self.measure(ops.cast(x, mstype.float32))) / noise_std
+        misfit = ops.where(observed, misfit, ops.zeros_like(misfit))
+        return -0.5 * inner(misfit, misfit)
 
     def clean(self, level, x, prediction):
         """Returns the clean prediction, in float32."""

@@ -4,6 +4,7 @@ from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, Di
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.sampler import Sampler
+from mindscience_diffuser.sampling.twisted import TwistedSampler, TwistedSamples
 
 __all__ = [
     "DiffusionSampler",
@@ -11,4 +12,6 @@ __all__ = [
     "ModelStep",
     "PyramidSampler",
     "Sampler",
+    "TwistedSampler",
+    "TwistedSamples",
 ]

@@ -51,15 +51,9 @@ class ModelStep(nn.Cell):
         sample = states[0]
         known = 1 if self.stochastic else 0
         conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
-        batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
-        scaled = sample
-        if self.input_scale >= 0:
-            scaled = sample * ops.cast(row[self.input_scale], sample.dtype)
+        scaled, batched = self.told(row, timestep, sample)
         if self.staged:
-            level = ()
-            for column in self.level:
-                level += (ops.cast(row[column], mstype.float32),)
-            output = self.model.at_level(level, scaled, batched, *conditions)
+            output = self.model.at_level(self.level_of(row), scaled, batched, *conditions)
         else:
             output = self.model(scaled, batched, *conditions)
         if self.learned and not isinstance(output, tuple):
@@ -89,6 +83,20 @@ class ModelStep(nn.Cell):
         for i in range(1, len(results)):
             blended += (results[i],)
         return blended
+
+    def told(self, row, timestep, sample):
+        """Returns what the model is given for a sample, and its timestep for each sample of the batch."""
+        batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
+        if self.input_scale >= 0:
+            sample = sample * ops.cast(row[self.input_scale], sample.dtype)
+        return sample, batched
+
+    def level_of(self, row):
+        """Returns the noise level of a row, see :meth:`Stage.at_level`."""
+        level = ()
+        for column in self.level:
+            level += (ops.cast(row[column], mstype.float32),)
+        return level
 
     def check(self, prediction, sample):
         """Raises an error, while the graph is compiled, if the model's output is not like the sample."""

@@ -299,9 +299,8 @@ class Sampler(CompiledSampler):
                     return self._stepwise(noise, fresh, inputs, callback, progress)
                 states = self.initial(with_own_memory(noise))
                 if self.method == "loop":
-                    # By the size alone: another number of steps finds the same graph.
-                    length = min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
-                    return self._in_parts(states, fresh, length if step_noise is None else len(self._plan), inputs)
+                    length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
+                    return self._in_parts(states, fresh, length, inputs)
                 drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
                 return self.unrolled(*self._tensors[:2], self._known, *states, *drawn, *inputs)
         except (TypeError, ValueError) as error:
@@ -310,6 +309,11 @@ class Sampler(CompiledSampler):
             if MISFIT in message:
                 raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
             raise
+
+    def steps_at_once(self, noise):
+        """Returns the number of steps whose fresh noise is held in memory at once."""
+        # By the size alone: another number of steps finds the same graph.
+        return min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
 
     def _in_parts(self, states, fresh, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only their fresh noise is held in memory."""
