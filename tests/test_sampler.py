@@ -173,12 +173,15 @@ def test_noise_of_a_sample_does_not_depend_on_the_batch(method):
     np.testing.assert_array_equal(whole[1:], part)
 
 
+@pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
 @pytest.mark.parametrize("method", METHODS)
-def test_slices_of_tensors_are_read_where_they_begin(method):
-    sampler = Sampler(Denoiser(), scheduled(), method)
+def test_slices_of_tensors_are_read_where_they_begin_and_end(method, kind):
+    sampler = Sampler(Denoiser(), scheduled(kind), method)
     noise, condition = tensor(6, *SHAPE[1:]), tensor(6, seed=1)
-    copied = sampler(Tensor(noise.asnumpy()[2:5]), Tensor(condition.asnumpy()[2:5]))
-    np.testing.assert_array_equal(sampler(noise[2:5], condition[2:5]).asnumpy(), copied.asnumpy())
+    for part in (slice(0, 3), slice(2, 5)):
+        copied = sampler(Tensor(noise.asnumpy()[part]), Tensor(condition.asnumpy()[part]), generator=0)
+        sliced = sampler(noise[part], condition[part], generator=0)
+        np.testing.assert_array_equal(sliced.asnumpy(), copied.asnumpy())
 
 
 @pytest.mark.parametrize("method", METHODS)

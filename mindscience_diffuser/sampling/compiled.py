@@ -58,4 +58,5 @@ def with_own_memory(value):
     """Returns a Tensor that is no view, and a tuple of such as one whose values are no constants of a graph."""
     if isinstance(value, (tuple, list)):
         return ms.mutable(tuple(map(with_own_memory, value)))
-    return value.contiguous() if isinstance(value, Tensor) else value
+    # Not `contiguous`, which hands on a slice at the beginning of a longer Tensor: a graph copies all of the latter.
+    return value.copy() if isinstance(value, Tensor) else value

@@ -348,7 +348,7 @@ class Sampler(CompiledSampler):
             expected = (len(self._plan), *noise.shape)
             if tuple(step_noise.shape) != expected:
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
-            return lambda first, last, length=0: step_noise[first:last].contiguous()
+            return lambda first, last, length=0: with_own_memory(step_noise[first:last])
         generator = continuing(generator, noise.shape[0])
 
         def drawn(first, last, length=0):

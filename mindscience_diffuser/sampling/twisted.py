@@ -126,12 +126,13 @@ class TwistedStep(ModelStep):
 
 def normalised(log_weights):
     """Returns the logarithms of weights that sum to 1 over each row."""
-    return log_weights - ops.logsumexp(log_weights, 1, True)
+    log_weights = log_weights - ops.ReduceMax(True)(log_weights, 1)
+    return log_weights - ops.log(ops.ReduceSum(True)(ops.exp(log_weights), 1))
 
 
 def effective_size(log_weights):
     """Returns 1 / sum(w^2) of each row of normalised weights."""
-    return ops.exp(-ops.logsumexp(2 * log_weights, 1))
+    return 1 / ops.ReduceSum()(ops.exp(2 * log_weights), 1)
 
 
 class TwistedSampler(Sampler):
