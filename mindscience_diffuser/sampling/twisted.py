@@ -37,16 +37,20 @@ ROUNDING = 1e-6
 
 
 class TwistedSamples(NamedTuple):
-    """What a :class:`TwistedSampler` returns, for B rows of K particles and n steps."""
+    """What a :class:`TwistedSampler` returns, for B rows of K particles and n steps.
+
+    Args:
+        samples (Tensor): One particle of each row, drawn by the weights, ``(B, ...)``.
+        particles (Tensor): All particles, ``(B, K, ...)``.
+        weights (Tensor): Their weights, float32, ``(B, K)``; each row sums to 1.
+        effective_sample_size (Tensor): 1 / sum(w^2), in [1, K], at each step before particles are drawn anew, and at
+            the end: float32, ``(n + 1, B)``.
+    """
 
     samples: Tensor
-    """One particle of each row, drawn by the weights, ``(B, ...)``."""
     particles: Tensor
-    """All particles, ``(B, K, ...)``."""
     weights: Tensor
-    """Their weights, float32, ``(B, K)``; each row sums to 1."""
     effective_sample_size: Tensor
-    """1 / sum(w^2) at each step, before particles are drawn anew, and at the end: float32, ``(n + 1, B)``, 1 to K."""
 
 
 class TwistedStep(ModelStep):
