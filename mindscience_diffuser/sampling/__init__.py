@@ -1,17 +1,22 @@
 """A model driven along a plan."""
 
+from mindscience_diffuser.sampling.assimilation import Assimilated, assimilate
 from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, DiffusionSamplerConfig
+from mindscience_diffuser.sampling.ensemble_update import Localization
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.sampling.twisted import TwistedSampler, TwistedSamples
 
 __all__ = [
+    "Assimilated",
     "DiffusionSampler",
     "DiffusionSamplerConfig",
+    "Localization",
     "ModelStep",
     "PyramidSampler",
     "Sampler",
     "TwistedSampler",
     "TwistedSamples",
+    "assimilate",
 ]
