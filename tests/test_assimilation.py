@@ -1,32 +1,37 @@
 """The ensemble filter: agreement with the Kalman filter, its update, its localization, and what it refuses."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from compiler import api
-from linear_gaussian import SIZE, beginning, kalman, samplers
 from mindspore import Tensor, nn
 
 from mindscience_diffuser import Localization, NoiseSource, Sampler, assimilate
 from mindscience_diffuser.sampling.ensemble_update import gaspari_cohn, square_root_update
 
-NAN = np.nan
+BENCH = Path(__file__).parents[1] / "scripts" / "bench" / "assimilation.py"
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(f"bench_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+bench = load(BENCH)
+SIZE, OBSERVATIONS, NAN = bench.SIZE, bench.OBSERVATIONS, np.nan
 RNG = np.random.default_rng(0)
-FORECAST, ANALYSIS = samplers()
-FEW = beginning(8)[0][:4]
+FORECAST, ANALYSIS = bench.samplers()
+FEW = bench.beginning(8)[0][:4]
 
 
 def given(*values):
     return np.array(values, np.float32)
-
-
-OBSERVATIONS = [
-    given(1.5, NAN, -0.5),
-    None,
-    given(0.2, NAN, NAN),
-    given(NAN, NAN, NAN),
-    given(-1.0, NAN, 1.0),
-    given(2.0, NAN, 0.0),
-]
 
 
 def filtered(history, observations, generator=1, **options):
@@ -36,9 +41,9 @@ def filtered(history, observations, generator=1, **options):
 
 def test_ensemble_agrees_with_the_kalman_filter_within_sampling_error():
     members = 10_000
-    history, mean, covariance = beginning(members)
+    history, mean, covariance = bench.beginning(members)
     result = filtered(history, OBSERVATIONS).analysis.astype(np.float64)
-    means, covariances = kalman(mean, covariance, OBSERVATIONS)
+    means, covariances = bench.kalman(mean, covariance, OBSERVATIONS)
     for drawn, m, c in zip(result, means, covariances):
         std = np.sqrt(np.diag(c))
         # Four standard errors of a mean and of a variance, and what 40 steps of the solver leave.

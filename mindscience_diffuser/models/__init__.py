@@ -1,6 +1,7 @@
 """Transformers and a UNet: models that predict what a diffusion scheduler asks for."""
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer, DiffusionTransformer
+from mindscience_diffuser.models.frame_operator import FrameOperator
 from mindscience_diffuser.models.frame_transformer import FrameTransformer
 from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
 from mindscience_diffuser.models.patch_transformer import PatchDiffusionTransformer
@@ -13,6 +14,7 @@ from mindscience_diffuser.models.unet import UNet
 __all__ = [
     "ConditionDiffusionTransformer",
     "DiffusionTransformer",
+    "FrameOperator",
     "FrameTransformer",
     "GuidanceDiffusionTransformer",
     "PatchDiffusionTransformer",

@@ -23,6 +23,7 @@ REGISTRY = {
         "consistency_distillation": f"{SCHEMAS}.schema:ConsistencyRun",
         "pyramid_flow": f"{SCHEMAS}.schema:PyramidFlowRun",
         "world_model": f"{SCHEMAS}.world_model_schema:WorldModelRun",
+        "assimilation": f"{SCHEMAS}.assimilation_schema:AssimilationRun",
     },
     "kind": {
         "diffusion": f"{KINDS}.diffusion:Diffusion",
@@ -33,7 +34,11 @@ REGISTRY = {
         "world_model": f"{KINDS}.world_model:WorldModel",
     },
     "train": dict.fromkeys((*SAMPLED, "world_model"), f"{COMMANDS}.train:train"),
-    "sample": {**dict.fromkeys(SAMPLED, f"{COMMANDS}.sample:sample"), "world_model": f"{KINDS}.world_model:sample"},
+    "sample": {
+        **dict.fromkeys(SAMPLED, f"{COMMANDS}.sample:sample"),
+        "world_model": f"{KINDS}.world_model:sample",
+        "assimilation": f"{KINDS}.assimilation:sample",
+    },
     "sweep": dict.fromkeys(SAMPLED, f"{COMMANDS}.sweep:sweep"),
     "compare": dict.fromkeys(SAMPLED, f"{COMMANDS}.compare:compare"),
     "export": dict.fromkeys(SAMPLED, f"{COMMANDS}.export:export"),

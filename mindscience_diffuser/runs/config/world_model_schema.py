@@ -15,6 +15,7 @@ class Preconditioning(Section):
     sigma_data: Positive = Field(0.5, description="Standard deviation of the frames")
     sigma_offset_noise: NonNegative = Field(0.0, description="Noise that shifts a whole frame")
     quantize: bool = Field(False, description="Whether frames are rounded to 8 bits")
+    residual: bool = Field(False, description="Whether the change from the last frame is denoised, not the frame")
 
 
 class WorldModelTraining(Training):
@@ -27,16 +28,22 @@ class WorldModelTraining(Training):
     observation_noise: NonNegative = Field(0.0, description="Makes the model used to frames that are not quite true")
 
 
-class Rollout(Section):
-    """How a trained world model is rolled out, and against what it is measured."""
+class Denoising(Section):
+    """How many films and frames are drawn, and how a frame is denoised."""
 
-    films: Annotated[int, Field(ge=2)] = Field(16, description="Films to roll out")
+    films: Annotated[int, Field(ge=2)] = Field(16, description="Films to draw")
     frames: Count = Field(100, description="Frames of each")
     num_steps_denoising: Count = Field(3, description="Steps for a frame")
     sigma_min: Positive = Field(2e-3, description="Lowest noise level")
     sigma_max: Positive = Field(5.0, description="Highest noise level")
     rho: Positive = Field(7.0, description="Exponent of the noise levels between the two")
     order: Literal[1, 2] = Field(1, description="1: Euler steps, 2: Heun steps")
+    compute_dtype: Literal["float32", "float16"] = Field("float32", description="That of model and steps")
+
+
+class Rollout(Denoising):
+    """How a trained world model is rolled out, and against what it is measured."""
+
     s_churn: NonNegative = Field(0.0, description="Fresh noise of a step")
     s_tmin: NonNegative = Field(0.0, description="Lowest level that gets fresh noise")
     s_tmax: NonNegative = Field(float("inf"), allow_inf_nan=True, description="Highest level that gets fresh noise")
@@ -44,7 +51,6 @@ class Rollout(Section):
     initial_noise: Annotated[list[Literal[INITIAL_NOISE]], Field(min_length=1)] = Field(
         list(INITIAL_NOISE), description="Each is rolled out: what a frame starts from"
     )
-    compute_dtype: Literal["float32", "float16"] = Field("float32", description="That of model and steps")
 
 
 class WorldModelRun(Run):

@@ -15,14 +15,16 @@ class FrameBatches:
         training (WorldModelTraining): Batch size, distribution of the noise levels, and noise of the observations: a
             model that only knew true frames would trust its own ones too much when it is rolled out (Sanchez-Gonzalez
             et al., 2020, arXiv:2002.09405).
+        residual (bool): Whether the change from the last frame, as it is observed, takes the place of the frame.
         seed (int): Seed of the run.
     """
 
-    def __init__(self, data, context, preconditioning, training, seed):
+    def __init__(self, data, context, preconditioning, training, residual, seed):
         self.films = data.train
         self.context = context
         self.preconditioning = preconditioning
         self.training = training
+        self.residual = residual
         self.seed = seed
 
     def __len__(self):
@@ -46,4 +48,6 @@ class FrameBatches:
         observed = frames[window]
         if training.observation_noise:
             observed = observed + training.observation_noise * draw_noise(observed.shape, generator)
+        if self.residual:
+            clean = (clean - observed[:, -1:]).astype(np.float32)
         return clean, noise, sigmas.astype(np.float32), observed.astype(np.float32), actions[window]

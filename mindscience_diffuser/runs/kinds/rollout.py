@@ -8,6 +8,7 @@ from mindspore import Tensor
 from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.models.residual_denoiser import ResidualDenoiser
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
@@ -32,6 +33,24 @@ def sampler_configs(section):
         raise ConfigError(f"the sampler refuses what is set under 'rollout': {error}", "rollout") from error
 
 
+def preconditioning_of(config):
+    """Returns the EDMPreconditioning, and whether it is that of the change from the last frame; raises ConfigError."""
+    section = config.preconditioning
+    if section.residual and section.quantize:
+        raise ConfigError(
+            "'preconditioning.quantize' rounds frames to pixels, but with 'preconditioning.residual' their change is "
+            "denoised: set one of them to false",
+            "preconditioning.quantize",
+        )
+    return EDMPreconditioning(**section.model_dump(exclude={"residual"})), section.residual
+
+
+def denoiser_of(config, model):
+    """Returns what a sampler of frames calls, and the scalings that it puts around it, None where there are none."""
+    preconditioning, residual = preconditioning_of(config)
+    return (ResidualDenoiser(model, preconditioning), None) if residual else (model, preconditioning)
+
+
 def show_rollouts(config, directory, data, model):
     """Rolls a trained model out for each initial noise; writes pictures and frames, and returns the figures.
 
@@ -53,10 +72,10 @@ def show_rollouts(config, directory, data, model):
     section, context = config.rollout, model.context
     films, actions = data.test(section.films, context + section.frames)
     truth = films[:, context:]
+    denoiser, preconditioning = denoiser_of(config, model)
     drawn, seconds = {}, {}
     for name, sampler_config in sampler_configs(section).items():
-        preconditioning = EDMPreconditioning(**config.preconditioning.model_dump())
-        sampler = DiffusionSampler(model, sampler_config, preconditioning, getattr(ms, section.compute_dtype))
+        sampler = DiffusionSampler(denoiser, sampler_config, preconditioning, getattr(ms, section.compute_dtype))
         drawn[name], seconds[name] = roll_out(sampler, films[:, :context], actions, config.seed, name)
     drawn[PERSISTENCE] = np.broadcast_to(films[:, context - 1 : context], truth.shape)
     write_atomically(

@@ -12,14 +12,13 @@ from pathlib import Path
 import mindspore as ms
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.noise import EDMPreconditioning
 from mindscience_diffuser.runs.config.components import build
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.frame_batches import FrameBatches
 from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.kinds.rollout import sampler_configs, show_rollouts
+from mindscience_diffuser.runs.kinds.rollout import preconditioning_of, sampler_configs, show_rollouts
 from mindscience_diffuser.runs.storage.weights import find_weights, load_weights
 from mindscience_diffuser.training import EDMTrainer
 
@@ -45,9 +44,9 @@ class WorldModel:
                 f"{model.context}: there is no frame left to predict",
                 "data.train_frames",
             )
-        preconditioning = EDMPreconditioning(**config.preconditioning.model_dump())
+        preconditioning, residual = preconditioning_of(config)
         trainer = EDMTrainer(model, preconditioning)
-        batches = FrameBatches(data, model.context, preconditioning, training, config.seed)
+        batches = FrameBatches(data, model.context, preconditioning, training, residual, config.seed)
 
         def present(config, directory):
             trained, _ = build_trained_world_model(config, data)
@@ -71,6 +70,7 @@ def sample(config):
     if launched():
         raise ConfigError("'sample' of a world_model run runs in one process: start it without msrun")
     sampler_configs(config.rollout)
+    preconditioning_of(config)
     data = build("films", config.data)
     model, weights = build_trained_world_model(config, data)
     directory = Path(config.output) / "sample"
