@@ -9,6 +9,7 @@ from mindscience_diffuser.models.positional_transformer import (
     PositionalConditionTransformer,
     PositionalTransformer,
 )
+from mindscience_diffuser.models.residual_denoiser import ResidualDenoiser
 from mindscience_diffuser.models.unet import UNet
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "PatchDiffusionTransformer",
     "PositionalConditionTransformer",
     "PositionalTransformer",
+    "ResidualDenoiser",
     "UNet",
 ]

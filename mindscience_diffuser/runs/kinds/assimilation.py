@@ -115,7 +115,7 @@ def show_assimilation(config, directory, data, model):
     denoiser, preconditioning = denoiser_of(config, model)
     dtype = getattr(ms, section.compute_dtype)
     scheduler = sampler_config(section).scheduler(preconditioning, dtype)
-    forecast = Sampler(denoiser, scheduler, "unrolled")
+    forecast = Sampler(denoiser, scheduler)
     error_std = error_spectrum(data.train, context, forecast, config)
     guided = PosteriorGuidance(
         denoiser,
@@ -125,7 +125,7 @@ def show_assimilation(config, directory, data, model):
         prior_std=error_std,
         iterations=SOLVES,
     )
-    analysis = Sampler(guided, scheduler, "unrolled")
+    analysis = Sampler(guided, scheduler)
     localization = None
     if filtering.localization_radius is not None:
         localization = Localization.on_grid(truth.shape[2:], filtering.localization_radius, filtering.periodic)

@@ -8,7 +8,7 @@ from mindspore import Tensor
 from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.models.residual_denoiser import ResidualDenoiser
+from mindscience_diffuser.models import ResidualDenoiser
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
