@@ -47,8 +47,13 @@ FEW_STEPS = {
 FEW_SAMPLES = ["sampling.per_class=1", "sampling.num_inference_steps=2", "metrics.reference_draws=1"]
 FEW_OF_ONES_OWN = ["sampling.samples=4", "sampling.num_inference_steps=2"]
 FEW_FRAMES = ["data.train_films=1", "data.train_frames=8", "rollout.films=2", "rollout.frames=2"]
+FEW_ASSIMILATED = [
+    *("data.train_films=3", "data.train_frames=8", "filter.members=2", "observations.every=1"),
+    *("rollout.films=2", "rollout.frames=2", "rollout.num_steps_denoising=1"),
+]
 FEW_FIELDS = ["data.held_out_years=1", "sampling.samples=2", "sampling.num_inference_steps=1"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
+SMALL_OPERATOR = ["model.layers=1", "model.hidden_channels=4"]
 SMALL_UNET = ["model.hidden_channels=4", "model.multipliers=[1]", "model.attention=[]"]
 
 
@@ -153,8 +158,13 @@ def run_command(words):
         sized = any(word.startswith(("weights=", "sampling.exported=", "configs/digits_lcm")) for word in words)
         fields = "configs/north_america.yaml" in words
         model = [] if sized or own else SMALL_UNET if fields else SMALL_MODEL
-        few = FEW_FRAMES if "configs/stirred_flow.yaml" in words else FEW_OF_ONES_OWN if own else FEW_SAMPLES
+        films = any(word.startswith("configs/stirred_flow") for word in words)
+        few = FEW_FRAMES if films else FEW_OF_ONES_OWN if own else FEW_SAMPLES
         few = FEW_FIELDS if fields else few
+        if "configs/stirred_flow_operator.yaml" in words:
+            model = [] if sized else SMALL_OPERATOR
+        if "configs/stirred_flow_assimilation.yaml" in words:
+            model, few = [], FEW_ASSIMILATED
         assert cli.main([*words[3:], *FEW_STEPS[words[3]], *few, *model]) == 0
     elif words[:2] == ["python", "scripts/simulate_flow.py"]:
         subprocess.run([sys.executable, ROOT / words[1], *words[2:]], check=True)
@@ -279,8 +289,9 @@ def test_pictures_are_small():
 @pytest.mark.parametrize(
     ("pages", "runs"),
     [
-        (["api/runs.md"], [kind for kind in REGISTRY["schema"] if kind != "world_model"]),
+        (["api/runs.md"], [kind for kind in REGISTRY["schema"] if kind not in ("world_model", "assimilation")]),
         (["world_model.md", "api/runs.md"], ["world_model"]),
+        (["assimilation.md", "world_model.md", "api/runs.md"], ["assimilation"]),
     ],
 )
 def test_every_key_of_a_configuration_is_described(pages, runs):

@@ -40,7 +40,7 @@ def kind(request):
 def smallest(kind, tmp_path):
     """A file with the keys that a kind of run must have."""
     components = {"data": {"name": "Digits"}, "model": {"name": "UNet"}}
-    if kind != "world_model":
+    if kind not in ("world_model", "assimilation"):
         components["scheduler"] = {"name": "DDIMScheduler"}
     teacher = {"teacher": "digits_ddim"} if kind == "consistency_distillation" else {}
     path = tmp_path / "run.yaml"
@@ -79,11 +79,15 @@ def test_every_value_that_yaml_cannot_read_is_named():
 
 
 def test_help_lists_every_key_with_type_and_default(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "--help"])
-    assert stop.value.code == 0
-    shown = capsys.readouterr().out
+    helps = {}
+    for command in ("train", "sample"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+        helps[command] = capsys.readouterr().out
+    assert set(REGISTRY["schema"]) == {*REGISTRY["train"], *REGISTRY["sample"]}
     for name in REGISTRY["schema"]:
+        shown = helps["train" if name in REGISTRY["train"] else "sample"]
         for key in keys_of(lookup("schema", name)):
             section = lookup("schema", name)
             for part in key.split("."):
@@ -92,8 +96,8 @@ def test_help_lists_every_key_with_type_and_default(capsys):
             if not hasattr(section, "model_fields"):
                 assert model.model_fields[part].description, f"{key} is not described"
                 assert f"\n  {key}\n" in shown
-    assert "a finite number above 0 [0.001]" in shown
-    assert "an integer in [0, 4294967295] [0]" in shown
+    assert "a finite number above 0 [0.001]" in helps["train"]
+    assert "an integer in [0, 4294967295] [0]" in helps["train"]
 
 
 FILE = """\

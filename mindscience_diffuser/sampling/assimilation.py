@@ -46,8 +46,8 @@ def assimilate(
 
     in two steps: the past of each member is updated by what its forecast predicts for y, and the frame is then drawn
     by posterior guidance under the updated past. That is the ensemble Kalman filter with one-step-ahead smoothing
-    (Ait-El-Fquih, El Gharamti and Hoteit, 2016, Nonlinear Processes in Geophysics 23, section 3); the first step is the
-    serial square-root filter of Whitaker and Hamill, 2002. For linear Gaussian models the members have mean and
+    (Raboudi, Ait-El-Fquih and Hoteit, 2018, Monthly Weather Review 146); the first step is the serial square-root
+    filter of Whitaker and Hamill, 2002. For linear Gaussian models the members have mean and
     covariance of the Kalman filter as their number grows. Posterior guidance alone does not: it draws from
     p(x_t | h, y) under a past that knows nothing of y, which needs the weights p(y | h) to be made good for.
 
