@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from mindscience_diffuser import Scheduler
+from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
+
 PACKAGE = Path(__file__).parents[1] / "mindscience_diffuser"
 FLOORS = ("errors", "config", "distributed", "storage", "data", "evaluation", "pictures", "kinds", "commands")
-MOST_SIBLINGS = 15
+FAMILIES = ("base", "diffusion", "sigma", "exponential", "edm", "flow", "consistency")
+MOST_SIBLINGS, MOST_DEEP = 15, 6
 MODULES = sorted((PACKAGE / "runs").rglob("*.py"))
 
 
@@ -28,6 +32,23 @@ def test_runs_import_nothing_above_them(path):
         if parts[:2] == ["mindscience_diffuser", "runs"]:
             assert FLOORS.index(parts[2]) <= FLOORS.index(floor), name
         assert parts[:2] not in (["mindscience_diffuser", "examples"], ["mindscience_diffuser", "cli"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_import_nothing_above_them(family):
+    for path in (PACKAGE / "schedulers" / family).glob("*.py"):
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[:2] == ["mindscience_diffuser", "schedulers"]:
+                assert FAMILIES.index(parts[2]) <= FAMILIES.index(family), f"{path}: {name}"
+
+
+def depth(kind):
+    return 1 + max((depth(base) for base in kind.__bases__ if issubclass(base, Scheduler)), default=0)
+
+
+def test_no_scheduler_is_more_than_six_classes_deep():
+    assert max(map(depth, schedulers_by_name().values())) <= MOST_DEEP
 
 
 def test_what_runs_stand_on_imports_no_run():

@@ -12,7 +12,7 @@ from mindspore import Tensor
 
 from mindscience_diffuser.compat.outputs import to_host, to_tensor
 from mindscience_diffuser.schedulers.sigma.dpmsolver_sde import DPMSolverSDEScheduler
-from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2DiscreteScheduler
+from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 
 CARRIED = ("sigma_min", "sigma_max")
 """Arguments that some classes read from their configuration although their constructor does not take them."""
@@ -194,7 +194,7 @@ def _write_timesteps(scheduler, name, value):
 
 def _write_sigmas(scheduler, name, value):
     native = scheduler.native
-    if isinstance(native, (DPMSolverSDEScheduler, KDPM2DiscreteScheduler)):
+    if isinstance(native, (DPMSolverSDEScheduler, KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler)):
         raise AttributeError(
             f"'sigmas' of {type(scheduler).__name__} cannot be set: its calls are at levels between them too. Give "
             "the levels of the configuration by register_to_config(sigma_min=..., sigma_max=...) and set_timesteps."

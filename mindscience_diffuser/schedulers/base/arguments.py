@@ -22,8 +22,9 @@ from mindscience_diffuser.noise import (
 )
 from mindscience_diffuser.schedulers.base.config import SchedulerConfig
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
-from mindscience_diffuser.schedulers.flow.upscaling import UPSCALE_MODES
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+
+UPSCALE_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 
 
 class Argument(NamedTuple):

@@ -7,8 +7,8 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.noise import clean_sample_weights, noise_weights
 from mindscience_diffuser.plan import StepPlan, linear_combination
 from mindscience_diffuser.schedulers.base.arguments import takes_arguments
-from mindscience_diffuser.schedulers.base.per_timestep import PerTimestepScheduler
 from mindscience_diffuser.schedulers.diffusion.diffusion import DIFFUSION_ARGUMENTS
+from mindscience_diffuser.schedulers.diffusion.per_timestep import PerTimestepScheduler
 from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 from mindscience_diffuser.validation import check_bool, check_number
 

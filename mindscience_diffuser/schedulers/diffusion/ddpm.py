@@ -6,7 +6,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.noise import clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import takes_arguments
-from mindscience_diffuser.schedulers.base.per_timestep import PerTimestepScheduler
+from mindscience_diffuser.schedulers.diffusion.per_timestep import PerTimestepScheduler
 from mindscience_diffuser.step import compiles_as
 
 LEARNED_VARIANCE_TYPES = ("learned", "learned_range")

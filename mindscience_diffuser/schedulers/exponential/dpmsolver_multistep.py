@@ -53,8 +53,8 @@ class DPMSolverMethod(MultistepMethod):
         return self.multistep_plan(step, step.weights(nodes, orders, self.slope_rule))
 
 
-class DPMSolverScheduler(DPMSolverMethod, LogSNRScheduler):
-    """Base of the DPM-Solvers whose levels come from betas or from a rectified flow."""
+class DPMSolverFromBetas(DPMSolverMethod):
+    """The DPM-Solvers of a :class:`LogSNRScheduler`: which of its levels they can reach."""
 
     def _configure(self):
         config = self.settings
@@ -92,7 +92,7 @@ class DPMSolverScheduler(DPMSolverMethod, LogSNRScheduler):
     rescale_betas_zero_snr=False,
     **DYNAMIC_SHIFT,
 )
-class DPMSolverMultistepScheduler(DPMSolverScheduler):
+class DPMSolverMultistepScheduler(DPMSolverFromBetas, LogSNRScheduler):
     """One model call a step, of order 1 to 3: DPM-Solver++(2M), DPM-Solver++(3M) and their SDE forms.
 
     With h = lambda_t - lambda_s, r = (lambda_s - lambda_r) / h and D = (1 + 1 / 2r) x0_s - x0_r / 2r, the second order

@@ -10,7 +10,8 @@ from mindscience_diffuser.schedulers.base.arguments import (
     THRESHOLDING,
     takes_arguments,
 )
-from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
+from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverFromBetas
+from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
 
 
 @takes_arguments(
@@ -30,7 +31,7 @@ from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_
     variance_type=None,
     **LINSPACE,
 )
-class DPMSolverMultistepInverseScheduler(DPMSolverScheduler):
+class DPMSolverMultistepInverseScheduler(DPMSolverFromBetas, LogSNRScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` along ascending levels, from a sample to its noise.
 
     There is no inversion of the reverse SDE, so that `algorithm_type` is one of the two that follow the ODE. A grid

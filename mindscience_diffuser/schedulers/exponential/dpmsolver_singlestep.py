@@ -10,7 +10,8 @@ from mindscience_diffuser.schedulers.base.arguments import (
     THRESHOLDING,
     takes_arguments,
 )
-from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverScheduler
+from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverFromBetas
+from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
 
 
 @takes_arguments(
@@ -30,7 +31,7 @@ from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_
     variance_type=None,
     **DYNAMIC_SHIFT,
 )
-class DPMSolverSinglestepScheduler(DPMSolverScheduler):
+class DPMSolverSinglestepScheduler(DPMSolverFromBetas, LogSNRScheduler):
     """Groups of steps that start from one base point: the k-th model call of a group is a step of order k from it.
 
     Order 2 (arXiv:2211.01095, algorithm 1) takes x_s to x_r by first order, and then x_s to x_t with the slope

@@ -6,12 +6,11 @@ import numpy as np
 
 from mindscience_diffuser.plan import linear_combination, substituted
 from mindscience_diffuser.schedulers.exponential.exponential import past
-from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
-from mindscience_diffuser.schedulers.exponential.multistep import SAMPLE
+from mindscience_diffuser.schedulers.exponential.multistep import SAMPLE, MultistepMethod
 
 
-class PredictorCorrectorScheduler(LogSNRScheduler):
-    """Base of the solvers that correct a sample once the model has seen it.
+class PredictorCorrectorMethod(MultistepMethod):
+    """The plan of the solvers that correct a sample once the model has seen it.
 
     Predictor and corrector of a step differ only in the weights of the predictions, so that correcting is adding the
     difference to the predicted sample: nothing but predictions is remembered.

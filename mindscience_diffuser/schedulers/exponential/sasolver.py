@@ -12,8 +12,8 @@ from mindscience_diffuser.schedulers.base.arguments import (
     THRESHOLDING,
     takes_arguments,
 )
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES
-from mindscience_diffuser.schedulers.exponential.predictor_corrector import PredictorCorrectorScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.predictor_corrector import PredictorCorrectorMethod
 from mindscience_diffuser.validation import check_number
 
 
@@ -33,7 +33,7 @@ from mindscience_diffuser.validation import check_number
     variance_type=None,
     **LINSPACE,
 )
-class SASolverScheduler(PredictorCorrectorScheduler):
+class SASolverScheduler(PredictorCorrectorMethod, LogSNRScheduler):
     """Predictor and corrector of the reverse SDE whose stochasticity tau is a function of the timestep.
 
     ``x_t = sigma_t / sigma_s * exp(-tau^2 h) * x_s + sum(b_k * x0_k) + sigma_t * sqrt(1 - exp(-2 tau^2 h)) * z`` with

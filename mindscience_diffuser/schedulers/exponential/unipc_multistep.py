@@ -13,8 +13,8 @@ from mindscience_diffuser.schedulers.base.arguments import (
     takes_arguments,
 )
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES
-from mindscience_diffuser.schedulers.exponential.predictor_corrector import PredictorCorrectorScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.predictor_corrector import PredictorCorrectorMethod
 
 SLOPES = {"bh1": "last", "bh2": "half"}
 
@@ -41,7 +41,7 @@ SLOPES = {"bh1": "last", "bh2": "half"}
     sigma_max=None,
     shift_terminal=None,
 )
-class UniPCMultistepScheduler(PredictorCorrectorScheduler):
+class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
     """A predictor of order p (UniP) and a corrector of order p + 1 (UniC) with one model call a step.
 
     Both are ``x_t = sigma_t / sigma_s * x_s - alpha_t * (exp(-h) - 1) * x0_s - alpha_t * B(h) * sum(a_k * D_k / r_k)``

@@ -2,9 +2,9 @@
 
 import math
 
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import UPSCALE_MODES, takes_arguments
 from mindscience_diffuser.schedulers.flow.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
-from mindscience_diffuser.schedulers.flow.upscaling import UPSCALE_MODES, resize
+from mindscience_diffuser.schedulers.flow.upscaling import resize
 from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_choice, check_number
 

@@ -7,7 +7,6 @@ CUBIC = -0.75
 """Parameter of Keys' cubic convolution kernel (Keys, 1981, eq. (4)), as image libraries choose it."""
 
 RANKS = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}
-UPSCALE_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 
 
 def _cubic(distance):

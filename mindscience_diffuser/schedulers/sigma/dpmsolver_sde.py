@@ -3,7 +3,6 @@
 import numpy as np
 
 from mindscience_diffuser.noise import ancestral
-from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import LATENT_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.sigma.two_call import TwoCallScheduler
 from mindscience_diffuser.validation import check_number
@@ -49,7 +48,6 @@ class DPMSolverSDEScheduler(TwoCallScheduler):
     def trajectory_plan(self, s_noise=1.0):
         """Returns the plan of the chosen levels."""
         check_number("s_noise", s_noise, "[0, inf)")
-        level = self.sigmas[:-1]
         sigma, sigma_next, second = self.steps()
         sigma_down, sigma_up = ancestral(sigma, np.where(second, sigma_next, self.sigmas[1:]))
         kept, spread = sigma_down / sigma, s_noise * sigma_up
@@ -62,14 +60,7 @@ class DPMSolverSDEScheduler(TwoCallScheduler):
             "first_noise": spread * np.sqrt(shared),
             "noise": spread * np.sqrt(1 - shared),
         }
-        return StepPlan(
-            self.timesteps,
-            self.clean_sample(level),
-            {"sample": step, "base": {"sample": 1.0}, "first_noise": {"noise": 1.0}},
-            needs_fp16_gain=True,
-            next_level=self.level(self.sigmas[1:]),
-            input_scale=self.input_scale(level),
-        )
+        return self.two_call_plan(step, first_noise={"noise": 1.0})
 
     def _step_noise(self, sample, noise, generator, place=None):
         if noise is None and generator is None:

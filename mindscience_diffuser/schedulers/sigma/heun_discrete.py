@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindscience_diffuser.plan import StepPlan, linear_combination
+from mindscience_diffuser.plan import linear_combination
 from mindscience_diffuser.schedulers.base.arguments import LATENT_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.sigma.two_call import TwoCallScheduler
 
@@ -47,15 +47,7 @@ class HeunDiscreteScheduler(TwoCallScheduler):
             (sigma_next - sigma, {"slope": np.where(second, 0.5, 0.0)}),
             ((sigma_next - sigma) * share, slope),
         )
-        return StepPlan(
-            self.timesteps,
-            self.clean_sample(level),
-            {"sample": step, "base": {"sample": 1.0}, "slope": slope},
-            limit=self.limit,
-            needs_fp16_gain=True,
-            next_level=self.level(self.sigmas[1:]),
-            input_scale=self.input_scale(level),
-        )
+        return self.two_call_plan(step, slope=slope)
 
     def _second_timesteps(self, levels, timesteps):
         return timesteps[1:]

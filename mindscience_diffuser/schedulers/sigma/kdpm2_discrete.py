@@ -3,7 +3,6 @@
 import numpy as np
 
 from mindscience_diffuser.noise import ancestral
-from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import LATENT_BETAS, LINSPACE, SIGMA_SPACINGS, takes_arguments
 from mindscience_diffuser.schedulers.sigma.two_call import TwoCallScheduler
 
@@ -40,18 +39,7 @@ class KDPM2DiscreteScheduler(TwoCallScheduler):
     def trajectory_plan(self):
         """Returns the plan of the chosen levels."""
         _, sigma_next, _ = self.steps()
-        return self._plan(self.midpoint_step(sigma_next))
-
-    def _plan(self, step):
-        level = self.sigmas[:-1]
-        return StepPlan(
-            self.timesteps,
-            self.clean_sample(level),
-            {"sample": step, "base": {"sample": 1.0}},
-            needs_fp16_gain=True,
-            next_level=self.level(self.sigmas[1:]),
-            input_scale=self.input_scale(level),
-        )
+        return self.two_call_plan(self.midpoint_step(sigma_next))
 
 
 @takes_arguments(
@@ -60,7 +48,7 @@ class KDPM2DiscreteScheduler(TwoCallScheduler):
     prediction_type="epsilon",
     **LINSPACE,
 )
-class KDPM2AncestralDiscreteScheduler(KDPM2DiscreteScheduler):
+class KDPM2AncestralDiscreteScheduler(TwoCallScheduler):
     """The same method as far as sigma_down, and then fresh noise: 2n - 1 model calls for n steps.
 
     With ``sigma_down = sigma_next^2 / sigma``, ``sigma_up^2 = sigma_next^2 - sigma_down^2`` and the midpoint
@@ -79,6 +67,8 @@ class KDPM2AncestralDiscreteScheduler(KDPM2DiscreteScheduler):
         ...     x = scheduler.step(model(scheduler.scale_model_input(x, t), t), x, t, generator=0)
     """
 
+    rounded = ("karras",)
+
     def second_level(self, sigma, sigma_next):
         """Returns the level of the second call: the geometric mean of sigma and sigma_down."""
         return sigma_next
@@ -87,4 +77,4 @@ class KDPM2AncestralDiscreteScheduler(KDPM2DiscreteScheduler):
         """Returns the plan of the chosen levels."""
         sigma, sigma_next, second = self.steps()
         sigma_down, sigma_up = ancestral(sigma, sigma_next)
-        return self._plan({**self.midpoint_step(sigma_down), "noise": np.where(second, sigma_up, 0.0)})
+        return self.two_call_plan({**self.midpoint_step(sigma_down), "noise": np.where(second, sigma_up, 0.0)})

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindscience_diffuser.noise import sigma_to_timestep
-from mindscience_diffuser.plan import linear_combination
+from mindscience_diffuser.plan import StepPlan, linear_combination
 from mindscience_diffuser.schedulers.sigma.solver import SolverScheduler
 
 
@@ -28,6 +28,24 @@ class TwoCallScheduler(SolverScheduler):
         sigma_next = np.append(sigma[1:], self.sigmas[-1])
         second = np.arange(len(self.timesteps)) % 2 == 1
         return np.repeat(sigma, 2)[:-1], np.repeat(sigma_next, 2)[:-1], second
+
+    def two_call_plan(self, step, **remembered):
+        """Returns the plan of the chosen levels, whose rows remember the base point and what else is given.
+
+        Args:
+            step (Weights): The next sample.
+            **remembered (Weights): What is remembered besides ``base``.
+        """
+        level = self.sigmas[:-1]
+        return StepPlan(
+            self.timesteps,
+            self.clean_sample(level),
+            {"sample": step, "base": {"sample": 1.0}, **remembered},
+            limit=self.limit,
+            needs_fp16_gain=True,
+            next_level=self.level(self.sigmas[1:]),
+            input_scale=self.input_scale(level),
+        )
 
     def midpoint_step(self, target):
         """Returns the next sample of a midpoint method: x + (target - sigma) * d, d the slope at the second call.
