@@ -40,7 +40,7 @@ RUNS = {
         ],
     },
     "edm": {
-        "scheduler": {"name": "EDMHeunScheduler", "sigma_data": 1.0, "sigma_max": 20.0},
+        "scheduler": {"name": "EDMHeunScheduler", "sigma_data": 1.0, "sigma_min": 0.02, "sigma_max": 20.0},
         "schedulers": [
             {"name": "EDMEulerScheduler"},
             {"name": "EDMHeunScheduler"},
@@ -50,6 +50,7 @@ RUNS = {
     },
     "flow_matching": {
         "scheduler": {"name": "FlowMatchEulerDiscreteScheduler"},
+        "training": {"density": "uniform"},
         "schedulers": [
             {"name": "FlowMatchEulerDiscreteScheduler"},
             {"name": "FlowMatchHeunDiscreteScheduler"},
@@ -72,8 +73,9 @@ def main():
         for kind in options.kinds:
             run = {**base, "run": kind, "output": str(folder / kind), "scheduler": RUNS[kind]["scheduler"]}
             if kind != "edm":
-                run["training"] = {n: v for n, v in base["training"].items() if not n.startswith("sigma")}
-            run["compare"] = {"num_inference_steps": [8, 16], "schedulers": RUNS[kind]["schedulers"]}
+                common = {name: value for name, value in base["training"].items() if name != "sigma_loc"}
+                run["training"] = {**common, **RUNS[kind].get("training", {})}
+            run["compare"] = {"num_inference_steps": [20, 40], "schedulers": RUNS[kind]["schedulers"]}
             (folder / f"{kind}.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
             good = check(kind, folder) and good
     return int(not good)
