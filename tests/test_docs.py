@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from mindspore import dtype as mstype
 
@@ -280,6 +281,30 @@ def test_rolled_out_world_model_beats_persistence_over_the_first_frames():
     ]
     assert figures["films"] >= 8
     assert behind + width < 0
+
+
+def assimilated():
+    path = shipped_file("stirred_flow_operator", ".safetensors").with_name("stirred_flow_assimilation.metrics.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_figures_of_the_assimilated_flow_are_those_measured():
+    page = (ROOT / "docs_cn" / "assimilation.md").read_text(encoding="utf-8")
+    courses = assimilated()["over_frames"]
+    for quantity, by_name in courses.items():
+        for name, course in by_name.items():
+            cells = [f"{course[n - 1]:.3f}" for n in (1, 5, 10, 20, 40, 60, 80, 100)]
+            assert f"| {name} | {' | '.join(cells)} |" in page, quantity
+
+
+def test_assimilated_flow_beats_free_forecast_and_interpolation_until_the_model_diverges():
+    figures = assimilated()
+    assert figures["members"] == 16
+    assert figures["frames"] == 100
+    courses = {name: np.array(course) for name, course in figures["over_frames"]["root mean square error"].items()}
+    analysis = courses.pop("analysis")
+    for course in courses.values():
+        assert np.all(analysis[10:83] < course[10:83])
 
 
 def test_pictures_are_small():

@@ -33,6 +33,11 @@ def wave_matrices(side, modes):
     return there, back
 
 
+LARGEST_INPUT = 8.0
+"""Standard deviations to which inputs are limited: beyond what training knows, products of products grow without bound.
+"""
+
+
 class WaveProduct(nn.Cell):
     """A periodic convolution over the whole field: each wave number has a complex matrix of its own.
 
@@ -76,7 +81,8 @@ class FrameOperator(PublicCell):
     The frames are periodic. Each layer multiplies two convolutions over the whole field with one another, as an
     advection multiplies a velocity with a slope, both of them linear in the vorticity. Each action has learned fields
     of its own, as a force has; noise level and actions also shift and scale every channel. The frames enter as the
-    last one and the changes up to it, and go straight to the output too, each with a gain.
+    last one and the changes up to it, limited to eight standard deviations, and go straight to the output too, each
+    with a gain.
 
     Args:
         context (int): Number T of past frames.
@@ -158,7 +164,7 @@ class FrameOperator(PublicCell):
         frames = (ops.cast(x, dtype).reshape((-1, 1, self.points)), ops.cast(last / self.frame_std, dtype))
         if self.context > 1:
             frames += (ops.cast((flat[:, 1:] - flat[:, :-1]) / self.sigma_data, dtype),)
-        frames = mint.cat(frames, 1)
+        frames = mint.clamp(mint.cat(frames, 1), -LARGEST_INPUT, LARGEST_INPUT)
         waves = self.wave_embed(noise_level * NOISE_LEVEL_SCALE)
         chosen = ops.cast(ops.expand_dims(act, -1) == self.every_action, dtype).reshape((-1, self.chosen))
         condition = ops.silu(self.level_embed(ops.cast(waves, dtype)) + self.action_embed(chosen))
