@@ -46,10 +46,10 @@ def random(*shape, dtype=np.float32):
     ("solver", "prior", "measure", "noise_std", "method"),
     [
         ("DPM++ 2M, epsilon", "white", "mask", 0.05, "jacobian_free"),
-        ("UniPC, flow", "coloured", "mask", 1.0, "jacobian_free"),
+        ("UniPC 3, flow", "coloured", "mask", 1.0, "jacobian_free"),
         ("DPM++ 2M, EDM", "per channel", "coarsen", 0.3, "jacobian_free"),
         ("DPM++ 2S, x0", "per channel", "coarsen", 0.3, "moment_matching"),
-        ("DPM++ 2M, v", "white", "blur", 1.0, "moment_matching"),
+        ("DPM++ 3M, v", "white", "blur", 1.0, "moment_matching"),
     ],
 )
 def test_gaussian_posterior_is_exact(solver, prior, measure, noise_std, method):
