@@ -27,6 +27,9 @@ from mindscience_diffuser.validation import check_choice, check_integer
 SDA_GAMMA = 1e-3
 """gamma of score-based data assimilation, Rozet and Louppe, 2023 (arXiv:2306.10574), section 4.1."""
 
+LEAST_DIVISOR = 1e-30
+"""What conjugate gradients do not divide by: they have converged."""
+
 LEAST_SIGNAL = 3e-3
 """Ratio alpha / sigma below which the prior covariance takes the place of the model's vector-Jacobian product.
 
@@ -250,13 +253,18 @@ class PosteriorGuidance(Stage):
         length = inner(residual, residual)
         for _ in range(self.iterations):
             image = operator(direction)
-            step = ops.DivNoNan()(length, inner(direction, image))
+            step = quotient(length, inner(direction, image))
             solution = solution + step * direction
             residual = residual - step * image
             following = inner(residual, residual)
-            direction = residual + ops.DivNoNan()(following, length) * direction
+            direction = residual + quotient(following, length) * direction
             length = following
         return solution
+
+
+def quotient(a, b):
+    """Returns a / b, 0 where a and b are 0. DivNoNan is 0 on CPU wherever b is below 1.2e-7."""
+    return a / ops.where(ops.abs(b) < LEAST_DIVISOR, ops.ones_like(b), b)
 
 
 def inner(a, b):
