@@ -189,7 +189,7 @@ def test_samples_are_written_with_coordinates_units_and_attributes(tmp_path):
         ({"variables": ["height"]}, ValueError, "'height' has no dimension 'time'"),
         ({"variables": ["t2m", "index"]}, ValueError, "'index' has the dimensions"),
         ({"conditions": ["mask"]}, TypeError, "'mask' must hold floating-point numbers, but has the dtype int16"),
-        ({"path": "none.nc"}, FileNotFoundError, "does not exist"),
+        ({"path": "none.nc"}, FileNotFoundError, "does not exist in '/.*': a relative path begins where the program"),
         ({"held_out": 2}, ValueError, "'held_out'"),
     ],
 )
@@ -197,6 +197,14 @@ def test_mistakes_about_fields_are_told(tmp_path, arguments, error, message):
     fields(tmp_path)
     with pytest.raises(error, match=message):
         Fields(**{"path": tmp_path / "x.nc", "variables": ["t2m"], **arguments})
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Fields, "y.nc"), (Arrays, "y.nc"), (Images, "y.nc")])
+def test_a_path_that_does_not_exist_is_told_the_nearest(tmp_path, kind, name):
+    fields(tmp_path)
+    arguments = {"variables": ["t2m"]} if kind is Fields else {}
+    with pytest.raises(FileNotFoundError, match="does not exist in '.*': did you mean 'x.nc'"):
+        kind(tmp_path / name, **arguments)
 
 
 def test_missing_values_of_a_field_are_told_with_the_variable(tmp_path):

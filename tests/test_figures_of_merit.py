@@ -8,6 +8,7 @@ import pytest
 from mindscience_diffuser.runs.evaluation.distributions import ClassAccuracy, FrechetDistance, PrecisionRecall
 from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore, fair_crps
 from mindscience_diffuser.runs.evaluation.histograms import HistogramDistance
+from mindscience_diffuser.runs.evaluation.moments import Moments
 from mindscience_diffuser.runs.evaluation.spectra import SpectrumDistance, radial_spectrum
 
 RNG = np.random.default_rng(0)
@@ -58,6 +59,19 @@ def test_histogram_distance_is_the_shift_of_each_channel():
     assert figures["wasserstein_distance"] == pytest.approx(4, abs=1e-5)
     assert figures["wasserstein_distance_of_channels"] == pytest.approx([3, 5], abs=1e-5)
     assert HistogramDistance(most=20)._values(fields).size == 20
+
+
+def test_moments_count_channels_of_different_units_alike():
+    fields = RNG.standard_normal((60, 2, 3, 5))
+    scale = np.array([100.0, 1e-3]).reshape(2, 1, 1)
+    for wrong in (0, 1):
+        other = fields.copy()
+        other[:, wrong] = 1.5 * other[:, wrong] + 1
+        figures = Moments()(samples(scale * other), samples(scale * fields))
+        assert figures["mean_error"] == pytest.approx(Moments()(samples(other), samples(fields))["mean_error"])
+        assert 0.6 < figures["mean_error"] < 0.9 and 0.3 < figures["deviation_error"] < 0.5
+        ratio = np.divide(*figures["standard_deviation_of_channels"].values())
+        assert ratio[wrong] == pytest.approx(1.5) and ratio[1 - wrong] == pytest.approx(1)
 
 
 def test_crps_of_an_ensemble_is_that_of_the_definition():

@@ -15,7 +15,7 @@ from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.data.noise_law import noise_law
 from mindscience_diffuser.runs.kinds.kind import kind_of
-from mindscience_diffuser.runs.kinds.models import build_scheduler
+from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler
 from mindscience_diffuser.runs.storage.weights import save_weights
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
@@ -76,9 +76,9 @@ FILES = {
         class Net(nn.Cell):
             unconditional = None
 
-            def __init__(self, form="tensor"):
+            def __init__(self, form="tensor", widths=(24, 24)):
                 super().__init__()
-                self.dense, self.told, self.form = nn.Dense(24, 24), nn.Dense(1, 24), form
+                self.dense, self.told, self.form = nn.Dense(*widths), nn.Dense(1, 24), form
 
             def construct(self, x, t, *conditions):
                 told = ops.log(ops.abs(t.astype(x.dtype).reshape(-1, 1)) + 1)
@@ -194,6 +194,15 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, k
     run("sample", path, f"sampling.exported={tmp_path / 'export' / 'sampler.mindir'}")
     atol = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], atol=atol)
+
+
+def test_channels_that_a_model_needs_and_nobody_names_are_those_of_the_data(folder, tmp_path):
+    model = {"name": "UNet", "hidden_channels": 4, "multipliers": [1], "blocks": 1, "heads": 1}
+    path = write(folder, tmp_path, data={"name": "fields.py:Fields"}, model=model)
+    built = build_model(load_config(path), build_data(load_config(path)))
+    assert (built.in_channels, built.out_channels) == (2, 2)
+    named = load_config(path, ["model.in_channels=5"])
+    assert build_model(named, build_data(named)).in_channels == 5
 
 
 def test_normalisation_is_that_of_the_weights_and_undone_in_what_is_written(folder, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mindscience_diffuser.data.rows import keys_of_npz, rows_of_npy, rows_of_npz
 from mindscience_diffuser.data.split import chosen
-from mindscience_diffuser.data.values import check_kind, finite
+from mindscience_diffuser.data.values import check_kind, finite, not_found
 from mindscience_diffuser.validation import nearest
 
 
@@ -90,7 +90,7 @@ def _existing(argument, path):
     if not isinstance(path, (str, Path)):
         raise TypeError(f"'{argument}' must be the path of a file, but is {path!r} of type {type(path).__name__}.")
     if not Path(path).is_file():
-        raise FileNotFoundError(f"'{argument}' names the file '{path}', which does not exist.")
+        raise not_found(argument, "file", path)
     return Path(path)
 
 

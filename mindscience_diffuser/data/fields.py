@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mindscience_diffuser.data.split import chosen
-from mindscience_diffuser.data.values import check_kind, finite
+from mindscience_diffuser.data.values import check_kind, finite, not_found
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.validation import nearest
 
@@ -137,7 +137,7 @@ def _opened(path):
     if not isinstance(path, (str, Path)):
         raise TypeError(f"'path' must be the path of a file, but is {path!r} of type {type(path).__name__}.")
     if not Path(path).exists():
-        raise FileNotFoundError(f"'path' names '{path}', which does not exist.")
+        raise not_found("path", "file", path)
     advice = "Fields needs xarray and what it reads files with: pip install mindscience_diffuser[fields]"
     try:
         import xarray

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mindscience_diffuser.data.split import chosen
+from mindscience_diffuser.data.values import not_found
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.validation import check_bool
 
@@ -34,7 +35,7 @@ class Images:
         if not isinstance(path, (str, Path)):
             raise TypeError(f"'path' must be the path of a folder, but is {path!r} of type {type(path).__name__}.")
         if not Path(path).is_dir():
-            raise FileNotFoundError(f"'path' names the folder '{path}', which does not exist.")
+            raise not_found("path", "folder", path)
         self.path = Path(path)
         self.files = sorted(file for file in self.path.rglob("*") if file.suffix.lower() in SUFFIXES)
         if not self.files:

@@ -1,5 +1,8 @@
 """What a sample and a condition may hold."""
 
+from difflib import get_close_matches
+from pathlib import Path
+
 import numpy as np
 
 
@@ -37,3 +40,18 @@ def finite(what, values):
             "sample out, or fill the gap."
         )
     return single
+
+
+def not_found(argument, what, path):
+    """Returns the FileNotFoundError that says where a path was looked for, and what of a similar name is there.
+
+    Args:
+        argument (str): The argument that gave the path.
+        what (str): What it must be: a file or a folder.
+        path (str or Path): The path.
+    """
+    folder = Path(path).absolute().parent
+    beside = [other.name for other in folder.iterdir()] if folder.is_dir() else []
+    near = get_close_matches(Path(path).name, beside, 1)
+    advice = f"did you mean '{near[0]}'?" if near else "a relative path begins where the program was started."
+    return FileNotFoundError(f"'{argument}' names the {what} '{path}', which does not exist in '{folder}': {advice}")

@@ -112,11 +112,11 @@ def inputs_of(config, data, kind, scheduler, batch):
 
 
 def frozen_values(config, data):
-    """Returns the values that an exported file holds and that the plan and shapes do not tell, by dotted key."""
+    """Returns what an exported file holds and plan and shapes do not tell, by dotted key, as JSON gives it back."""
     values = {"model.name": config.model.name}
     values.update({f"model.{name}": value for name, value in model_arguments(config, data).items()})
     values.update({f"sampling.{name}": getattr(config.sampling, name) for name in GUIDANCE_AND_DTYPE})
-    return values
+    return json.loads(json.dumps(values))
 
 
 def _fits(shape, found):

@@ -178,6 +178,11 @@ class DataSet:
         return self.sample_shape[:-1] if len(self.sample_shape) == 2 else self.sample_shape[1:]
 
     @property
+    def channels(self):
+        """Channels of a sample: the last axis of tokens (L, C), else the first one."""
+        return self.sample_shape[-1] if len(self.sample_shape) == 2 else self.sample_shape[0]
+
+    @property
     def model_arguments(self):
         """Arguments of a model that follow from the data."""
         return getattr(self.train, "model_arguments", {})

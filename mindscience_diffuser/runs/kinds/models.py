@@ -21,16 +21,28 @@ TRIED = 2
 def build_model(config, data, compute_dtype="float32"):
     """Returns the model that `config` names, sized for `data`; its first weights depend on the run's seed alone."""
     ms.set_seed(config.seed)
-    return build("model", config.model, **data.model_arguments, compute_dtype=getattr(ms, compute_dtype))
+    return build("model", config.model, **given_arguments(config, data), compute_dtype=getattr(ms, compute_dtype))
+
+
+def given_arguments(config, data):
+    """Returns the arguments that the run gives: those of the data, and channels that the model needs and none names."""
+    parameters = parameters_of(find_class("model", config.model))
+    needed = [
+        name
+        for name in ("in_channels", "out_channels")
+        if name in parameters
+        and parameters[name].default is inspect.Parameter.empty
+        and name not in config.model.arguments
+    ]
+    return {**dict.fromkeys(needed, data.channels), **data.model_arguments}
 
 
 def model_arguments(config, data):
     """Returns the model's arguments, its defaults included, without those that the run gives."""
-    _, parameters = checked("model", config.model, (*data.model_arguments, "compute_dtype"))
+    by_run = {*given_arguments(config, data), "compute_dtype"}
+    _, parameters = checked("model", config.model, by_run)
     given = config.model.arguments
-    named = {n: given.get(n, p.default) for n, p in parameters.items() if n not in data.model_arguments}
-    named.pop("compute_dtype", None)
-    return {**given, **named}
+    return {**given, **{n: given.get(n, p.default) for n, p in parameters.items() if n not in by_run}}
 
 
 def build_scheduler(config, compute_dtype="float32"):
