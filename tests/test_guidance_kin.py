@@ -217,3 +217,37 @@ def test_guidance_that_needs_the_level_says_so_without_a_sampler():
     guided = md.AdaptiveProjectedGuidance(Model(), SCALE, Tensor(NONE))
     with pytest.raises(ValueError, match="needs the noise level, which only a Sampler knows"):
         guided(Tensor(NOISE), Tensor([10, 20]), Tensor(CONDITION))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (md.AdaptiveProjectedGuidance, {"norm_threshold": np.inf}),
+        (md.TangentialClassifierFreeGuidance, {}),
+        (md.ClassifierFreeZeroStarGuidance, {}),
+    ],
+)
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE])
+def test_predictions_of_small_numbers_are_guided_like_those_of_large_ones(kind, options, mode):
+    guidance = kind(Model(), SCALE, Tensor(NONE), **options)
+    level = tuple(Tensor(value, ms.float32) for value in (1.0, -0.5, 0.8, 0.6, 0.9, 0.4, 1.0, 3.0))
+    strong, weak = array(*SHAPE), array(*SHAPE)
+
+    class Steered(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.guidance = guidance
+
+        def construct(self, *inputs):
+            return self.guidance.steered(inputs[:8], *inputs[8:])
+
+    def steered(unit):
+        inputs = (Tensor(np.float32(unit) * values) for values in (NOISE, strong, weak))
+        return Steered()(*level, *inputs, Tensor(SCALE, ms.float32)).asnumpy()
+
+    ms.set_context(mode=mode)
+    try:
+        np.testing.assert_allclose(steered(1e-6) * 1e6, steered(1.0), rtol=1e-4, atol=1e-5)
+        assert np.isfinite(steered(0.0)).all()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)

@@ -6,6 +6,7 @@ from mindspore import nn, ops
 
 from mindscience_diffuser.guidance.classifier_free import ClassifierFreeGuidance
 from mindscience_diffuser.guidance.steering import Guidance, inner_product
+from mindscience_diffuser.step import quotient
 from mindscience_diffuser.validation import check_integer, check_number
 
 LEAST_SIGMA = 1e-12
@@ -48,8 +49,8 @@ class AdaptiveProjectedGuidance(ClassifierFreeGuidance):
         change = of_output * (strong - ops.cast(weak, mstype.float32))
         if self.norm_threshold < np.inf:
             length = ops.sqrt(inner_product(change, change))
-            change = change * ops.minimum(ops.DivNoNan()(ops.ones_like(length) * self.norm_threshold, length), 1.0)
-        parallel = ops.DivNoNan()(inner_product(change, clean), inner_product(clean, clean)) * clean
+            change = change * ops.minimum(quotient(ops.ones_like(length) * self.norm_threshold, length), 1.0)
+        parallel = quotient(inner_product(change, clean), inner_product(clean, clean)) * clean
         change = change + (self.eta - 1) * parallel
         return ops.cast(strong + (ops.cast(scale, mstype.float32) - 1) * change / of_output, weak.dtype)
 
@@ -84,7 +85,7 @@ class TangentialClassifierFreeGuidance(ClassifierFreeGuidance):
         difference = of_strong - of_weak
         radius = ops.sqrt(difference * difference + 4 * of_both * of_both)
         # Twice the angle of the first eigenvector of the 2 x 2 matrix of inner products.
-        cosine, sine = ops.DivNoNan()(difference, radius), ops.DivNoNan()(2 * of_both, radius)
+        cosine, sine = quotient(difference, radius), quotient(2 * of_both, radius)
         projected = ops.cast(0.5 * sine, weak.dtype) * strong + ops.cast(0.5 * (1 - cosine), weak.dtype) * weak
         return super().steered(level, x, strong, projected, scale)
 
@@ -115,7 +116,7 @@ class ClassifierFreeZeroStarGuidance(ClassifierFreeGuidance):
 
     def steered(self, level, x, strong, weak, scale):
         """Returns the guided velocity."""
-        fitted = ops.DivNoNan()(inner_product(strong, weak), inner_product(weak, weak))
+        fitted = quotient(inner_product(strong, weak), inner_product(weak, weak))
         output = super().steered(level, x, strong, ops.cast(fitted, weak.dtype) * weak, scale)
         return ops.cast(level[7] >= self.zero_init_steps, output.dtype) * output
 

@@ -21,14 +21,11 @@ from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
-from mindscience_diffuser.step import replace_value
+from mindscience_diffuser.step import quotient, replace_value
 from mindscience_diffuser.validation import check_choice, check_integer
 
 SDA_GAMMA = 1e-3
 """gamma of score-based data assimilation, Rozet and Louppe, 2023 (arXiv:2306.10574), section 4.1."""
-
-LEAST_DIVISOR = 1e-30
-"""What conjugate gradients do not divide by: they have converged."""
 
 LEAST_SIGNAL = 3e-3
 """Ratio alpha / sigma below which the prior covariance takes the place of the model's vector-Jacobian product.
@@ -260,11 +257,6 @@ class PosteriorGuidance(Stage):
             direction = residual + quotient(following, length) * direction
             length = following
         return solution
-
-
-def quotient(a, b):
-    """Returns a / b, 0 where a and b are 0. DivNoNan is 0 on CPU wherever b is below 1.2e-7."""
-    return a / ops.where(ops.abs(b) < LEAST_DIVISOR, ops.ones_like(b), b)
 
 
 def inner(a, b):
