@@ -108,6 +108,14 @@ def write_files(page, folder):
             (folder / name[1]).write_text(block.text, encoding="utf-8")
 
 
+def write_weather(path):
+    """Writes the file that the page of data calls its own: two variables of different units."""
+    xarray = pytest.importorskip("xarray")
+    values = np.random.default_rng(0).standard_normal((20, 16, 24)).astype(np.float32)
+    named = {"temperature": 285 + 8 * values, "humidity": 8e-3 + 2e-3 * values}
+    xarray.Dataset({name: (("time", "lat", "lon"), array) for name, array in named.items()}).to_netcdf(path)
+
+
 @pages_with("python")
 def test_python_of_a_page_runs(page, folder, monkeypatch):
     # One real file with the lines where they stand on the page: the graph compiler reads source code from files.
@@ -126,6 +134,8 @@ def test_python_of_a_page_runs(page, folder, monkeypatch):
 @every("yaml")
 def test_yaml_is_a_configuration_that_can_be_built(block, folder):
     write_files(block.page, folder)
+    if "weather.nc" in block.text:
+        write_weather(folder / "weather.nc")
     (folder / "run.yaml").write_text(block.text, encoding="utf-8")
     config = load_config("run.yaml")
     build_model(config, build_data(config))
