@@ -169,6 +169,12 @@ def test_bad_arguments_are_named(arguments, error, named):
         UNet(1, 1, **{"hidden_channels": 8, **arguments})
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 5, 6), (2, 1, 5)])
+def test_samples_of_another_shape_are_told(conditioned, shape):
+    with pytest.raises(ValueError, match="in_channels=1 and axes=2, but got the shape"):
+        conditioned(random(*shape), Tensor([0.3, -1.2]), random(2, 3), random(2, 1, 5, 6))
+
+
 def test_missing_conditions_are_counted(conditioned):
     with pytest.raises(ValueError, match="takes 2 conditions"):
         conditioned(random(2, 1, 5, 6), Tensor([0.3, -1.2]), random(2, 3))

@@ -185,6 +185,11 @@ class UNet(PublicCell):
 
     def construct(self, x, timestep, *conditions):
         """Returns the prediction."""
+        if x.ndim != self.axes + 2 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"The model takes samples (B, C, *grid) with in_channels={self.in_channels} and axes={self.axes}, but "
+                f"got the shape {x.shape}."
+            )
         if len(conditions) != self.conditions:
             raise ValueError(
                 f"The model takes {self.conditions} conditions (vector_channels={self.vector_channels}, "
