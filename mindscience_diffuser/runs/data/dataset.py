@@ -224,8 +224,9 @@ class DataSet:
     def conditions(self, numbers):
         """Returns the conditions that the samples of these numbers are drawn with, a tuple of arrays ``(N, ...)``."""
         if method(self.train, "drawn_conditions"):
-            given = tuple(_single(values) for values in self.train.drawn_conditions(np.asarray(numbers)))
-            return self._applied((None, *given))[1:]
+            given = self.train.drawn_conditions(np.asarray(numbers))
+            given = tuple(map(_single, given if isinstance(given, (tuple, list)) else (given,)))
+            return self._applied(given, first=1)
         if not self.condition_shapes:
             return ()
         return tuple(self.batch(np.asarray(numbers) % len(self.test), self.test)[1:])
@@ -285,11 +286,11 @@ class DataSet:
                 raise self._error(f"gives {_which(place + 1)} of {array.dtype}: it must be of numbers")
         return tuple(_single(array) for array in arrays)
 
-    def _applied(self, arrays):
-        """Returns sample and conditions as the model sees them."""
+    def _applied(self, arrays, first=0):
+        """Returns sample and conditions, or the conditions alone with `first` 1, as the model sees them."""
         return tuple(
             self.normalisations[place].apply(values) if place in self.normalisations else values
-            for place, values in enumerate(arrays)
+            for place, values in enumerate(arrays, first)
         )
 
     def _error(self, what):
