@@ -1,6 +1,10 @@
 """Checks of Tensors and schedulers that a user hands over: the errors tell apart what has the same class name."""
 
+import math
+
 from mindspore import Tensor
+
+from mindscience_diffuser.noise import WhiteNoise
 
 
 def check_is_tensor(name, value):
@@ -22,6 +26,33 @@ def check_scheduler(scheduler, kind, such_as=""):
     article = "an" if what.startswith("L") else "a"
     shown = f"{scheduler!r} of type " if isinstance(scheduler, (str, int, float)) else ""
     raise TypeError(f"'scheduler' must be {article} {what}{such_as}, but is {shown}{type_name(scheduler)}.{advice}")
+
+
+def check_noise_law(noise_law, preconditioning=None):
+    """Returns a law of noise, white noise for None; raises unless it is one, with the variance that is counted on.
+
+    Args:
+        noise_law (optional): An object with ``draw(shape, generator)``, or None.
+        preconditioning (EDMPreconditioning, optional): Where given, its `noise_variance` must be that of the law.
+
+    Raises:
+        TypeError: If it has no `draw`.
+        ValueError: If its variance is another than that of the preconditioning.
+    """
+    law = WhiteNoise() if noise_law is None else noise_law
+    if not callable(getattr(law, "draw", None)):
+        raise TypeError(
+            "'noise_law' must be a law of noise such as GaussianFieldNoise, an object with draw(shape, generator), but "
+            f"is {type_name(law)}."
+        )
+    variance = getattr(law, "variance", 1.0)
+    if preconditioning is not None and not math.isclose(preconditioning.noise_variance, variance, rel_tol=1e-6):
+        raise ValueError(
+            f"'noise_law' is {type_name(law)} with the variance {variance:g}, but the preconditioning counts on "
+            f"{preconditioning.noise_variance:g}: give noise_variance={variance:g} to the scheduler and to the "
+            "EDMPreconditioning of the training."
+        )
+    return law
 
 
 def type_name(value):

@@ -3,8 +3,8 @@
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
-from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.inputs import check_is_tensor, check_noise_law, check_scheduler
+from mindscience_diffuser.noise import NoiseSource
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.sampling import Sampler
 from mindscience_diffuser.schedulers import DDIMScheduler, DDPMScheduler, DiffusionScheduler
@@ -23,6 +23,7 @@ class DiffusionPipeline:
         num_inference_steps (int): Number of steps, at most ``scheduler.num_train_timesteps``. Default: ``1000``.
         compute_dtype (mindspore.dtype): Dtype of the noise and the result, float32 or float16.
             Default: ``mindspore.float32``.
+        noise_law (NoiseLaw, optional): Law of the noise. Default: ``None``, white noise.
 
     Raises:
         TypeError: If `scheduler` is no DiffusionScheduler that can step.
@@ -31,7 +32,16 @@ class DiffusionPipeline:
 
     scheduler_type = DiffusionScheduler
 
-    def __init__(self, model, scheduler, batch_size, seq_len, num_inference_steps=1000, compute_dtype=mstype.float32):
+    def __init__(
+        self,
+        model,
+        scheduler,
+        batch_size,
+        seq_len,
+        num_inference_steps=1000,
+        compute_dtype=mstype.float32,
+        noise_law=None,
+    ):
         check_scheduler(scheduler, self.scheduler_type)
         if not hasattr(scheduler, "step"):
             raise TypeError(
@@ -48,6 +58,7 @@ class DiffusionPipeline:
         self.model = model
         self.scheduler = scheduler
         self.compute_dtype = compute_dtype
+        self.noise_law = check_noise_law(noise_law)
         self._samplers = RecentlyUsed()
 
     def __call__(self, condition=None, seed=None, progress=True):
@@ -64,14 +75,15 @@ class DiffusionPipeline:
         return self._generate(condition, seed, progress)
 
     def _generate(self, condition, seed, progress, **step_options):
-        key = (self.model, self.scheduler, *step_options.values())
-        sampler = self._samplers.made(key, lambda: Sampler(self.model, self.scheduler, method="step", **step_options))
+        key = (self.model, self.scheduler, self.noise_law, *step_options.values())
+        options = {"method": "step", "noise_law": self.noise_law, **step_options}
+        sampler = self._samplers.made(key, lambda: Sampler(self.model, self.scheduler, **options))
         conditions = ()
         if condition is not None:
             conditions = (self._checked_condition(condition),)
         source = None if seed is None else NoiseSource(seed, self.batch_size)
         shape = (self.batch_size, self.seq_len, self.model.in_channels)
-        noise = Tensor(draw_noise(shape, source), self.compute_dtype)
+        noise = Tensor(self.noise_law.draw(shape, source), self.compute_dtype)
         sample = sampler(noise, *conditions, generator=source, progress=progress)
         return sample.astype(self.compute_dtype)
 
@@ -95,6 +107,7 @@ class DDPMPipeline(DiffusionPipeline):
         num_inference_steps (int): Number of steps, at most ``scheduler.num_train_timesteps``. Default: ``1000``.
         compute_dtype (mindspore.dtype): Dtype of the noise and the result, float32 or float16.
             Default: ``mindspore.float32``.
+        noise_law (NoiseLaw, optional): Law of the noise. Default: ``None``, white noise.
 
     Raises:
         TypeError: If `scheduler` is not a DDPMScheduler.
@@ -115,6 +128,7 @@ class DDIMPipeline(DiffusionPipeline):
         num_inference_steps (int): Number of steps, at most ``scheduler.num_train_timesteps``. Default: ``1000``.
         compute_dtype (mindspore.dtype): Dtype of the noise and the result, float32 or float16.
             Default: ``mindspore.float32``.
+        noise_law (NoiseLaw, optional): Law of the noise. Default: ``None``, white noise.
 
     Raises:
         TypeError: If `scheduler` is not a DDIMScheduler.

@@ -68,7 +68,10 @@ def each(name, counts, **changed):
             yield choose(scheduler, count), f"{config}, {count} steps"
 
 
-CHURN = {"KarrasVeScheduler": {"s_churn": 0.0}}  # By default noise is added between its steps.
+CHURN = {
+    "AlphaFold3Scheduler": {"gamma_0": 0.0, "step_scale": 1.0},
+    "KarrasVeScheduler": {"s_churn": 0.0},
+}  # By default noise is added between its steps.
 
 
 def alpha_bar(config):
@@ -97,10 +100,12 @@ def exploding(level):
 
 
 TOLD = {
+    "AlphaFold3Scheduler": exploding(lambda t: t),
     "CMStochasticIterativeScheduler": exploding(lambda t: np.exp(t / 250)),
     "CosineDPMSolverMultistepScheduler": exploding(lambda t: np.tan(t * np.pi / 2)),
     "DDPMWuerstchenScheduler": wuerstchen,
     "EDMDPMSolverMultistepScheduler": exploding(lambda t: np.exp(4 * t)),
+    "EDMDPMSolverSinglestepScheduler": exploding(lambda t: np.exp(4 * t)),
     "EDMEulerScheduler": exploding(lambda t: np.exp(4 * t)),
     "EDMHeunScheduler": exploding(lambda t: np.exp(4 * t)),
     "FlowMatchEulerDiscreteScheduler": lambda t: (1 - t / 1000, t / 1000),

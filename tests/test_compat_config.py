@@ -15,7 +15,8 @@ from mindscience_diffuser.compat.description import peer_version
 from mindscience_diffuser.noise import PRESETS
 
 ROOT = Path(__file__).parents[1]
-CHECKPOINTS = {**PRESETS, **json.loads((ROOT / "tests" / "checkpoints.json").read_text(encoding="utf-8"))}
+PUBLISHED = {name: preset for name, preset in PRESETS.items() if hasattr(compat, preset["config"]["_class_name"])}
+CHECKPOINTS = {**PUBLISHED, **json.loads((ROOT / "tests" / "checkpoints.json").read_text(encoding="utf-8"))}
 FILE = "scheduler_config.json"
 
 

@@ -15,7 +15,7 @@ from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.data.noise_law import noise_law
 from mindscience_diffuser.runs.kinds.kind import kind_of
-from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler
+from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler, first_sentence
 from mindscience_diffuser.runs.storage.weights import save_weights
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
@@ -233,6 +233,46 @@ def test_conditions_are_dropped_together_for_what_stands_for_none(folder, tmp_pa
     assert 0.2 < dropped.mean() < 0.3
     np.testing.assert_array_equal((batch.condition_1 == -5).all((1, 2, 3)), dropped)
     assert set(batch.condition_0[~dropped]) == {0, 1, 2}
+
+
+def test_a_grid_of_one_axis_has_its_channels_first(folder, tmp_path):
+    (folder / "line.py").write_text(
+        textwrap.dedent(
+            """
+            import numpy as np
+
+            class Line:
+                def __len__(self):
+                    return 8
+
+                def __getitem__(self, k):
+                    return np.full((2, 12), k, np.float32), np.float32(k)
+
+                def drawn_conditions(self, numbers):
+                    return np.asarray(numbers, np.float32)
+            """
+        ),
+        encoding="utf-8",
+    )
+    model = {"name": "UNet", "axes": 1, "hidden_channels": 4, "multipliers": [1], "blocks": 1, "heads": 1}
+    config = load_config(write(folder, tmp_path, data={"name": "line.py:Line"}, model=model, normalise=True))
+    data = build_data(config)
+    built = build_model(config, data)
+    assert (built.in_channels, built.out_channels) == (2, 2)
+    # Conditions that are drawn are not normalised like samples; one of them needs no tuple.
+    np.testing.assert_array_equal(data.conditions(range(3))[0], [0, 1, 2])
+
+
+def test_an_error_of_a_model_is_told_by_its_first_line_with_a_word():
+    assert first_sentence(TypeError("-------\n- C++ Call Stack\n")) == "- C++ Call Stack"
+    assert first_sentence(ValueError("'x' is 3")) == "'x' is 3"
+
+
+def test_the_variance_of_the_law_reaches_the_scheduler(folder, tmp_path):
+    config = load_config(write(folder, tmp_path, "edm", noise={"name": "StudentTNoise", "nu": 4}))
+    assert build_scheduler(config).preconditioning.noise_variance == 2.0
+    plain = load_config(write(folder, tmp_path, "edm"))
+    assert build_scheduler(plain).preconditioning.noise_variance == 1.0
 
 
 def test_law_of_noise_holds_for_the_training_and_for_what_is_drawn(folder, tmp_path):

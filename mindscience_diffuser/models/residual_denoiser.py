@@ -48,10 +48,12 @@ class ResidualDenoiser(PublicCell):
         self.model = model
         self.sigma_data = preconditioning.sigma_data
         self.sigma_offset_noise = preconditioning.sigma_offset_noise
+        self.noise_variance = preconditioning.noise_variance
 
     def construct(self, x, sigma, obs, *conditions):
         """Returns the denoised frame."""
-        scalings = edm_scalings(ops.cast(sigma, mstype.float32), self.sigma_data, self.sigma_offset_noise, mint.log)
+        scaling = self.sigma_data, self.sigma_offset_noise, self.noise_variance
+        scalings = edm_scalings(ops.cast(sigma, mstype.float32), *scaling, mint.log)
         c_in, c_skip, c_out = [value.reshape((-1,) + (1,) * (x.ndim - 1)) for value in scalings[:3]]
         last = ops.cast(obs[:, obs.shape[1] - x.shape[1] :], mstype.float32)
         change = ops.cast(x, mstype.float32) - last

@@ -9,6 +9,15 @@ from mindscience_diffuser.noise.betas import (
     zero_terminal_snr,
 )
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas
+from mindscience_diffuser.noise.laws import (
+    CentredNoise,
+    GaussianFieldNoise,
+    NoiseLaw,
+    SphericalNoise,
+    StudentTNoise,
+    WhiteNoise,
+    source_by,
+)
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
 from mindscience_diffuser.noise.presets import PRESETS, preset_config
 from mindscience_diffuser.noise.pyramid import (
@@ -42,12 +51,18 @@ from mindscience_diffuser.noise.timesteps import (
 
 __all__ = [
     "BETA_SCHEDULES",
+    "CentredNoise",
     "EDMPreconditioning",
+    "GaussianFieldNoise",
+    "NoiseLaw",
     "NoiseSource",
     "PREDICTION_TYPES",
     "PRESETS",
     "SIGMA_SCHEDULES",
+    "SphericalNoise",
+    "StudentTNoise",
     "TIMESTEP_SPACINGS",
+    "WhiteNoise",
     "alphas_cumprod_from_betas",
     "ancestral",
     "betas_from_schedule",
@@ -78,6 +93,7 @@ __all__ = [
     "share_of",
     "shift_snr",
     "sigma_to_timestep",
+    "source_by",
     "spaced_timesteps",
     "stretch_to_terminal",
     "zero_terminal_snr",

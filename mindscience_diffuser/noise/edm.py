@@ -21,16 +21,17 @@ class Scalings(NamedTuple):
     c_noise: np.ndarray
 
 
-def edm_scalings(sigma, sigma_data, sigma_offset_noise, log):
+def edm_scalings(sigma, sigma_data, sigma_offset_noise, noise_variance, log):
     """Returns c_in, c_skip, c_out and c_noise, see :class:`EDMPreconditioning`, of arrays and of Tensors alike.
 
     Args:
         sigma (numpy.ndarray or Tensor): Noise levels, above 0, any shape.
         sigma_data (float): Standard deviation of the data.
         sigma_offset_noise (float): Standard deviation of the offset noise.
+        noise_variance (float): Variance of the noise that a level multiplies.
         log (callable): The logarithm of what `sigma` is: `numpy.log`, `mindspore.mint.log`.
     """
-    variance = sigma**2 + sigma_offset_noise**2
+    variance = noise_variance * sigma**2 + sigma_offset_noise**2
     total = variance + sigma_data**2
     return total**-0.5, sigma_data**2 / total, sigma_data * (variance / total) ** 0.5, log(variance) / 8
 
@@ -38,7 +39,8 @@ def edm_scalings(sigma, sigma_data, sigma_offset_noise, log):
 class EDMPreconditioning:
     """What turns a network F with inputs and targets of unit variance into a denoiser D.
 
-    With s^2 = sigma^2 + sigma_offset_noise^2 and v = s^2 + sigma_data^2, table 1 of Karras et al., 2022::
+    With s^2 = noise_variance * sigma^2 + sigma_offset_noise^2 and v = s^2 + sigma_data^2, table 1 of Karras et al.,
+    2022::
 
         c_in = 1 / sqrt(v),  c_skip = sigma_data^2 / v,  c_out = s * sigma_data / sqrt(v),  c_noise = ln(s) / 4
 
@@ -48,39 +50,47 @@ class EDMPreconditioning:
             besides; at least 0. 0.3 in Diamond. Default: ``0.0``.
         quantize (bool): Whether what is denoised is limited to [-1, 1] and brought down to the nearest of the 256
             levels of 8-bit pixels, as in Diamond. Default: ``False``.
+        noise_variance (float): Variance of each value of the noise that a level multiplies, above 0: that of a
+            :class:`~mindscience_diffuser.noise.NoiseLaw`, such as nu / (nu - 2) of a Student t (Pandey et al., 2024,
+            arXiv:2410.14171). Default: ``1.0``.
 
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If a number is outside its range.
     """
 
-    def __init__(self, sigma_data=0.5, sigma_offset_noise=0.0, quantize=False):
+    def __init__(self, sigma_data=0.5, sigma_offset_noise=0.0, quantize=False, noise_variance=1.0):
         self.sigma_data = check_number("sigma_data", sigma_data, "(0, inf)")
         self.sigma_offset_noise = check_number("sigma_offset_noise", sigma_offset_noise, "[0, inf)")
         self.quantize = check_bool("quantize", quantize)
+        self.noise_variance = check_number("noise_variance", noise_variance, "(0, inf)")
 
     @property
     def arguments(self):
         """The arguments of the constructor by name."""
-        return {name: getattr(self, name) for name in ("sigma_data", "sigma_offset_noise", "quantize")}
+        return {
+            name: getattr(self, name) for name in ("sigma_data", "sigma_offset_noise", "quantize", "noise_variance")
+        }
 
     def scalings(self, sigma):
         """Returns the :class:`Scalings` of noise levels, an array of any shape, above 0."""
-        return Scalings(*edm_scalings(sigma, self.sigma_data, self.sigma_offset_noise, np.log))
+        return Scalings(*edm_scalings(sigma, self.sigma_data, self.sigma_offset_noise, self.noise_variance, np.log))
 
-    def training_noise(self, sigmas, shape, generator=None):
+    def training_noise(self, sigmas, shape, generator=None, noise_law=None):
         """Draws what is added to the samples of a training batch.
 
         Args:
             sigmas (numpy.ndarray): Noise level of each sample, shape ``(B,)``.
             shape (Sequence[int]): Shape of the batch, ``(B, C, ...)``.
             generator (optional): Source of the noise, see :func:`~mindscience_diffuser.noise.draw_noise`.
+            noise_law (NoiseLaw, optional): Law of z. Default: ``None``, white noise.
 
         Returns:
             numpy.ndarray, float32: sigma * z, and where there is an offset noise, one more number for each channel.
         """
         generator = continuing(generator, shape[0], stream=0)
-        noise = draw_noise(shape, generator) * np.reshape(sigmas, (-1,) + (1,) * (len(shape) - 1))
+        drawn = draw_noise(shape, generator) if noise_law is None else noise_law.draw(shape, generator)
+        noise = drawn * np.reshape(sigmas, (-1,) + (1,) * (len(shape) - 1))
         if self.sigma_offset_noise:
             offset = draw_noise(shape[:2], generator)
             noise += self.sigma_offset_noise * offset.reshape(offset.shape + (1,) * (len(shape) - 2))

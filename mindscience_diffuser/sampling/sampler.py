@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
-from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
-from mindscience_diffuser.noise import continuing, draw_steps, share_of
+from mindscience_diffuser.inputs import check_is_tensor, check_noise_law, check_scheduler
+from mindscience_diffuser.noise import continuing, draw_steps, share_of, source_by
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
@@ -25,6 +25,13 @@ FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 32
 """Steps of a stochastic loop whose fresh noise is held in memory at once: more than the fewest as far as they fit in
 `BYTES_AT_ONCE`."""
 BYTES_AT_ONCE = 2**22
+
+
+def preconditioning_of(scheduler):
+    """Returns the scalings that a scheduler puts around the model, or None where the model is the denoiser itself."""
+    scales = getattr(scheduler, "prediction_type", None) != "sample"
+    return getattr(scheduler, "preconditioning", None) if scales else None
+
 
 WHOLE = (None, 0, None)
 """The arguments of :meth:`Sampler.select_steps` that stand for the whole trajectory."""
@@ -50,6 +57,8 @@ class Sampler(CompiledSampler):
             with ``"loop"``. Default: ``False``.
         inpaint (bool): Whether calls take a mask and known values that hold outside it: at every step with the noise
             of its level, and exactly at the end of the trajectory. Default: ``False``.
+        noise_law (NoiseLaw, optional): Law of the fresh noise, and of :meth:`initial_noise`. Default: ``None``, white
+            noise.
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
@@ -68,7 +77,9 @@ class Sampler(CompiledSampler):
             has no noise levels.
     """
 
-    def __init__(self, model, scheduler, method="loop", return_intermediates=False, inpaint=False, **step_options):
+    def __init__(
+        self, model, scheduler, method="loop", return_intermediates=False, inpaint=False, noise_law=None, **step_options
+    ):
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
         super().__init__(model)
@@ -78,6 +89,7 @@ class Sampler(CompiledSampler):
             raise ValueError("'return_intermediates' needs method='step' or 'unrolled': a loop keeps only its state.")
         self.return_intermediates = return_intermediates
         self.inpaint = check_bool("inpaint", inpaint)
+        self.noise_law = check_noise_law(noise_law, preconditioning_of(scheduler))
         self.scheduler = scheduler
         self.staged = isinstance(model, Stage) and model.needs_level
         self.step_options = step_options
@@ -184,6 +196,18 @@ class Sampler(CompiledSampler):
     def starting_point(self, original_samples, noise):
         """Returns `original_samples` at the noise level of the first selected step."""
         return self.scheduler.noised_to_row(original_samples, noise, self._first)
+
+    def initial_noise(self, shape, generator=None):
+        """Draws what a trajectory starts from: noise by the law, of the standard deviation of the first level.
+
+        Args:
+            shape (Sequence[int]): Shape of the samples, ``(B, ...)``.
+            generator (optional): Source of the noise, as in a call.
+
+        Returns:
+            Tensor, float32.
+        """
+        return Tensor(self.noise_law.draw(shape, generator) * np.float32(self.scheduler.init_noise_sigma))
 
     @property
     def input_names(self):
@@ -349,7 +373,7 @@ class Sampler(CompiledSampler):
             if tuple(step_noise.shape) != expected:
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
             return lambda first, last, length=0: with_own_memory(step_noise[first:last])
-        generator = continuing(generator, noise.shape[0])
+        generator = source_by(self.noise_law, continuing(generator, noise.shape[0]))
 
         def drawn(first, last, length=0):
             values = draw_steps(self._plan.needs_noise[first:last], noise.shape, generator)

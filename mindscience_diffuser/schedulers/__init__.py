@@ -16,8 +16,10 @@ from mindscience_diffuser.schedulers.diffusion.parallel import DDIMParallelSched
 from mindscience_diffuser.schedulers.diffusion.pndm import PNDMScheduler
 from mindscience_diffuser.schedulers.diffusion.repaint import RePaintScheduler
 from mindscience_diffuser.schedulers.diffusion.unclip import UnCLIPScheduler
+from mindscience_diffuser.schedulers.edm.alphafold3 import AlphaFold3Scheduler
 from mindscience_diffuser.schedulers.edm.cosine_dpmsolver_multistep import CosineDPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.edm.edm_dpmsolver_multistep import EDMDPMSolverMultistepScheduler
+from mindscience_diffuser.schedulers.edm.edm_dpmsolver_singlestep import EDMDPMSolverSinglestepScheduler
 from mindscience_diffuser.schedulers.edm.edm_euler import EDMEulerScheduler
 from mindscience_diffuser.schedulers.edm.edm_heun import EDMHeunScheduler
 from mindscience_diffuser.schedulers.edm.karras_ve import KarrasVeScheduler
@@ -40,6 +42,7 @@ from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteSchedu
 from mindscience_diffuser.schedulers.sigma.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
 
 __all__ = [
+    "AlphaFold3Scheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
@@ -57,6 +60,7 @@ __all__ = [
     "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
     "EDMDPMSolverMultistepScheduler",
+    "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
     "EulerAncestralDiscreteScheduler",

@@ -5,10 +5,11 @@ from mindspore import mint, nn, ops
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
+from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_like, one_for_each
 
 
-class EDMTrainer(PublicCell):
+class EDMTrainer(TrainedUnderNoise, PublicCell):
     """Training loss of the network F inside an EDM denoiser D (Karras et al., 2022, arXiv:2206.00364, eq. (8)).
 
     The loss is lambda(sigma) * |D(x; sigma) - x0|^2 with lambda = 1 / c_out^2, so that every noise level weighs the
@@ -17,12 +18,15 @@ class EDMTrainer(PublicCell):
     Args:
         model (nn.Cell): F, called as ``model(c_in * x, c_noise, *conditions)`` with c_noise of shape ``(B,)``.
         preconditioning (EDMPreconditioning): The scalings. Default: ``None``, those of ``EDMPreconditioning()``.
+        noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws; its variance must be the
+            `noise_variance` of the preconditioning. Default: ``None``, white noise.
 
     Raises:
-        TypeError: If `model` is no Cell or `preconditioning` is something else.
+        TypeError: If `model` is no Cell, or `preconditioning` or `noise_law` is something else.
+        ValueError: If the law has another variance than the preconditioning counts on.
     """
 
-    def __init__(self, model, preconditioning=None):
+    def __init__(self, model, preconditioning=None, noise_law=None):
         super().__init__(auto_prefix=False)
         preconditioning = EDMPreconditioning() if preconditioning is None else preconditioning
         if not isinstance(model, nn.Cell):
@@ -33,8 +37,15 @@ class EDMTrainer(PublicCell):
                 f"{type(preconditioning).__name__}."
             )
         self.model = model
+        self._take_noise_law(noise_law, preconditioning)
+        self.preconditioning = preconditioning
         self.sigma_data = preconditioning.sigma_data
         self.sigma_offset_noise = preconditioning.sigma_offset_noise
+        self.noise_variance = preconditioning.noise_variance
+
+    def draw_noise(self, sigmas, shape, generator=None):
+        """Draws what is added to the samples of a training batch, see :meth:`EDMPreconditioning.training_noise`."""
+        return self.preconditioning.training_noise(sigmas, shape, generator, self.noise_law)
 
     def get_loss(self, original_samples, noise, sigmas, *conditions):
         """Returns the weighted loss of one batch, averaged over all elements.
@@ -54,7 +65,8 @@ class EDMTrainer(PublicCell):
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
         sigmas = one_for_each("'sigmas'", sigmas, original_samples)
-        c_in, c_skip, c_out, c_noise = edm_scalings(sigmas, self.sigma_data, self.sigma_offset_noise, mint.log)
+        scaling = self.sigma_data, self.sigma_offset_noise, self.noise_variance
+        c_in, c_skip, c_out, c_noise = edm_scalings(sigmas, *scaling, mint.log)
         each = (-1,) + (1,) * (original_samples.ndim - 1)
         c_in, c_skip, c_out = c_in.reshape(each), c_skip.reshape(each), c_out.reshape(each)
         noisy = original_samples + noise

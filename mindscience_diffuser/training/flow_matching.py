@@ -5,6 +5,7 @@ import math
 from mindspore import nn
 
 from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
@@ -25,7 +26,7 @@ def flow_weights(weighting, sigmas):
     return sigmas * 0 + 1
 
 
-class FlowMatchingTrainer(PublicCell):
+class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
     """Training loss of a rectified flow, eq. (5) of Liu et al., 2022 (arXiv:2209.03003).
 
     At the level sigma the model sees x = (1 - sigma) * x0 + sigma * noise and the timestep num_train_timesteps * sigma,
@@ -38,13 +39,15 @@ class FlowMatchingTrainer(PublicCell):
         num_train_timesteps (int): That of the scheduler. Default: ``1000``.
         weighting (str): ``"none"``, ``"sigma_sqrt"`` or ``"cosmap"``, see :func:`flow_weights`. Default: ``"none"``.
         loss_type (str): ``"l1"`` or ``"l2"``. Default: ``"l2"``.
+        noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws. Default: ``None``, white
+            noise.
 
     Raises:
         TypeError: If `model` is no Cell or `num_train_timesteps` no integer.
         ValueError: If `weighting` or `loss_type` is unknown, or `num_train_timesteps` is below 1.
     """
 
-    def __init__(self, model, num_train_timesteps=1000, weighting="none", loss_type="l2"):
+    def __init__(self, model, num_train_timesteps=1000, weighting="none", loss_type="l2", noise_law=None):
         super().__init__(auto_prefix=False)
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
@@ -53,13 +56,14 @@ class FlowMatchingTrainer(PublicCell):
         self.weighting = check_choice("weighting", weighting, WEIGHTINGS)
         self.loss_type = check_choice("loss_type", loss_type, LOSS_TYPES)
         self.loss_fn = ElementwiseError(self.loss_type)
+        self._take_noise_law(noise_law)
 
     def get_loss(self, original_samples, noise, sigmas, condition=None, *further):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
-            noise (Tensor): Standard normal noise of the same shape.
+            noise (Tensor): Noise of the same shape, standard normal or as :meth:`draw_noise` draws it.
             sigmas (Tensor): Noise levels in (0, 1], shape (B,) or (B, 1), float32, such as those of
                 :func:`~mindscience_diffuser.training.training_sigmas`.
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.

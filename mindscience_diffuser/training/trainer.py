@@ -9,6 +9,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
+from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
 from mindscience_diffuser.validation import check_choice
@@ -17,7 +18,7 @@ LOSS_TYPES = ("l1", "l2")
 PREDICTION_TYPES = {"pred_noise": "epsilon", "pred_x0": "sample", "pred_v": "v_prediction"}
 
 
-class DiffusionTrainer(PublicCell):
+class DiffusionTrainer(TrainedUnderNoise, PublicCell):
     """Training loss of a diffusion model under a scheduler's noise.
 
     ``get_loss`` is a pure function of its arguments and the model's weights: it can be called eagerly, inside
@@ -35,6 +36,8 @@ class DiffusionTrainer(PublicCell):
         min_snr_gamma (float, optional): Where given, the loss has the min-SNR weights of Hang et al., 2023
             (arXiv:2303.09556) with this gamma (5 in the paper), in the form that belongs to the objective; they are
             derived for ``"l2"``. Default: ``None``.
+        noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws; its variance counts in
+            the signal-to-noise ratio of the weights. Default: ``None``, white noise.
 
     Raises:
         TypeError: If `model` is no Cell, `scheduler` no DiffusionScheduler or a weight parameter no number.
@@ -55,6 +58,7 @@ class DiffusionTrainer(PublicCell):
         p2_loss_weight_k=1,
         loss_type="l1",
         min_snr_gamma=None,
+        noise_law=None,
     ):
         super().__init__(auto_prefix=False)
         if not isinstance(model, nn.Cell):
@@ -72,7 +76,9 @@ class DiffusionTrainer(PublicCell):
             )
         self.model = model
         self.scheduler = scheduler
+        self._take_noise_law(noise_law)
         snr = signal_to_noise(np.cumprod(1 - np.asarray(scheduler.betas, dtype=np.float64)))
+        snr = snr / getattr(self.noise_law, "variance", 1.0)
         weights = p2_weights(snr, p2_loss_weight_gamma, p2_loss_weight_k)
         if min_snr_gamma is not None:
             if p2_loss_weight_gamma:
@@ -93,7 +99,7 @@ class DiffusionTrainer(PublicCell):
 
         Args:
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
-            noise (Tensor): Standard normal noise of the same shape.
+            noise (Tensor): Noise of the same shape, standard normal or as :meth:`draw_noise` draws it.
             timesteps (Tensor): Integer timesteps, shape (B,) or (B, 1), each in [0, num_train_timesteps).
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
             *further (Tensor): Further conditions, shape (B, ...) each.

@@ -58,7 +58,10 @@ COMPONENTS = {
         "ClassAccuracy": f"{EVALUATION}.distributions:ClassAccuracy",
     },
     "guidance": {},
-    "noise": {},
+    "noise": {
+        name: f"mindscience_diffuser.noise:{name}"
+        for name in ("CentredNoise", "GaussianFieldNoise", "SphericalNoise", "StudentTNoise", "WhiteNoise")
+    },
 }
 """What was registered, by what it is and by its name; of models and schedulers see :func:`registered`."""
 

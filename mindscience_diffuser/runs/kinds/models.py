@@ -34,7 +34,9 @@ def given_arguments(config, data):
         and parameters[name].default is inspect.Parameter.empty
         and name not in config.model.arguments
     ]
-    return {**dict.fromkeys(needed, data.channels), **data.model_arguments}
+    # A model of grids has its channels first, also where the grid has a single axis.
+    channels = data.sample_shape[0] if "axes" in parameters else data.channels
+    return {**dict.fromkeys(needed, channels), **data.model_arguments}
 
 
 def model_arguments(config, data):
@@ -47,7 +49,14 @@ def model_arguments(config, data):
 
 def build_scheduler(config, compute_dtype="float32"):
     """Returns the scheduler that `config` names."""
-    return build("scheduler", config.scheduler, compute_dtype=getattr(ms, compute_dtype))
+    # Laws of noise of one's own need say nothing of their variance.
+    given = {} if config.noise is None else {"noise_variance": getattr(build("noise", config.noise), "variance", 1.0)}
+    return build("scheduler", config.scheduler, **given, compute_dtype=getattr(ms, compute_dtype))
+
+
+def first_sentence(error):
+    """Returns the first line of an error that has a word in it: those of MindSpore may begin with a rule of dashes."""
+    return next((line.strip() for line in str(error).splitlines() if any(map(str.isalpha, line))), str(error))
 
 
 def build_trained_model(config, data):
@@ -111,7 +120,7 @@ def predicting(config, model, samples, levels, conditions):
     except Exception as error:
         raise ConfigError(
             f"{name} at '{place}' fails on samples, timesteps and conditions of the shapes {given}: "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",
+            f"{type(error).__name__}: {first_sentence(error)}",
             place,
         ) from error
     finally:

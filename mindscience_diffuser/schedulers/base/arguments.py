@@ -197,6 +197,10 @@ ARGUMENTS = {
         "Standard deviation of the noise, one number for each channel, that training adds besides (arXiv:2405.12399)",
         "[0, inf)",
     ),
+    "noise_variance": number(
+        "Variance of each value of the noise that a level multiplies, that of a law of noise (arXiv:2410.14171)",
+        "(0, inf)",
+    ),
     "sigma_schedule": choice("How the levels lie between `sigma_max` and `sigma_min`", "karras", "exponential"),
     "rho": number('Bends ``"karras"`` levels towards `sigma_min` (arXiv:2206.00364, eq. (5))', "(0, inf)"),
     "quantize": flag(
@@ -208,6 +212,10 @@ ARGUMENTS = {
     "s_tmin": number("Lowest level at which noise is added", "[0, inf)"),
     "s_tmax": number("Highest level at which noise is added", "[0, inf]"),
     "s_noise": number("Factor of the added noise", "[0, inf)"),
+    "gamma_0": number("How far noise raises a level, as a share of it", "[0, inf)"),
+    "gamma_min": number("Level above which a step must end for noise to be added before it", "[0, inf]"),
+    "noise_scale": number("Factor of the added noise", "[0, inf)"),
+    "step_scale": number("Factor of the length of each step", "(0, inf)"),
     "call_at_sigma_hat": flag(
         "Whether the model is told the level that churn has raised, as in the paper, or the level before it"
     ),

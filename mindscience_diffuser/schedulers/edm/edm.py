@@ -24,7 +24,10 @@ class EDMScheduler(SigmaScheduler):
         check_sigma_range(config)
         self.quantize = config.get("quantize", False)
         self.preconditioning = EDMPreconditioning(
-            config.sigma_data, config.get("sigma_offset_noise", 0.0), self.quantize
+            config.sigma_data,
+            config.get("sigma_offset_noise", 0.0),
+            self.quantize,
+            config.get("noise_variance", 1.0),
         )
         self.limit = Limit("pixels", 1.0) if self.quantize else configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.

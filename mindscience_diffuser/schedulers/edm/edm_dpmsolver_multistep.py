@@ -28,6 +28,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
     lower_order_final=True,
     euler_at_final=False,
     final_sigmas_type="zero",
+    noise_variance=1.0,
 )
 class EDMDPMSolverMultistepScheduler(DPMSolverMethod, EDMScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` with alpha = 1, so that lambda = -ln(sigma).

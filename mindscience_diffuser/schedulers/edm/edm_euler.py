@@ -15,6 +15,7 @@ from mindscience_diffuser.schedulers.sigma.churn import churned_euler_plan
     prediction_type="epsilon",
     rho=7.0,
     final_sigmas_type="zero",
+    noise_variance=1.0,
 )
 class EDMEulerScheduler(EDMScheduler):
     """First order: ``x_next = D + sigma_next / sigma_hat * (x_hat - D)``, D the denoised sample.
