@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mindscience_diffuser.runs.pictures.by_kind import save_picture
+from mindscience_diffuser.runs.pictures.maps import save_maps
 
 RNG = np.random.default_rng(0)
 
@@ -55,6 +56,14 @@ def test_images_of_nothing_known_are_a_grid_from_black_to_white(figures, tmp_pat
 def test_fields_of_many_channels_are_maps_without_being_told(figures, tmp_path):
     assert save_picture(tmp_path / "x.png", RNG.standard_normal((1, 2, 8, 8)))
     assert figures[0].axes[-1].get_ylabel() == "channel 1"
+
+
+def test_maps_side_by_side_have_titles_above_and_names_at_the_left(figures, tmp_path):
+    rows = {name: {"truth": RNG.standard_normal((4, 5)), "spread": RNG.random((4, 5))} for name in ("early", "late")}
+    save_maps(tmp_path / "x.png", rows, {"spread"}, {"truth": np.array([[1, 2]])})
+    maps = figures[0].axes[:4]
+    assert [axes.get_title() for axes in maps] == ["truth", "spread", "", ""]
+    assert [axes.get_ylabel() for axes in maps] == ["early", "", "late", ""]
 
 
 def test_series_are_lines(figures, tmp_path):

@@ -11,12 +11,15 @@ register(
     "data",
     Digits=f"{__name__}.digits.data:Digits",
     NorthAmerica=f"{__name__}.north_america.data:NorthAmerica",
+    NorthAmericaStations=f"{__name__}.north_america.stations:NorthAmericaStations",
 )
 register("films", StirredFlow=f"{__name__}.stirred_flow.data:StirredFlow")
 register(
     "metrics",
     DigitFigures=f"{__name__}.digits.figures:DigitFigures",
     RefinementFigures=f"{__name__}.north_america.figures:RefinementFigures",
+    StationFigures=f"{__name__}.north_america.stations:StationFigures",
 )
 for example in ("digits", "stirred_flow", "north_america"):
     register_weights(Path(__file__).parent / example / "weights")
+register("guidance", StationGuidance=f"{__name__}.north_america.stations:StationGuidance")

@@ -48,8 +48,8 @@ class NorthAmerica:
         check_choice("split", split, ("train", "test"))
         self.last = YEARS - check_integer("held_out_years", held_out_years, low=1, high=90)
         check_number("penalty", penalty, "(0, inf)")
-        self.fields, first = self._read(SCENARIOS[0])
-        _, second = self._read(SCENARIOS[1])
+        self.fields, first = read_scenario(SCENARIOS[0], self.last)
+        _, second = read_scenario(SCENARIOS[1], self.last)
         self.grid, self.coordinates = self.fields.grid, self.fields.coordinates
         kept, tested = slice(SHARED_YEARS, self.last), slice(self.last, YEARS)
         self.truth = {
@@ -110,11 +110,12 @@ class NorthAmerica:
         """Writes maps of a held-out year and of the first samples for it."""
         save_maps(path, self, arrays["samples"])
 
-    def _read(self, scenario):
-        """Returns the reader of a scenario and all of its fields ``(240, 37, 49)``, float64."""
-        path = _folder() / f"{scenario}_north_america.nc"
-        parts = [Fields(path, [VARIABLE], held_out=[self.last, YEARS], split=part) for part in ("train", "test")]
-        return parts[0], np.stack([part[k][0] for part in parts for k in range(len(part))]).astype(np.float64)
+
+def read_scenario(scenario, last):
+    """Returns the reader of a scenario, of the years before `last`, and all its fields ``(240, 37, 49)``, float64."""
+    path = _folder() / f"{scenario}_north_america.nc"
+    parts = [Fields(path, [VARIABLE], held_out=[last, YEARS], split=part) for part in ("train", "test")]
+    return parts[0], np.stack([part[k][0] for part in parts for k in range(len(part))]).astype(np.float64)
 
 
 def _folder():

@@ -10,13 +10,13 @@ def gaussian_update(mean, covariance, y, noise_std):
     Args:
         mean (numpy.ndarray): ``(n,)``.
         covariance (numpy.ndarray): ``(n, n)``.
-        y (numpy.ndarray): The measurement of each value, ``(n,)``, NaN where there is none.
+        y (numpy.ndarray): The measurement of each value, ``(..., n)``, NaN where there is none, the same everywhere.
         noise_std (float): Standard deviation of the noise of each.
     """
-    seen = np.flatnonzero(~np.isnan(y))
+    seen = np.flatnonzero(~np.isnan(y.reshape(-1, y.shape[-1])[0]))
     of_measured = covariance[np.ix_(seen, seen)] + noise_std**2 * np.eye(len(seen))
     gain = linalg.solve(of_measured, covariance[seen], assume_a="pos").T
-    return mean + gain @ (y[seen] - mean[seen]), covariance - gain @ covariance[seen]
+    return mean + (y[..., seen] - mean[seen]) @ gain.T, covariance - gain @ covariance[seen]
 
 
 class OptimalInterpolation:

@@ -106,7 +106,8 @@ class Kind:
         sampling = config.sampling
         unconditional = self.unconditional(config, data, model.model if isinstance(model, Prediction) else model)
         if config.guidance is not None:
-            return build("guidance", config.guidance, model=model, scheduler=scheduler, unconditional=unconditional)
+            given = {"model": model, "scheduler": scheduler, "unconditional": unconditional, "data": data.train}
+            return build("guidance", config.guidance, **given)
         if not unconditional:
             return model
         return ClassifierFreeGuidance(

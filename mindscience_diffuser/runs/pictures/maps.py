@@ -25,7 +25,7 @@ def save_maps(path, rows, spreads, points):
         False: max(np.abs(field).max() for fields in rows.values() for t, field in fields.items() if t not in spreads),
     }
     drawn = {}
-    for axes, (name, fields) in zip(grid, rows.items()):
+    for row, (axes, (name, fields)) in enumerate(zip(grid, rows.items())):
         axes[0].set_ylabel(name)
         for place, (title, field) in zip(axes, fields.items()):
             spread = title in spreads
@@ -35,7 +35,7 @@ def save_maps(path, rows, spreads, points):
                 place.scatter(points[title][:, 1], points[title][:, 0], s=3, c="black", linewidths=0)
             place.set_xticks([])
             place.set_yticks([])
-            if axes is grid[0]:
+            if row == 0:
                 place.set_title(title, fontsize="small")
     for spread, image in drawn.items():
         label = "standard deviation" if spread else "field"
