@@ -53,6 +53,7 @@ FEW_ASSIMILATED = [
     *("rollout.films=2", "rollout.frames=2", "rollout.num_steps_denoising=1"),
 ]
 FEW_FIELDS = ["data.held_out_years=1", "sampling.samples=2", "sampling.num_inference_steps=1"]
+FEW_YEARS = ["sampling.samples=90", "sampling.batch_size=90", "sampling.shard_size=90"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
 SMALL_OPERATOR = ["model.layers=1", "model.hidden_channels=4"]
 SMALL_UNET = ["model.hidden_channels=4", "model.multipliers=[1]", "model.attention=[]"]
@@ -172,6 +173,8 @@ def run_command(words):
         films = any(word.startswith("configs/stirred_flow") for word in words)
         few = FEW_FRAMES if films else FEW_OF_ONES_OWN if own else FEW_SAMPLES
         few = FEW_FIELDS if fields else few
+        if "configs/north_america_stations.yaml" in words:
+            model, few = [], FEW_YEARS
         if "configs/stirred_flow_operator.yaml" in words:
             model = [] if sized else SMALL_OPERATOR
         if "configs/stirred_flow_assimilation.yaml" in words:
