@@ -10,7 +10,7 @@ from compiler import api
 from mindspore import Tensor, nn
 
 from mindscience_diffuser import Localization, NoiseSource, Sampler, assimilate
-from mindscience_diffuser.sampling.ensemble_update import gaspari_cohn, square_root_update
+from mindscience_diffuser.sampling.ensemble_update import adapted_inflation, gaspari_cohn, square_root_update
 
 BENCH = Path(__file__).parents[1] / "scripts" / "bench" / "assimilation.py"
 
@@ -85,6 +85,25 @@ def test_inflation_widens_the_forecast_before_measurements_alone():
     plain, inflated = (filtered(FEW, [None, y], inflation=factor) for factor in (1.0, 1.5))
     assert np.array_equal(plain.analysis[0], inflated.analysis[0])
     assert np.all(inflated.forecast[1].var(0) > plain.forecast[1].var(0))
+
+
+@pytest.mark.parametrize(("true_std", "expected"), [(0.3, 1.5), (0.18, 0.9), (0.1, 0.8), (5.0, 2.0)])
+def test_adaptive_inflation_finds_the_factor_that_the_innovations_ask_for(true_std, expected):
+    generator, factor = np.random.default_rng(0), 1.0
+    found = []
+    for _ in range(300):
+        predicted = 0.2 * factor * generator.standard_normal((40, 50))
+        y = predicted.mean(0) + generator.standard_normal(50) * np.hypot(true_std * np.sqrt(1 + 1 / 40), 0.1)
+        factor = adapted_inflation(factor, predicted, y, np.full(50, 0.1))
+        found.append(factor)
+    assert np.isclose(np.mean(found[50:]), expected, rtol=0.05)
+
+
+def test_adaptive_inflation_leaves_the_first_measurements_as_they_are():
+    measured = [None, given(3.0, NAN, NAN), given(3.0, NAN, NAN)]
+    plain, adaptive = (filtered(FEW, measured, inflation=kind) for kind in (1.0, "adaptive"))
+    assert np.array_equal(plain.analysis[1], adaptive.analysis[1])
+    assert np.all(adaptive.forecast[2].var(0) > plain.forecast[2].var(0))
 
 
 def test_update_gives_mean_and_covariance_of_the_kalman_filter_with_those_of_the_sample():

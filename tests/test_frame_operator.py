@@ -49,6 +49,20 @@ def test_product_of_waves_commutes_with_translations():
     assert np.abs(plain).max() > 0.1
 
 
+def test_stronger_frames_do_not_give_changes_that_grow_like_a_power_of_them():
+    ms.set_seed(0)
+    model = FrameOperator(2, 5, SIDE, 4, 3, 3, sigma_data=1.0, frame_std=1.0)
+    rng = np.random.default_rng(0)
+    for parameter in model.trainable_params():
+        parameter.set_data(Tensor(rng.standard_normal(parameter.shape).astype(np.float32)))
+    sizes = []
+    for strength in (4, 8):
+        given = [strength * frames(2, count, seed=count) for count in (1, 2)]
+        inputs = [given[0], np.zeros(2, np.float32), given[1], np.zeros((2, 2), np.int32)]
+        sizes.append(np.abs(model(*(Tensor(v) for v in inputs)).asnumpy()).max())
+    assert sizes[1] < 4 * sizes[0]
+
+
 def test_prediction_depends_on_noise_level_observations_and_actions():
     model = network()
     inputs = [frames(2, 1), np.zeros(2, np.float32), frames(2, 2, seed=2), np.zeros((2, 2), np.int32)]

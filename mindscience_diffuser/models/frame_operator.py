@@ -33,9 +33,8 @@ def wave_matrices(side, modes):
     return there, back
 
 
-LARGEST_INPUT = 8.0
-"""Standard deviations to which inputs are limited: beyond what training knows, products of products grow without bound.
-"""
+LARGEST_INPUT = 12.0
+"""Standard deviations to which inputs are limited, a little above the largest that training knows."""
 
 
 class WaveProduct(nn.Cell):
@@ -79,10 +78,11 @@ class FrameOperator(PublicCell):
     """The network F of an EDM denoiser of frames: a Fourier neural operator (Li et al., 2021, arXiv:2010.08895).
 
     The frames are periodic. Each layer multiplies two convolutions over the whole field with one another, as an
-    advection multiplies a velocity with a slope, both of them linear in the vorticity. Each action has learned fields
-    of its own, as a force has; noise level and actions also shift and scale every channel. The frames enter as the
-    last one and the changes up to it, limited to eight standard deviations, and go straight to the output too, each
-    with a gain.
+    advection multiplies a velocity with a slope, both of them linear in the vorticity; one of them goes through tanh
+    (the gate of van den Oord et al., 2016, arXiv:1606.05328, eq. (2)), so that a frame stronger than those of the
+    training is not answered with a change that grows like a power of it. Each action has learned fields of its own, as
+    a force has; noise level and actions also shift and scale every channel. The frames enter as the last one and the
+    changes up to it, limited to twelve standard deviations, and go straight to the output too, each with a gain.
 
     Args:
         context (int): Number T of past frames.
@@ -174,7 +174,7 @@ class FrameOperator(PublicCell):
             both = self.far[i](hidden) + self.at_points(self.local[i], hidden)
             shift, gain = self.halves(self.conditioned[i](condition).reshape((-1, 2 * self.channels, 1)))
             left, right = self.halves(both)
-            hidden = hidden + self.at_points(self.mix[i], (left + shift) * right * (1 + gain))
+            hidden = hidden + self.at_points(self.mix[i], ops.tanh(left + shift) * right * (1 + gain))
         gains = self.gains(condition).reshape((-1, self.context + 1, 1))
         change = self.at_points(self.output_proj, hidden) + (gains * frames).sum(1, keepdims=True)
         return change.reshape((-1, 1, self.side, self.side))

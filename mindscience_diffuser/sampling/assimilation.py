@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mindscience_diffuser.guidance import PosteriorGuidance
 from mindscience_diffuser.inputs import type_name
 from mindscience_diffuser.noise import continuing, draw_noise
-from mindscience_diffuser.sampling.ensemble_update import Localization, square_root_update
+from mindscience_diffuser.sampling.ensemble_update import Localization, adapted_inflation, square_root_update
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.validation import check_bool, check_choice, check_number
 
@@ -64,8 +64,10 @@ def assimilate(
             Default: ``None``: that Tensor alone.
         localization (Localization, optional): Tapers the covariances with distance, which ensembles of less than some
             hundred members need. Default: ``None``: they are used as they are.
-        inflation (float): Factor of the members' deviations from their mean before a time with measurements, at least
-            1; makes up for the errors of the model and of a small ensemble, which lack in its spread. Default: ``1``.
+        inflation (float or str): Factor of the members' deviations from their mean before a time with measurements, at
+            least 1; makes up for the errors of the model and of a small ensemble, which lack in its spread.
+            ``"adaptive"`` begins with 1 and follows the innovations, see
+            :func:`~mindscience_diffuser.sampling.ensemble_update.adapted_inflation`. Default: ``1``.
         initial_noise (str): What a trajectory begins with, z being standard normal and s the scheduler's
             init_noise_sigma: ``"sigma_scaled"``, s * z; ``"observation"``, s * z + the last frame of the past, for
             schedulers whose samples keep their scale under noise, as those of EDM. Default: ``"sigma_scaled"``.
@@ -94,7 +96,8 @@ def assimilate(
         if not isinstance(localization, Localization):
             raise TypeError(f"'localization' must be a Localization or None, but is {type_name(localization)}.")
         localization.check(frame, measured)
-    inflation = check_number("inflation", inflation, "[1, inf)")
+    adaptive = inflation == "adaptive"
+    factor = 1.0 if adaptive else check_number("inflation", inflation, "[1, inf)")
     check_choice("initial_noise", initial_noise, INITIAL_NOISE)
     if conditions is not None and not callable(conditions):
         raise TypeError(f"'conditions' must be callable as conditions(history, t), but is {type_name(conditions)}.")
@@ -123,9 +126,11 @@ def assimilate(
             analyses.append(forecasts[-1])
         else:
             mean, observed = history.mean(0), ~np.isnan(y)
-            history = mean + np.float32(inflation) * (history - mean)
+            history = mean + np.float32(factor) * (history - mean)
             forecasts.append(drawn(forecast, history, t))
             predicted = guidance.measure(Tensor(forecasts[-1])).asnumpy()[:, observed]
+            if adaptive:
+                factor = adapted_inflation(factor, predicted, y[observed], noise_std[observed])
             tapers = None
             if localization is not None:
                 of_frame, of_measured = localization.tapers(frame, measured, observed)

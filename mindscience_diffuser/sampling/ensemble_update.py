@@ -22,6 +22,36 @@ def gaspari_cohn(distance, radius):
     return np.where(r <= 1, near, np.where(r < 2, np.maximum(far, 0), 0))
 
 
+ADAPTATION, LEAST_INFLATION, MOST_INFLATION = 0.2, 0.8, 2.0
+"""How much of what a time asks for joins the factor, and its bounds: the innovations of one time are few."""
+
+
+def adapted_inflation(factor, predicted, y, noise_std):
+    """Returns the factor of the members' deviations that the innovations ask for, from the one used so far.
+
+    The squared innovations of a filter that knows its error have the mean ``P + R``, P being the ensemble's variance
+    of the prediction of y and R that of the measurement noise. The variance is multiplied by
+    ``(mean of d^2 - R) / mean of P`` (Li, Kalnay and Miyoshi, 2009, Quarterly Journal 135, eq. (9)), here to the power
+    of `ADAPTATION`, so that the factor follows some times.
+
+    Args:
+        factor (float): The factor under which `predicted` was made.
+        predicted (numpy.ndarray): Measurements that the members predict, ``(M, n)``.
+        y (numpy.ndarray): The measurements, ``(n,)``.
+        noise_std (numpy.ndarray): Standard deviation of the noise of each, ``(n,)``.
+
+    Returns:
+        float, in [`LEAST_INFLATION`, `MOST_INFLATION`].
+    """
+    members = len(predicted)
+    # The mean of M members has an error of its own.
+    spread = predicted.var(0, ddof=1, dtype=np.float64).mean() * (1 + 1 / members)
+    asked = ((y - predicted.mean(0, dtype=np.float64)) ** 2 - noise_std.astype(np.float64) ** 2).mean()
+    ratio = max(asked, 0) / max(spread, np.finfo(np.float64).tiny)
+    # At most twice or half of the variance at once.
+    return float(np.clip(factor * np.clip(ratio, 0.25, 4) ** (ADAPTATION / 2), LEAST_INFLATION, MOST_INFLATION))
+
+
 class Localization:
     """Tapers the covariances of a small ensemble with distance, beyond which they are sampling noise.
 

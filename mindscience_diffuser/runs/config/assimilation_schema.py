@@ -1,6 +1,6 @@
 """What the YAML file of an ``assimilation`` run may hold, with types, ranges and defaults."""
 
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Literal, Optional, Union
 
 from pydantic import Field
 
@@ -23,8 +23,8 @@ class Filtering(Section):
     initial_std: NonNegative = Field(
         0.1, description="Uncertainty of the first frames, as a share of the variability of frames"
     )
-    inflation: Annotated[float, Field(ge=1)] = Field(
-        1.1, description="Factor of the members' deviations before a time of measurements"
+    inflation: Union[Annotated[float, Field(ge=1)], Literal["adaptive"]] = Field(
+        "adaptive", description="Factor of the members' deviations before a time of measurements, or 'adaptive'"
     )
     localization_radius: Optional[Positive] = Field(
         12.0, description="Grid points at which covariances reach 0; null: they are used as they are"
