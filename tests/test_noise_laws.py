@@ -1,5 +1,8 @@
 """Laws of noise: their moments against the closed forms, and one object for start, steps, training and YAML."""
 
+import copy
+import pickle
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -139,6 +142,13 @@ def test_noise_of_a_sample_does_not_depend_on_the_batch(name):
     assert together[0].dtype == np.float32 and not np.array_equal(*together)
     for whole, part in zip(together, alone):
         np.testing.assert_allclose(whole[2:3], part, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_laws_can_be_copied_and_pickled(name):
+    law, shape = LAWS[name]
+    for copied in (copy.deepcopy(law), pickle.loads(pickle.dumps(law))):
+        np.testing.assert_array_equal(copied.draw(shape, 3), law.draw(shape, 3))
 
 
 class Halved(nn.Cell):

@@ -107,9 +107,8 @@ class GaussianFieldNoise(NoiseLaw):
     def __init__(self, alpha=2.0, tau=1.0, spectrum=None, periodic=True):
         self.alpha = check_number("alpha", alpha, "[0, inf)")
         self.tau = check_number("tau", tau, "[0, inf)")
-        self.spectrum = None if spectrum is None else check_spectrum(spectrum)
+        self.spectrum = None if spectrum is None else tuple(check_spectrum(spectrum).tolist())
         self.periodic = check_bool("periodic", periodic)
-        self._amplitudes = functools.lru_cache(maxsize=8)(self._amplitude)
 
     def white_shape(self, shape):
         """Returns the shape, with axes of the grid twice as long where the field is not periodic."""
@@ -123,34 +122,11 @@ class GaussianFieldNoise(NoiseLaw):
         """Gives each wave of the white noise its power."""
         grid = white.shape[2:]
         axes = tuple(range(2, white.ndim))
-        waves = fft.rfftn(white, axes=axes) * self._amplitudes(grid)
+        # In waves over the longest axis of the sample, which may be half of the grid.
+        longest = max(grid) // (1 if self.periodic else 2)
+        waves = fft.rfftn(white, axes=axes) * wave_amplitudes(grid, longest, self.alpha, self.tau, self.spectrum)
         field = fft.irfftn(waves, s=grid, axes=axes)
         return field[(..., *(slice(size) for size in shape[2:]))]
-
-    def _amplitude(self, grid):
-        """Returns the square root of the power of each wave that `rfftn` gives, its mean over all waves being 1."""
-        longest = max(grid) // (1 if self.periodic else 2)
-        # In waves over the longest axis of the sample, which may be half of the grid.
-        numbers = [fft.fftfreq(size) * longest for size in grid]
-        k = np.sqrt(sum(axis**2 for axis in np.meshgrid(*numbers, indexing="ij")))
-        power = self._power(k)
-        mean = power.mean()
-        if mean == 0:
-            raise ValueError("'spectrum' has no power at any wave of this grid.")
-        return np.sqrt(power / mean)[..., : grid[-1] // 2 + 1].astype(np.float32)
-
-    def _power(self, k):
-        if self.spectrum is None:
-            squared = k**2 + self.tau**2
-            # A wave without length has no finite power where tau is 0; it is left out.
-            return np.divide(1, squared, out=np.zeros_like(squared), where=squared > 0) ** self.alpha
-        needed = math.ceil(round(k.max(), 6)) + 1
-        if len(self.spectrum) != needed:
-            raise ValueError(
-                f"'spectrum' must have {needed} numbers for this grid, the power of the waves 0 to {needed - 1}, but "
-                f"has {len(self.spectrum)}."
-            )
-        return np.interp(k, np.arange(needed), self.spectrum)
 
 
 class SphericalNoise(NoiseLaw):
@@ -320,6 +296,42 @@ class StudentTNoise(NoiseLaw):
         lower = 2 * special.gammaincinv(self.nu / 2, special.ndtr(last))
         chi2 = np.where(last > 0, upper, lower)
         return (white[:, :-1] / np.sqrt(chi2 / self.nu)).reshape(shape)
+
+
+@functools.lru_cache(maxsize=32)
+def wave_amplitudes(grid, longest, alpha, tau, spectrum):
+    """Returns the root of the power of each wave that `rfftn` gives, whose mean over all waves is 1.
+
+    Args:
+        grid (tuple of int): Points along each axis.
+        longest (int): Points over which a wave of number 1 goes once.
+        alpha (float): See :class:`GaussianFieldNoise`.
+        tau (float): The same.
+        spectrum (tuple of float, optional): The same.
+
+    Returns:
+        numpy.ndarray, float32.
+
+    Raises:
+        ValueError: If the spectrum has another length than the grid needs, or no power at any of its waves.
+    """
+    numbers = [fft.fftfreq(size) * longest for size in grid]
+    k = np.sqrt(sum(axis**2 for axis in np.meshgrid(*numbers, indexing="ij")))
+    if spectrum is None:
+        squared = k**2 + tau**2
+        # A wave without length has no finite power where tau is 0; it is left out.
+        power = np.divide(1, squared, out=np.zeros_like(squared), where=squared > 0) ** alpha
+    else:
+        needed = math.ceil(round(k.max(), 6)) + 1
+        if len(spectrum) != needed:
+            raise ValueError(
+                f"'spectrum' must have {needed} numbers for this grid, the power of the waves 0 to {needed - 1}, but "
+                f"has {len(spectrum)}."
+            )
+        power = np.interp(k, np.arange(needed), spectrum)
+    if not power.any():
+        raise ValueError("'spectrum' has no power at any wave of this grid.")
+    return np.sqrt(power / power.mean())[..., : grid[-1] // 2 + 1].astype(np.float32)
 
 
 def check_spectrum(spectrum):
