@@ -34,25 +34,27 @@ def check_noise_law(noise_law, preconditioning=None):
     Args:
         noise_law (optional): An object with ``draw(shape, generator)``, or None.
         preconditioning (EDMPreconditioning, optional): Where given, its `noise_variance` must be that of the law.
+            Without a law the caller draws the noise, or a run does, and nothing is compared.
 
     Raises:
         TypeError: If it has no `draw`.
         ValueError: If its variance is another than that of the preconditioning.
     """
-    law = WhiteNoise() if noise_law is None else noise_law
-    if not callable(getattr(law, "draw", None)):
+    if noise_law is None:
+        return WhiteNoise()
+    if not callable(getattr(noise_law, "draw", None)):
         raise TypeError(
             "'noise_law' must be a law of noise such as GaussianFieldNoise, an object with draw(shape, generator), but "
-            f"is {type_name(law)}."
+            f"is {type_name(noise_law)}."
         )
-    variance = getattr(law, "variance", 1.0)
+    variance = getattr(noise_law, "variance", 1.0)
     if preconditioning is not None and not math.isclose(preconditioning.noise_variance, variance, rel_tol=1e-6):
         raise ValueError(
-            f"'noise_law' is {type_name(law)} with the variance {variance:g}, but the preconditioning counts on "
+            f"'noise_law' is {type_name(noise_law)} with the variance {variance:g}, but the preconditioning counts on "
             f"{preconditioning.noise_variance:g}: give noise_variance={variance:g} to the scheduler and to the "
             "EDMPreconditioning of the training."
         )
-    return law
+    return noise_law
 
 
 def type_name(value):

@@ -271,6 +271,9 @@ def test_an_error_of_a_model_is_told_by_its_first_line_with_a_word():
 def test_the_variance_of_the_law_reaches_the_scheduler(folder, tmp_path):
     config = load_config(write(folder, tmp_path, "edm", noise={"name": "StudentTNoise", "nu": 4}))
     assert build_scheduler(config).preconditioning.noise_variance == 2.0
+    # Training and sampling take the law of the run, without being given one.
+    heavy = write(folder, tmp_path, "edm", noise={"name": "StudentTNoise", "nu": 4})
+    assert main(["train", "--config", str(heavy)]) == 0
     plain = load_config(write(folder, tmp_path, "edm"))
     assert build_scheduler(plain).preconditioning.noise_variance == 1.0
 
