@@ -38,6 +38,22 @@ def check_number(name, value, interval):
     return float(value)
 
 
+def check_numbers(name, value, interval):
+    """Returns `value` as float if it is one number of `interval`, as a tuple of floats if it is a sequence of them.
+
+    Raises:
+        TypeError: If it is neither, or an element of it is no real number.
+        ValueError: If it is empty, has more than one axis, or a number is outside the interval.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)):
+        return check_number(name, value, interval)
+    if not value:
+        raise ValueError(f"'{name}' must be a number or have one for each channel, but is empty.")
+    return tuple(check_number(f"{name}[{k}]", number, interval) for k, number in enumerate(value))
+
+
 def check_descending(name, values, interval, least=1):
     """Returns `values`, at least `least` numbers in `interval` that descend, as a float64 array of shape ``(n,)``.
 

@@ -293,7 +293,7 @@ def test_bad_schedule_is_refused(arguments, error, words):
 def test_trainer_and_preconditioning_refuse_what_they_cannot_use():
     with pytest.raises(TypeError, match="'model' must be an nn.Cell"):
         EDMTrainer(lambda x: x)
-    with pytest.raises(TypeError, match="EDMPreconditioning"):
+    with pytest.raises(TypeError, match="must be an EDMPreconditioning"):
         EDMTrainer(Network(), preconditioning=0.5)
     with pytest.raises(ValueError, match="sigma_offset_noise"):
         EDMPreconditioning(sigma_offset_noise=-0.1)

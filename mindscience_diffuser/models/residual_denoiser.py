@@ -1,10 +1,10 @@
 """A denoiser of frames made of a network that knows their change."""
 
 from mindspore import dtype as mstype
-from mindspore import mint, nn, ops
+from mindspore import nn, ops
 
 from mindscience_diffuser.cells import PublicCell
-from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
+from mindscience_diffuser.preconditioning import SampleScalings
 
 
 class ResidualDenoiser(PublicCell):
@@ -32,30 +32,23 @@ class ResidualDenoiser(PublicCell):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If the preconditioning brings what is denoised to the levels of pixels.
+        ValueError: If the preconditioning brings what is denoised to the levels of pixels, or its `sigma_data` has
+            another number of channels than the frame.
     """
 
     def __init__(self, model, preconditioning):
         super().__init__()
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
-        if not isinstance(preconditioning, EDMPreconditioning):
-            raise TypeError(
-                f"'preconditioning' must be an EDMPreconditioning, but is {type(preconditioning).__name__}."
-            )
+        self.scalings = SampleScalings(preconditioning)
         if preconditioning.quantize:
             raise ValueError("'preconditioning' has quantize=True, but a change has no pixels: use quantize=False.")
         self.model = model
-        self.sigma_data = preconditioning.sigma_data
-        self.sigma_offset_noise = preconditioning.sigma_offset_noise
-        self.noise_variance = preconditioning.noise_variance
 
     def construct(self, x, sigma, obs, *conditions):
         """Returns the denoised frame."""
-        scaling = self.sigma_data, self.sigma_offset_noise, self.noise_variance
-        scalings = edm_scalings(ops.cast(sigma, mstype.float32), *scaling, mint.log)
-        c_in, c_skip, c_out = [value.reshape((-1,) + (1,) * (x.ndim - 1)) for value in scalings[:3]]
+        c_in, c_skip, c_out, c_noise = self.scalings(ops.cast(sigma, mstype.float32), x)
         last = ops.cast(obs[:, obs.shape[1] - x.shape[1] :], mstype.float32)
         change = ops.cast(x, mstype.float32) - last
-        predicted = self.model(ops.cast(c_in * change, x.dtype), scalings[3], obs, *conditions)
+        predicted = self.model(ops.cast(c_in * change, x.dtype), c_noise, obs, *conditions)
         return ops.cast(last + c_skip * change + c_out * ops.cast(predicted, mstype.float32), x.dtype)

@@ -9,11 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from mindscience_diffuser.noise.source import continuing, draw_noise
-from mindscience_diffuser.validation import check_bool, check_number
+from mindscience_diffuser.validation import check_bool, check_number, check_numbers
 
 
 class Scalings(NamedTuple):
-    """D(x; sigma) = c_skip * x + c_out * F(c_in * x; c_noise), eq. (7): four numbers for each noise level."""
+    """D(x; sigma) = c_skip * x + c_out * F(c_in * x; c_noise), eq. (7): four numbers for each noise level.
+
+    Where the data have a standard deviation for each of C channels, the first three have an axis more, ``(..., C)``.
+    """
 
     c_in: np.ndarray
     c_skip: np.ndarray
@@ -26,14 +29,17 @@ def edm_scalings(sigma, sigma_data, sigma_offset_noise, noise_variance, log):
 
     Args:
         sigma (numpy.ndarray or Tensor): Noise levels, above 0, any shape.
-        sigma_data (float): Standard deviation of the data.
+        sigma_data (float, numpy.ndarray or Tensor): Standard deviation of the data, or that of each channel, ``(C,)``.
         sigma_offset_noise (float): Standard deviation of the offset noise.
         noise_variance (float): Variance of the noise that a level multiplies.
         log (callable): The logarithm of what `sigma` is: `numpy.log`, `mindspore.mint.log`.
     """
     variance = noise_variance * sigma**2 + sigma_offset_noise**2
+    c_noise = log(variance) / 8
+    if not isinstance(sigma_data, float):
+        variance = variance[..., None]
     total = variance + sigma_data**2
-    return total**-0.5, sigma_data**2 / total, sigma_data * (variance / total) ** 0.5, log(variance) / 8
+    return total**-0.5, sigma_data**2 / total, sigma_data * (variance / total) ** 0.5, c_noise
 
 
 class EDMPreconditioning:
@@ -45,7 +51,9 @@ class EDMPreconditioning:
         c_in = 1 / sqrt(v),  c_skip = sigma_data^2 / v,  c_out = s * sigma_data / sqrt(v),  c_noise = ln(s) / 4
 
     Args:
-        sigma_data (float): Standard deviation of the data, above 0. Default: ``0.5``.
+        sigma_data (float or Sequence[float]): Standard deviation of the data, above 0: one number, or one for each
+            channel, axis 1 of the samples, as for fields in different units or for residuals (Mardani et al., 2023,
+            arXiv:2309.15214). Default: ``0.5``.
         sigma_offset_noise (float): Standard deviation of the noise, one number for each channel, that training adds
             besides; at least 0. 0.3 in Diamond. Default: ``0.0``.
         quantize (bool): Whether what is denoised is limited to [-1, 1] and brought down to the nearest of the 256
@@ -60,7 +68,7 @@ class EDMPreconditioning:
     """
 
     def __init__(self, sigma_data=0.5, sigma_offset_noise=0.0, quantize=False, noise_variance=1.0):
-        self.sigma_data = check_number("sigma_data", sigma_data, "(0, inf)")
+        self.sigma_data = check_numbers("sigma_data", sigma_data, "(0, inf)")
         self.sigma_offset_noise = check_number("sigma_offset_noise", sigma_offset_noise, "[0, inf)")
         self.quantize = check_bool("quantize", quantize)
         self.noise_variance = check_number("noise_variance", noise_variance, "(0, inf)")
@@ -73,8 +81,14 @@ class EDMPreconditioning:
         }
 
     def scalings(self, sigma):
-        """Returns the :class:`Scalings` of noise levels, an array of any shape, above 0."""
-        return Scalings(*edm_scalings(sigma, self.sigma_data, self.sigma_offset_noise, self.noise_variance, np.log))
+        """Returns the :class:`Scalings` of noise levels, an array of any shape, above 0.
+
+        Where `sigma_data` has C numbers, c_in, c_skip and c_out have the shape of the levels and an axis of C more.
+        """
+        sigma_data = self.sigma_data if isinstance(self.sigma_data, float) else np.array(self.sigma_data)
+        return Scalings(
+            *edm_scalings(np.asarray(sigma), sigma_data, self.sigma_offset_noise, self.noise_variance, np.log)
+        )
 
     def training_noise(self, sigmas, shape, generator=None, noise_law=None):
         """Draws what is added to the samples of a training batch.

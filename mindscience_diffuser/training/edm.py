@@ -1,10 +1,11 @@
 """EDMTrainer: the training loss of a preconditioned denoiser."""
 
 from mindspore import dtype as mstype
-from mindspore import mint, nn, ops
+from mindspore import nn, ops
 
 from mindscience_diffuser.cells import PublicCell
-from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
+from mindscience_diffuser.noise.edm import EDMPreconditioning
+from mindscience_diffuser.preconditioning import SampleScalings
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_like, one_for_each
 
@@ -17,7 +18,9 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
 
     Args:
         model (nn.Cell): F, called as ``model(c_in * x, c_noise, *conditions)`` with c_noise of shape ``(B,)``.
-        preconditioning (EDMPreconditioning): The scalings. Default: ``None``, those of ``EDMPreconditioning()``.
+        preconditioning (EDMPreconditioning): The scalings, for the network and for the loss alike: those of the
+            scheduler that is to sample, ``scheduler.preconditioning``. Default: ``None``, those of
+            ``EDMPreconditioning()``.
         noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws; its variance must be the
             `noise_variance` of the preconditioning. Default: ``None``, white noise.
 
@@ -31,17 +34,10 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         preconditioning = EDMPreconditioning() if preconditioning is None else preconditioning
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
-        if not isinstance(preconditioning, EDMPreconditioning):
-            raise TypeError(
-                f"'preconditioning' must be an EDMPreconditioning, but is {preconditioning!r} of type "
-                f"{type(preconditioning).__name__}."
-            )
         self.model = model
+        self.scalings = SampleScalings(preconditioning)
         self._take_noise_law(noise_law, preconditioning)
         self.preconditioning = preconditioning
-        self.sigma_data = preconditioning.sigma_data
-        self.sigma_offset_noise = preconditioning.sigma_offset_noise
-        self.noise_variance = preconditioning.noise_variance
 
     def draw_noise(self, sigmas, shape, generator=None):
         """Draws what is added to the samples of a training batch, see :meth:`EDMPreconditioning.training_noise`."""
@@ -61,14 +57,12 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
             Tensor, a float32 scalar.
 
         Raises:
-            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
+            ValueError: If the shapes do not belong together, the model's output has another than the samples, or
+                these have another number of channels than the `sigma_data` of the preconditioning.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
         sigmas = one_for_each("'sigmas'", sigmas, original_samples)
-        scaling = self.sigma_data, self.sigma_offset_noise, self.noise_variance
-        c_in, c_skip, c_out, c_noise = edm_scalings(sigmas, *scaling, mint.log)
-        each = (-1,) + (1,) * (original_samples.ndim - 1)
-        c_in, c_skip, c_out = c_in.reshape(each), c_skip.reshape(each), c_out.reshape(each)
+        c_in, c_skip, c_out, c_noise = self.scalings(sigmas, original_samples)
         noisy = original_samples + noise
         prediction = ops.cast(self.model(c_in * noisy, c_noise, *conditions), mstype.float32)
         # (x0 - c_skip * x) / c_out without the difference of two nearly equal numbers at low noise.
