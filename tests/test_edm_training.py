@@ -7,6 +7,7 @@ from mindspore import Parameter, Tensor, nn
 
 from mindscience_diffuser import EDMPreconditioning, EDMTrainer
 from mindscience_diffuser.models import ResidualDenoiser
+from mindscience_diffuser.noise import log_normal_sigmas, log_uniform_sigmas
 
 SPREADS = (3.0, 0.5, 0.05)
 """Standard deviations of the channels of Gaussian data, as of fields in different units."""
@@ -115,3 +116,27 @@ def test_samples_of_other_channels_are_refused():
     frames = Tensor(np.zeros((1, 1, 4, 4), np.float32))
     with pytest.raises(ValueError, match="has 2 numbers, one for each channel"):
         ResidualDenoiser(WithObservation(), EDMPreconditioning([1, 2]))(frames, Tensor([1.0]), frames)
+
+
+def test_log_uniform_levels_fill_each_decade_alike():
+    sigmas = log_uniform_sigmas(np.random.default_rng(0), 20000, 0.01, 100.0)
+    counts, _ = np.histogram(np.log10(sigmas), bins=4, range=(-2, 2))
+    # Of a binomial law with 20000 trials, the deviation is 61.
+    assert np.abs(counts - 5000).max() < 4 * 61
+
+
+@pytest.mark.parametrize(
+    ("draw", "arguments", "error", "words"),
+    [
+        (log_uniform_sigmas, {"count": 0}, ValueError, "'count' must be at least 1"),
+        (log_uniform_sigmas, {"count": 4, "sigma_min": 0}, ValueError, r"'sigma_min' must be in \(0, inf\)"),
+        (log_uniform_sigmas, {"count": 4, "sigma_min": 2.0, "sigma_max": 1.0}, ValueError, "must be below 'sigma_max'"),
+        (log_uniform_sigmas, {"count": 4, "sigma_max": np.inf}, ValueError, "'sigma_max' must be in"),
+        (log_normal_sigmas, {"count": 4.0}, TypeError, "'count' must be an integer"),
+        (log_normal_sigmas, {"count": 4, "scale": 0.0}, ValueError, "'scale' must be in"),
+        (log_normal_sigmas, {"count": 4, "sigma_min": 3.0, "sigma_max": 3.0}, ValueError, "must be below 'sigma_max'"),
+    ],
+)
+def test_bad_densities_of_levels_are_refused(draw, arguments, error, words):
+    with pytest.raises(error, match=words):
+        draw(np.random.default_rng(0), **arguments)

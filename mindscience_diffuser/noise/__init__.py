@@ -8,7 +8,7 @@ from mindscience_diffuser.noise.betas import (
     shift_snr,
     zero_terminal_snr,
 )
-from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas
+from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas, log_uniform_sigmas
 from mindscience_diffuser.noise.laws import (
     CentredNoise,
     GaussianFieldNoise,
@@ -80,6 +80,7 @@ __all__ = [
     "edm_scalings",
     "flow_shift",
     "log_normal_sigmas",
+    "log_uniform_sigmas",
     "leading_timesteps",
     "multi_scale_noise",
     "multi_scale_samples",

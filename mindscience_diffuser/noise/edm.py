@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mindscience_diffuser.noise.source import continuing, draw_noise
-from mindscience_diffuser.validation import check_bool, check_number, check_numbers
+from mindscience_diffuser.validation import check_bool, check_integer, check_number, check_numbers
 
 
 class Scalings(NamedTuple):
@@ -124,5 +124,41 @@ def log_normal_sigmas(generator, count, loc=-1.2, scale=1.2, sigma_min=0.0, sigm
 
     Returns:
         numpy.ndarray, float64, shape ``(count,)``.
+
+    Raises:
+        TypeError: If a number has the wrong type.
+        ValueError: If `count` is below 1, `scale` is not above 0, `sigma_min` is negative or not below `sigma_max`.
     """
+    check_integer("count", count, low=1)
+    check_number("loc", loc, "(-inf, inf)")
+    check_number("scale", scale, "(0, inf)")
+    _check_range(check_number("sigma_min", sigma_min, "[0, inf)"), check_number("sigma_max", sigma_max, "(0, inf]"))
     return np.clip(np.exp(loc + scale * generator.standard_normal(count)), sigma_min, sigma_max)
+
+
+def log_uniform_sigmas(generator, count, sigma_min=0.002, sigma_max=80.0):
+    """Draws the noise levels of one training batch: ln(sigma) is uniform, so that each decade of levels counts alike.
+
+    It suits fields with large scales, which are seen through noise levels that :func:`log_normal_sigmas` rarely draws.
+
+    Args:
+        generator (numpy.random.Generator): Source of the draw.
+        count (int): Number of levels.
+        sigma_min (float): Lowest level, above 0. Default: ``0.002``.
+        sigma_max (float): Highest level, above `sigma_min`. Default: ``80.0``.
+
+    Returns:
+        numpy.ndarray, float64, shape ``(count,)``.
+
+    Raises:
+        TypeError: If a number has the wrong type.
+        ValueError: If `count` is below 1, or `sigma_min` is not above 0 or not below `sigma_max`.
+    """
+    check_integer("count", count, low=1)
+    _check_range(check_number("sigma_min", sigma_min, "(0, inf)"), check_number("sigma_max", sigma_max, "(0, inf)"))
+    return np.exp(generator.uniform(np.log(sigma_min), np.log(sigma_max), count))
+
+
+def _check_range(sigma_min, sigma_max):
+    if sigma_min >= sigma_max:
+        raise ValueError(f"'sigma_min' must be below 'sigma_max', but is {sigma_min} and sigma_max is {sigma_max}.")

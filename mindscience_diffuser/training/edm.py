@@ -6,6 +6,7 @@ from mindspore import nn, ops
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.noise.edm import EDMPreconditioning
 from mindscience_diffuser.preconditioning import SampleScalings
+from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_like, one_for_each
 
@@ -43,7 +44,7 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         """Draws what is added to the samples of a training batch, see :meth:`EDMPreconditioning.training_noise`."""
         return self.preconditioning.training_noise(sigmas, shape, generator, self.noise_law)
 
-    def get_loss(self, original_samples, noise, sigmas, *conditions):
+    def get_loss(self, original_samples, noise, sigmas, *conditions, weights=None):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
@@ -52,25 +53,43 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
                 noise, as :meth:`EDMPreconditioning.training_noise` draws them.
             sigmas (Tensor): Noise levels, float32, shape ``(B,)`` or ``(B, 1)``.
             *conditions (Tensor): Passed on to the model.
+            weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
+                samples, such as ``(H, W)``, ``(C, 1, 1)`` or ``(B, 1, H, W)``: the loss is sum(w e) / sum(w). A mask
+                of zeros and ones, or a bool one, counts the valid values alone; what it leaves out may be NaN in
+                `original_samples` and is taken as 0. Default: ``None``, all alike.
 
         Returns:
             Tensor, a float32 scalar.
 
         Raises:
+            TypeError: If `weights` is no Tensor.
             ValueError: If the shapes do not belong together, the model's output has another than the samples, or
-                these have another number of channels than the `sigma_data` of the preconditioning.
+                these have another number of channels than the `sigma_data` of the preconditioning; or if a weight is
+                negative or not finite, or all are 0. The weights that a graph takes as an input are checked for their
+                shape alone: there, weights that are all 0 give NaN.
+        """
+        return self.get_losses(original_samples, noise, sigmas, *conditions, weights=weights)[0]
+
+    def get_losses(self, original_samples, noise, sigmas, *conditions, weights=None):
+        """Returns the loss of :meth:`get_loss`, and beside it that of each sample, ``(B,)``.
+
+        With ``mindspore.value_and_grad(trainer.get_losses, None, parameters, has_aux=True)`` a training can follow how
+        the loss depends on the level without a further call of the model.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
         sigmas = one_for_each("'sigmas'", sigmas, original_samples)
         c_in, c_skip, c_out, c_noise = self.scalings(sigmas, original_samples)
+        if weights is not None:
+            weights = checked_weights(weights, original_samples)
+            original_samples = without_missing(original_samples, weights)
         noisy = original_samples + noise
         prediction = ops.cast(self.model(c_in * noisy, c_noise, *conditions), mstype.float32)
         # (x0 - c_skip * x) / c_out without the difference of two nearly equal numbers at low noise.
         target = ((1 - c_skip) * original_samples - c_skip * noise) / c_out
         check_like("The model's output", prediction, "the samples", target)
         error = prediction - target
-        return (error * error).mean()
+        return reduced(error * error, weights)
 
-    def construct(self, original_samples, noise, sigmas, *conditions):
+    def construct(self, original_samples, noise, sigmas, *conditions, weights=None):
         """The same as ``get_loss``."""
-        return self.get_loss(original_samples, noise, sigmas, *conditions)
+        return self.get_loss(original_samples, noise, sigmas, *conditions, weights=weights)

@@ -5,6 +5,7 @@ import math
 from mindspore import nn
 
 from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
@@ -58,7 +59,7 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
         self.loss_fn = ElementwiseError(self.loss_type)
         self._take_noise_law(noise_law)
 
-    def get_loss(self, original_samples, noise, sigmas, condition=None, *further):
+    def get_loss(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
@@ -68,14 +69,29 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
                 :func:`~mindscience_diffuser.training.training_sigmas`.
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
             *further (Tensor): Further conditions, shape (B, ...) each.
+            weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
+                samples, see :meth:`EDMTrainer.get_loss`: the loss is the mean with these weights, sum(w e) / sum(w).
+                What has the weight 0 may be NaN in `original_samples`. Default: ``None``, all alike.
 
         Returns:
             Tensor, a float32 scalar.
 
         Raises:
-            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
+            TypeError: If `weights` is no Tensor.
+            ValueError: If the shapes do not belong together, or the model's output has another than the samples; or if
+                a weight is negative or not finite, or all are 0, which a graph that takes them as an input cannot see.
+        """
+        return self.get_losses(original_samples, noise, sigmas, condition, *further, weights=weights)[0]
+
+    def get_losses(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
+        """Returns the loss of :meth:`get_loss`, and beside it the error of each sample, ``(B,)``.
+
+        The errors are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
+        if weights is not None:
+            weights = checked_weights(weights, original_samples)
+            original_samples = without_missing(original_samples, weights)
         sigmas = one_for_each("'sigmas'", sigmas, original_samples)
         velocity = noise - original_samples
         level = sigmas.reshape((-1,) + (1,) * (original_samples.ndim - 1)).astype(original_samples.dtype)
@@ -87,9 +103,8 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
             check_batch("'condition'", condition, original_samples)
             prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, velocity)
-        per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
-        return (per_sample * flow_weights(self.weighting, sigmas)).mean()
+        return reduced(error, weights, flow_weights(self.weighting, sigmas))
 
-    def construct(self, original_samples, noise, sigmas, condition=None, *further):
+    def construct(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
         """The same as ``get_loss``."""
-        return self.get_loss(original_samples, noise, sigmas, condition, *further)
+        return self.get_loss(original_samples, noise, sigmas, condition, *further, weights=weights)

@@ -9,6 +9,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
+from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
@@ -94,7 +95,7 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
         """Weights of the losses by training timestep, float32, shape (num_train_timesteps,)."""
         return self.loss_weights
 
-    def get_loss(self, original_samples, noise, timesteps, condition=None, *further):
+    def get_loss(self, original_samples, noise, timesteps, condition=None, *further, weights=None):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
@@ -103,14 +104,29 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
             timesteps (Tensor): Integer timesteps, shape (B,) or (B, 1), each in [0, num_train_timesteps).
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
             *further (Tensor): Further conditions, shape (B, ...) each.
+            weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
+                samples, see :meth:`EDMTrainer.get_loss`: the loss is the mean with these weights, sum(w e) / sum(w).
+                What has the weight 0 may be NaN in `original_samples`. Default: ``None``, all alike.
 
         Returns:
             Tensor, a float32 scalar.
 
         Raises:
-            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
+            TypeError: If `weights` is no Tensor.
+            ValueError: If the shapes do not belong together, or the model's output has another than the samples; or if
+                a weight is negative or not finite, or all are 0, which a graph that takes them as an input cannot see.
+        """
+        return self.get_losses(original_samples, noise, timesteps, condition, *further, weights=weights)[0]
+
+    def get_losses(self, original_samples, noise, timesteps, condition=None, *further, weights=None):
+        """Returns the loss of :meth:`get_loss`, and beside it the error of each sample, ``(B,)``.
+
+        The errors are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
+        if weights is not None:
+            weights = checked_weights(weights, original_samples)
+            original_samples = without_missing(original_samples, weights)
         timesteps = one_for_each("'timesteps'", timesteps, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         if condition is None:
@@ -119,13 +135,11 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
             check_batch("'condition'", condition, original_samples)
             prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, self._target(original_samples, noise, timesteps))
-        weights = ops.gather(self.loss_weights, timesteps, 0)
-        per_sample = error.reshape((error.shape[0], -1)).mean(axis=1)
-        return (per_sample * weights).mean()
+        return reduced(error, weights, ops.gather(self.loss_weights, timesteps, 0))
 
-    def construct(self, original_samples, noise, timesteps, condition=None, *further):
+    def construct(self, original_samples, noise, timesteps, condition=None, *further, weights=None):
         """The same as ``get_loss``."""
-        return self.get_loss(original_samples, noise, timesteps, condition, *further)
+        return self.get_loss(original_samples, noise, timesteps, condition, *further, weights=weights)
 
     def _target(self, original_samples, noise, timesteps):
         """Returns what the model should have predicted."""

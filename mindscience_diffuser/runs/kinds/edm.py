@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindscience_diffuser.noise import log_normal_sigmas
+from mindscience_diffuser.noise import log_normal_sigmas, log_uniform_sigmas
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.training import EDMTrainer
@@ -40,7 +40,7 @@ class EDM(Kind):
         def draw(seed, step, batch_size):
             generator = np.random.default_rng((seed, step))
             if training.sigma_density == "log_uniform":
-                levels = np.exp(generator.uniform(np.log(low), np.log(high), batch_size))
+                levels = log_uniform_sigmas(generator, batch_size, low, high)
             else:
                 levels = log_normal_sigmas(generator, batch_size, training.sigma_loc, training.sigma_scale, low, high)
             return levels.astype(np.float32)
