@@ -77,6 +77,7 @@ _MODULES = {
     "PyramidFlowMatchEulerDiscreteScheduler": "mindscience_diffuser.schedulers",
     "PyramidFlowTrainer": "mindscience_diffuser.training",
     "PyramidSampler": "mindscience_diffuser.sampling",
+    "RFD4ProteinaScheduler": "mindscience_diffuser.schedulers",
     "RePaintScheduler": "mindscience_diffuser.schedulers",
     "SASolverScheduler": "mindscience_diffuser.schedulers",
     "SCMScheduler": "mindscience_diffuser.schedulers",

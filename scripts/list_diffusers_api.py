@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import sys
 import textwrap
 from pathlib import Path
 
@@ -22,7 +23,12 @@ from diffusers.utils import BaseOutput
 
 import mindscience_diffuser
 
-FILE = Path(__file__).parents[1] / "mindscience_diffuser" / "compat" / "api.json"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from compat_examples import example  # noqa: E402
+
+FILE = ROOT / "mindscience_diffuser" / "compat" / "api.json"
 PRIVATE = (
     "_get_conditioning_c_in",
     "_get_variance",
@@ -143,7 +149,7 @@ def describe(cls):
     methods = {n: parameters(getattr(cls, n)) for n in public if inspect.isfunction(inspect.getattr_static(cls, n))}
     attributes = [n for n in public if n not in methods and not callable(getattr(cls, n))]
     own, configured = reads(cls)
-    scheduler = cls()
+    scheduler = cls(**example(cls.__name__))
     attributes += [n for n in vars(scheduler) if not n.startswith("_") and n not in attributes]
     return {
         "arguments": parameters(cls.__init__),
@@ -161,7 +167,7 @@ def describe(cls):
         "scheduled_at_first": getattr(scheduler, "num_inference_steps", None) is not None,
         "steps_unscheduled": steps_unscheduled(scheduler),
         "deprecated": cls._deprecated_kwargs,
-        "refuses_integers": refuses_integers(cls()),
+        "refuses_integers": refuses_integers(cls(**example(cls.__name__))),
         "compatibles": sorted(getattr(cls, "_compatibles", [])),
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import diffusers
 import torch
-from list_diffusers_api import find
+from list_diffusers_api import example, find
 
 from mindscience_diffuser.compat.description import described
 
@@ -69,7 +69,7 @@ def main():
     names = {kind: sorted(set().union(*(one[kind] for one in found))) for kind in found[0]}
     answers = {}
     for name in described():
-        scheduler = find(name)()
+        scheduler = find(name)(**example(name))
         early = [attribute for attribute in names["read"] if hasattr(scheduler, attribute)]
         scheduler.set_timesteps(2 if name == "SCMScheduler" else STEPS)
         has = [attribute for attribute in names["read"] if hasattr(scheduler, attribute)]

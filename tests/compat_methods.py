@@ -25,7 +25,10 @@ NOT_CALLED = (
 """What every trajectory calls, and what has no value."""
 
 # They have no trajectory like the others.
-OTHER_CALLS = ("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler")
+OTHER_CALLS = (
+    *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler"),
+    "RFD4ProteinaScheduler",
+)
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 
 CONFIGURATIONS = {

@@ -13,7 +13,10 @@ STEPS = 6
 NOISE_SEED = 5
 
 # They do not step like the others, or write past every table (see CASES of test_compat_methods.py).
-OTHER_CALLS = ("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler")
+OTHER_CALLS = (
+    *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler"),
+    "RFD4ProteinaScheduler",
+)
 # diffusers' noise of a Brownian tree cannot be given to others.
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 NAMES = [name for name in described() if name not in OTHER_CALLS + BROWNIAN]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compat_examples import example
 from mindspore import Tensor
 
 import mindscience_diffuser
@@ -36,7 +37,7 @@ OTHERWISE = {
 
 @functools.cache
 def built(name):
-    return getattr(compat, name)()
+    return getattr(compat, name)(**example(name))
 
 
 @functools.cache
@@ -74,7 +75,7 @@ def test_what_only_other_schedulers_have_is_absent_as_pipelines_ask(name):
     for other in names_of_any() - has:
         assert not hasattr(scheduler, other), other
         assert not hasattr(kind, other) or other in facts["later"], other
-    scheduler = kind()
+    scheduler = kind(**example(name))
     scheduler.set_timesteps(2 if name == "SCMScheduler" else 4)
     assert hasattr(scheduler, "timesteps")
     for other in {"num_inference_steps"}.intersection(facts["later"]):
@@ -96,7 +97,7 @@ def section(name):
 
 @pytest.mark.parametrize("name", compat.CLASSES)
 def test_schedules_and_tables_have_the_values_of_diffusers(name):
-    theirs, ours = listing().find(name)(), getattr(compat, name)()
+    theirs, ours = listing().find(name)(**example(name)), built.__wrapped__(name)
     steps = 2 if name == "SCMScheduler" else 8
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

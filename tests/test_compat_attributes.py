@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compat_examples import example
 from mindspore import Tensor
 
 from mindscience_diffuser import compat
@@ -27,7 +28,7 @@ OTHER_LENGTH = {
 
 
 def scheduled(name):
-    scheduler = getattr(compat, name)()
+    scheduler = getattr(compat, name)(**example(name))
     scheduler.set_timesteps(2 if name == "SCMScheduler" else 4)
     return scheduler
 
@@ -35,7 +36,7 @@ def scheduled(name):
 @pytest.mark.parametrize("name", compat.CLASSES)
 @pytest.mark.filterwarnings("ignore")
 def test_what_pipelines_read_is_there_with_its_value_or_raises_as_in_diffusers(name):
-    scheduler, expected = getattr(compat, name)(), LISTED[name]
+    scheduler, expected = getattr(compat, name)(**example(name)), LISTED[name]
     for attribute in expected["later"]:
         assert not hasattr(scheduler, attribute), attribute
     scheduler = scheduled(name)
@@ -76,7 +77,7 @@ def test_what_pipelines_write_is_there_afterwards_or_refused_with_a_sentence(nam
 
 @pytest.mark.parametrize("name", compat.CLASSES)
 def test_what_pipelines_read_of_a_configuration_is_what_the_constructor_takes(name):
-    scheduler = getattr(compat, name)()
+    scheduler = getattr(compat, name)(**example(name))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for key in set(LISTED["configuration"]) - {"get"}:

@@ -9,7 +9,13 @@ from mindscience_diffuser import compat
 
 RNG = np.random.default_rng(0)
 SAMPLE, OUTPUT = (RNG.standard_normal((2, 3, 4, 4)).astype(np.float16) for _ in range(2))
-OTHER_STEPS = ("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "UnCLIPScheduler")
+OTHER_STEPS = (
+    "KarrasVeScheduler",
+    "ScoreSdeVeScheduler",
+    "ScoreSdeVpScheduler",
+    "UnCLIPScheduler",
+    "RFD4ProteinaScheduler",
+)
 STEPPING = [name for name in compat.CLASSES if name not in OTHER_STEPS]
 SINGLE = [
     name

@@ -9,7 +9,10 @@ from mindscience_diffuser import compat
 from mindscience_diffuser.compat.description import described
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
-OTHER_CALLS = {"KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler"}
+OTHER_CALLS = {
+    *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler"),
+    *("RePaintScheduler", "RFD4ProteinaScheduler"),
+}
 CLASSES = [name for name in compat.CLASSES if name not in OTHER_CALLS]
 IMAGES = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 4))
 NOISE = np.random.default_rng(1).standard_normal(IMAGES.shape).astype(np.float32)

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from compat_examples import example
 from mindspore import nn
 
 from mindscience_diffuser import DDIMPipeline, compat
@@ -61,7 +62,7 @@ def test_copies_and_other_pipelines_keep_the_scheduler(mindone, pipeline):
 
 def test_every_drop_in_scheduler_goes_through_files_and_copies(tmp_path):
     for name in compat.CLASSES:
-        scheduler = getattr(compat, name)()
+        scheduler = getattr(compat, name)(**example(name))
         scheduler.save_pretrained(tmp_path / name)
         copies = [copy.deepcopy(scheduler), pickle.loads(pickle.dumps(scheduler))]
         copies.append(compat.SchedulerMixin.from_pretrained(tmp_path / name))

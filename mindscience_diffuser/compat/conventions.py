@@ -300,12 +300,62 @@ class DPMSolverSinglestep(SchedulerMixin):
         super().set_timesteps(num_inference_steps, device, mu=mu, timesteps=timesteps)
 
 
+class RFD4Proteina(SchedulerMixin):
+    """RFD4ProteinaScheduler: a step is told which tokens move, is the next one in any case, and draws row by row."""
+
+    has_tables = False
+
+    def _restart(self):
+        super()._restart()
+        self._step_index = 0 if self.native.scheduled else None
+
+    @property
+    def timesteps(self):
+        """The times of the trajectory: a Tensor, float32; None before `set_timesteps`."""
+        return self._hand_out("timesteps", self.native.timesteps) if self.native.scheduled else None
+
+    def step(self, model_output, timestep, sample, emit_mask, generator=None, return_dict=True):
+        """The next step of the trajectory; tokens where `emit_mask`, ``(B, N)``, is False become 0."""
+        native, row = self.native, self._step_index
+        native.check_scheduled()
+        if row >= len(native.timesteps):
+            raise ValueError(f"The trajectory has {len(native.timesteps)} steps, all taken: call set_timesteps.")
+        if np.float32(np.ravel(to_host(timestep))[0]) != native.timesteps[row]:
+            raise ValueError(f"'timestep' must be the next of scheduler.timesteps, {native.timesteps[row]}.")
+        source = self._source(_one_for_each_row(generator, sample.shape[0]), sample.shape[0])
+        native.go_to(row)
+        moved = native.step(model_output, as_floats(sample), native.timesteps[row], generator=source)
+        self._step_index = row + 1
+        prev_sample = in_dtype(moved * emit_mask.expand_dims(-1).astype(moved.dtype), as_floats(sample))
+        return result_of(return_dict, prev_sample=prev_sample)
+
+    def add_noise(self, original_samples, noise, timesteps):
+        """Returns ``(1 - t) * noise + t * original_samples``; `timesteps` is a time in [0, 1), or one for each row."""
+        times = np.asarray(to_host(timesteps))
+        if times.shape not in ((), original_samples.shape[:1]) or np.any((times < 0) | (times >= 1)):
+            raise ValueError(
+                f"'timesteps' must be a time in [0, 1), or {original_samples.shape[0]} of them, but is {timesteps}."
+            )
+        return super().add_noise(original_samples, noise, timesteps)
+
+
+def _one_for_each_row(generator, batch):
+    """Returns the sources of noise of the rows, of which each has its own, or None."""
+    if generator is None:
+        return None
+    given = list(generator) if isinstance(generator, (list, tuple)) else [generator]
+    if len(given) != batch or len({id(one) for one in given}) != batch:
+        raise ValueError(f"'generator' must be one for each of {batch} rows, all different, but is {generator!r}.")
+    return given
+
+
 CONVENTIONS = {
     "CogVideoXDPMScheduler": CogVideoXDPM,
     "EDMEulerScheduler": EDMEuler,
     "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
     "DPMSolverSinglestepScheduler": DPMSolverSinglestep,
     "PNDMScheduler": PNDM,
+    "RFD4ProteinaScheduler": RFD4Proteina,
     "RePaintScheduler": RePaint,
     "KarrasVeScheduler": KarrasVe,
     "ScoreSdeVeScheduler": ScoreSdeVe,

@@ -12,6 +12,7 @@ import mindscience_diffuser
 from mindscience_diffuser.compat.churn import ChurnedDenoiser, ChurnedEuler, ChurnedFlow
 from mindscience_diffuser.plan import linear_combination
 from mindscience_diffuser.schedulers.exponential.exponential import ExponentialStep
+from mindscience_diffuser.schedulers.flow.rfd4_proteina import FIRST_TIME, LOG_DECADES
 from mindscience_diffuser.validation import check_number
 
 
@@ -222,6 +223,41 @@ class FlooredAlpha(FlooredLeading):
         return replace(plan, states={**plan.states, "sample": x_next})
 
 
+class WholeSchedules:
+    """RFD4: a partial trajectory is the end of a whole one of more steps, whose first time is near the one asked for.
+
+    The tail is never shorter than the configuration says, and the logarithms of ``"log"`` begin a thousandth of a
+    decade above 1.
+    """
+
+    def positions(self, count):
+        """Returns where `count` steps lie in [0, 1], with the end."""
+        tail, finer = self.settings.tail_steps, self.settings.tail_step_multiplier
+        if tail and count < tail * finer:
+            raise ValueError(
+                f"'num_inference_steps' must be at least tail_steps * tail_step_multiplier, {tail * finer}, but is "
+                f"{count}."
+            )
+        return super().positions(count)
+
+    def spaced_times(self, count, start):
+        """Returns the times of `count` steps that begin near the time `start`, and that of the end, 1."""
+        if start == FIRST_TIME:
+            return self.whole_times(count)
+        dense = self.whole_times(max(100 * count, 1000))
+        above = np.append(np.flatnonzero(dense >= start - 1e-6), len(dense) - 1)[0]
+        points = max(len(dense) - 1 - above, 1)
+        return self.whole_times(round(count * (len(dense) - 1) / points))[-count - 1 :]
+
+    def whole_times(self, count):
+        """Returns the times of `count` steps from the first time on."""
+        if self.settings.schedule_mode == "power":
+            return super().spaced_times(count, FIRST_TIME)
+        times = 1 - 10 ** (FIRST_TIME - (LOG_DECADES + FIRST_TIME) * self.positions(count))
+        times -= times[0] - FIRST_TIME
+        return times / times[-1]
+
+
 class EvenStrides(FlooredLeading):
     """A step leads T // n timesteps on, whatever the next timestep is."""
 
@@ -343,6 +379,7 @@ RULES = {
     "LCMScheduler": KeptLastTimestep,
     "LMSDiscreteScheduler": SpacedBetweenEnds,
     "PNDMScheduler": EvenCalls,
+    "RFD4ProteinaScheduler": WholeSchedules,
     "RePaintScheduler": EvenStrides,
     "SASolverScheduler": RepeatedStep,
     "TCDScheduler": CutTimesteps,

@@ -33,6 +33,7 @@ from mindscience_diffuser.schedulers.flow.flow_match_euler import FlowMatchEuler
 from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.flow.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
+from mindscience_diffuser.schedulers.flow.rfd4_proteina import RFD4ProteinaScheduler
 from mindscience_diffuser.schedulers.sigma.dpmsolver_sde import DPMSolverSDEScheduler
 from mindscience_diffuser.schedulers.sigma.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.euler_discrete import EulerDiscreteScheduler
@@ -78,6 +79,7 @@ __all__ = [
     "LMSDiscreteScheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
+    "RFD4ProteinaScheduler",
     "RePaintScheduler",
     "SASolverScheduler",
     "SCMScheduler",

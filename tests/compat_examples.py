@@ -1,0 +1,16 @@
+"""Arguments for the classes of diffusers that cannot be built, or have few steps, without any."""
+
+EXAMPLES = {
+    "RFD4ProteinaScheduler": {
+        "schedule_mode": "log",
+        "noise_mode": "1/t",
+        "tsr_k": 2.0,
+        "tsr_sigma": 0.5,
+        "tail_steps": 0,
+    },
+}
+
+
+def example(name):
+    """Returns the arguments of a class by name; most need none."""
+    return EXAMPLES.get(name, {})
