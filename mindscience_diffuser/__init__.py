@@ -79,6 +79,7 @@ _MODULES = {
     "PyramidSampler": "mindscience_diffuser.sampling",
     "RFD4ProteinaScheduler": "mindscience_diffuser.schedulers",
     "RePaintScheduler": "mindscience_diffuser.schedulers",
+    "RigidMotion": "mindscience_diffuser.sampling",
     "SASolverScheduler": "mindscience_diffuser.schedulers",
     "SCMScheduler": "mindscience_diffuser.schedulers",
     "Sampler": "mindscience_diffuser.sampling",

@@ -16,6 +16,8 @@ from mindscience_diffuser.noise.laws import (
     SphericalNoise,
     StudentTNoise,
     WhiteNoise,
+    check_mask_fits,
+    check_particle_mask,
     source_by,
 )
 from mindscience_diffuser.noise.predictions import PREDICTION_TYPES, clean_sample_weights, noise_weights
@@ -71,6 +73,8 @@ __all__ = [
     "calculate_shift",
     "check_gamma",
     "check_halvable",
+    "check_mask_fits",
+    "check_particle_mask",
     "churn",
     "clean_sample_weights",
     "continuing",

@@ -226,30 +226,14 @@ class CentredNoise(NoiseLaw):
     """
 
     def __init__(self, mask=None):
-        self.mask = None
-        if mask is None:
-            return
-        given = np.asarray(mask)
-        if given.dtype.kind not in "biuf":
-            raise TypeError(f"'mask' must hold True and False or 0 and 1, but has dtype {given.dtype}.")
-        if given.ndim not in (1, 2) or not np.isin(given, (0, 1)).all():
-            raise ValueError(
-                f"'mask' must be (N,) or (B, N) of 0 and 1, but has shape {given.shape}: {given.tolist()}."
-            )
-        empty = np.flatnonzero(np.atleast_2d(given).sum(1) == 0)
-        if empty.size:
-            raise ValueError(f"'mask' leaves sample {empty[0]} without any particle: each needs at least one.")
-        self.mask = np.atleast_2d(given).astype(np.float64)
+        self.mask = None if mask is None else check_particle_mask(mask)
 
     def white_shape(self, shape):
         """Returns the shape; raises ValueError if the mask does not fit it."""
         if len(shape) < 3:
             raise ValueError(f"'shape' must be (B, N, ...) for CentredNoise, but is {shape}.")
-        if self.mask is not None and (self.mask.shape[1] != shape[1] or self.mask.shape[0] not in (1, shape[0])):
-            raise ValueError(
-                f"'mask' is for {self.mask.shape[0]} samples of {self.mask.shape[1]} particles, but the noise has the "
-                f"shape {shape}."
-            )
+        if self.mask is not None:
+            check_mask_fits(self.mask, "the noise", shape)
         return shape
 
     def from_white(self, white, shape):
@@ -332,6 +316,32 @@ def wave_amplitudes(grid, longest, alpha, tau, spectrum):
     if not power.any():
         raise ValueError("'spectrum' has no power at any wave of this grid.")
     return np.sqrt(power / power.mean())[..., : grid[-1] // 2 + 1].astype(np.float32)
+
+
+def check_particle_mask(mask):
+    """Returns a mask of particles, ``(N,)`` or ``(B, N)``, as float64 ``(1, N)`` or ``(B, N)``.
+
+    Raises:
+        TypeError: If it holds no numbers.
+        ValueError: If it holds others than 0 and 1, has another rank, or leaves a sample without any.
+    """
+    given = np.asarray(mask)
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"'mask' must hold True and False or 0 and 1, but has dtype {given.dtype}.")
+    if given.ndim not in (1, 2) or not np.isin(given, (0, 1)).all():
+        raise ValueError(f"'mask' must be (N,) or (B, N) of 0 and 1, but has shape {given.shape}: {given.tolist()}.")
+    empty = np.flatnonzero(np.atleast_2d(given).sum(1) == 0)
+    if empty.size:
+        raise ValueError(f"'mask' leaves sample {empty[0]} without any particle: each needs at least one.")
+    return np.atleast_2d(given).astype(np.float64)
+
+
+def check_mask_fits(mask, what, shape):
+    """Raises ValueError unless a mask of :func:`check_particle_mask` is one for values of a shape ``(B, N, ...)``."""
+    if mask.shape[1] != shape[1] or mask.shape[0] not in (1, shape[0]):
+        raise ValueError(
+            f"'mask' is for {mask.shape[0]} samples of {mask.shape[1]} particles, but {what} has the shape {shape}."
+        )
 
 
 def check_spectrum(spectrum):
