@@ -79,6 +79,7 @@ _MODULES = {
     "PyramidSampler": "mindscience_diffuser.sampling",
     "RFD4ProteinaScheduler": "mindscience_diffuser.schedulers",
     "RePaintScheduler": "mindscience_diffuser.schedulers",
+    "ResidualSampler": "mindscience_diffuser.sampling",
     "RigidMotion": "mindscience_diffuser.sampling",
     "SASolverScheduler": "mindscience_diffuser.schedulers",
     "SCMScheduler": "mindscience_diffuser.schedulers",

@@ -100,3 +100,21 @@ def setting(value, name, beside, dtype=mstype.float32):
     while name in taken:
         name += "_"
     return Parameter(Tensor(value, dtype), name=name, requires_grad=False)
+
+
+def frozen(model, beside, name):
+    """Returns a model that is held, and not trained, beside another cell: it is set to evaluation, without gradients.
+
+    One compiled graph holds both: a Parameter of the model whose name the other cell has too gets `name` before it.
+
+    Args:
+        model (nn.Cell): The model.
+        beside (nn.Cell): The other cell.
+        name (str): What is put before names, with a point.
+    """
+    taken = {parameter.name for parameter in beside.get_parameters()}
+    for parameter in model.get_parameters():
+        parameter.requires_grad = False
+        while parameter.name in taken:
+            parameter.name = f"{name}.{parameter.name}"
+    return model.set_train(False)

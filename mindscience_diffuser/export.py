@@ -11,7 +11,7 @@ from mindspore.train import mind_ir_pb2
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.recent import RecentlyUsed
-from mindscience_diffuser.sampling import ModelStep, PyramidSampler, Sampler
+from mindscience_diffuser.sampling import ModelStep, PyramidSampler, ResidualSampler, Sampler
 from mindscience_diffuser.schedulers import Scheduler
 from mindscience_diffuser.step import StepKernel
 
@@ -51,7 +51,7 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     path = _checked_target(path, overwrite)
     if not isinstance(cell, nn.Cell):
         raise TypeError(f"'cell' must be an nn.Cell, but is {type(cell).__name__}.")
-    if isinstance(cell, (PyramidSampler, Sampler)) and cell.method == "step":
+    if isinstance(cell, (PyramidSampler, ResidualSampler, Sampler)) and cell.method == "step":
         raise ValueError("'cell' is a Sampler with method='step', which is no single graph: use 'loop' or 'unrolled'.")
     names = _names(cell, example_inputs, input_names)
     counts = [len(value) if isinstance(value, (tuple, list)) else None for value in example_inputs]
@@ -229,7 +229,7 @@ class _Settings:
             # An eager call of a compiled method makes it what the graph compiler reads, in place of construct.
             part.__parse_method__ = "construct"
         self.kernels = [part for part in cells if isinstance(part, StepKernel)]
-        self.checking = [part for part in cells if isinstance(part, (ModelStep, Scheduler))]
+        self.checking = [part for part in cells if isinstance(part, (ModelStep, ResidualSampler, Scheduler))]
         self.fused = [kernel.fused and not portable for kernel in self.kernels]
         self.fixed_shape = not dynamic_batch
 

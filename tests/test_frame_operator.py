@@ -10,7 +10,7 @@ from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.models import FrameOperator, ResidualDenoiser
 from mindscience_diffuser.models.frame_operator import WaveProduct, wave_matrices
 from mindscience_diffuser.runs.config.load import load_config
-from mindscience_diffuser.runs.kinds.world_model import WorldModel
+from mindscience_diffuser.runs.kinds.films.world_model import WorldModel
 
 RNG = np.random.default_rng(0)
 SIDE = 8

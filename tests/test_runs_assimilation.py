@@ -14,8 +14,8 @@ from mindscience_diffuser.runs.evaluation.optimal_interpolation import (
     gaussian_crps,
     gaussian_update,
 )
-from mindscience_diffuser.runs.kinds.assimilation import beginning, observe
-from mindscience_diffuser.runs.kinds.world_model import build_world_model
+from mindscience_diffuser.runs.kinds.films.assimilation import beginning, observe
+from mindscience_diffuser.runs.kinds.films.world_model import build_world_model
 from mindscience_diffuser.runs.storage.weights import save_weights
 
 CONFIG = """

@@ -176,5 +176,18 @@ def test_samples_of_another_shape_are_told(conditioned, shape):
 
 
 def test_missing_conditions_are_counted(conditioned):
-    with pytest.raises(ValueError, match="takes 2 conditions"):
+    with pytest.raises(ValueError, match="channels together .* but got 1 conditions with 0 channels of fields"):
         conditioned(random(2, 1, 5, 6), Tensor([0.3, -1.2]), random(2, 3))
+    with pytest.raises(ValueError, match=r"fields on the grid of .* but got one of the shape \(2, 1, 5, 5\)"):
+        conditioned(random(2, 1, 5, 6), Tensor([0.3, -1.2]), random(2, 3), random(2, 1, 5, 5))
+
+
+def test_several_fields_are_joined_in_their_order():
+    ms.set_seed(0)
+    net = UNet(1, 1, hidden_channels=8, multipliers=(1,), blocks=1, field_channels=3)
+    for parameter in net.get_parameters():
+        parameter.set_data(parameter + 0.1)
+    x, t, first, second = random(2, 1, 5, 6), Tensor([0.3, -1.2]), random(2, 1, 5, 6), random(2, 2, 5, 6)
+    joined = Tensor(np.concatenate([first.asnumpy(), second.asnumpy()], 1))
+    assert np.array_equal(net(x, t, first, second).asnumpy(), net(x, t, joined).asnumpy())
+    assert np.abs(net(x, t, second, first).asnumpy() - net(x, t, joined).asnumpy()).max() > 1e-3

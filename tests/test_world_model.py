@@ -14,8 +14,8 @@ from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.models import FrameTransformer
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.rollout import roll_out
-from mindscience_diffuser.runs.kinds.world_model import WorldModel
+from mindscience_diffuser.runs.kinds.films.rollout import roll_out
+from mindscience_diffuser.runs.kinds.films.world_model import WorldModel
 
 CONFIG = """
 run: world_model

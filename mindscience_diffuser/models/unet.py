@@ -59,8 +59,8 @@ class UNet(PublicCell):
         heads (int or Sequence[int]): Attention heads, a number for all of those resolutions or one for each in the
             order of `attention`, the last one for the middle too; divides their channels. Default: ``4``.
         vector_channels (int): Length of the condition vector of each sample; 0 if there is none. Default: ``0``.
-        field_channels (int): Channels of a condition on the grid of the samples, joined with them; 0 if there is none.
-            Default: ``0``.
+        field_channels (int): Channels of the conditions on the grid of the samples together, joined with them; 0 if
+            there is none. Default: ``0``.
         adaptive_scale (bool): Whether time and vector scale and shift the normalised channels, as in ADM, or are added
             to them, as in DDPM++. Default: ``True``.
         skip_scale (float): Factor of the sum of a block's input and output, in (0, 1]. Default: ``1.0``.
@@ -71,16 +71,16 @@ class UNet(PublicCell):
     Inputs:
         - **x** (Tensor) - ``(B, in_channels, *grid)``.
         - **timestep** (Tensor) - ``(B,)``, any real or integer dtype: a timestep, or c_noise of EDM.
-        - **conditions** (Tensor) - the vector ``(B, vector_channels)``, then the field ``(B, field_channels, *grid)``;
-          each only where it was asked for.
+        - **conditions** (Tensor) - the vector ``(B, vector_channels)``, then one or several fields ``(B, F, *grid)``
+          with `field_channels` together; each only where it was asked for.
 
     Outputs:
         Tensor ``(B, out_channels, *grid)`` in `compute_dtype`.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a value is out of range, `heads` does not divide the channels, or a call has another number of
-            conditions than the constructor was told.
+        ValueError: If a value is out of range, `heads` does not divide the channels, or the conditions of a call are
+            not those that the constructor was told.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class UNet(PublicCell):
         check_number("dropout", dropout, "[0, 1)")
         check_compute_dtype(compute_dtype)
         self.compute_dtype = compute_dtype
-        self.conditions = (self.vector_channels > 0) + (self.field_channels > 0)
+        self.vectors = int(self.vector_channels > 0)
 
         embedding = 4 * hidden
         self.waves = SinusoidalEmbedding(hidden)
@@ -190,10 +190,19 @@ class UNet(PublicCell):
                 f"The model takes samples (B, C, *grid) with in_channels={self.in_channels} and axes={self.axes}, but "
                 f"got the shape {x.shape}."
             )
-        if len(conditions) != self.conditions:
+        fields, channels = conditions[self.vectors :], 0
+        for field in fields:
+            if field.ndim != x.ndim or field.shape[2:] != x.shape[2:]:
+                raise ValueError(
+                    f"The model has vector_channels={self.vector_channels} and takes fields on the grid of the "
+                    f"samples, {x.shape}, as its further conditions, but got one of the shape {field.shape}."
+                )
+            channels += field.shape[1]
+        if len(conditions) < self.vectors or channels != self.field_channels:
             raise ValueError(
-                f"The model takes {self.conditions} conditions (vector_channels={self.vector_channels}, "
-                f"field_channels={self.field_channels}), but got {len(conditions)}."
+                f"The model takes {self.vectors} vector (vector_channels={self.vector_channels}) and fields of "
+                f"{self.field_channels} channels together (field_channels), but got {len(conditions)} conditions with "
+                f"{channels} channels of fields."
             )
         embedded = self.time_embed(ops.cast(self.waves(timestep), self.compute_dtype))
         if self.vector_channels > 0:
@@ -201,8 +210,8 @@ class UNet(PublicCell):
         embedded = ops.silu(embedded)
         shape = x.shape
         x = ops.cast(x, self.compute_dtype)
-        if self.field_channels > 0:
-            x = mint.cat((x, ops.cast(conditions[-1], self.compute_dtype)), 1)
+        for field in fields:
+            x = mint.cat((x, ops.cast(field, self.compute_dtype)), 1)
         grids = (shape[2:],)
         for level in range(1, self.levels):
             grids += (halved(grids[level - 1]),)

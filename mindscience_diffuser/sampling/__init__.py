@@ -5,6 +5,7 @@ from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, Di
 from mindscience_diffuser.sampling.ensemble_update import Localization
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
+from mindscience_diffuser.sampling.residual import ResidualSampler
 from mindscience_diffuser.sampling.rigid_motion import RigidMotion
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.sampling.twisted import TwistedSampler, TwistedSamples
@@ -16,6 +17,7 @@ __all__ = [
     "Localization",
     "ModelStep",
     "PyramidSampler",
+    "ResidualSampler",
     "RigidMotion",
     "Sampler",
     "TwistedSampler",

@@ -3,7 +3,7 @@
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, frozen
 from mindscience_diffuser.noise.edm import EDMPreconditioning
 from mindscience_diffuser.preconditioning import SampleScalings
 from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
@@ -17,6 +17,10 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
     The loss is lambda(sigma) * |D(x; sigma) - x0|^2 with lambda = 1 / c_out^2, so that every noise level weighs the
     same at the start. It is computed as |F - (x0 - c_skip * x) / c_out|^2, which is the same number.
 
+    With a `regression` f the network learns what f leaves, x0 = y - f(c), section 3 of CorrDiff (Mardani et al., 2023,
+    arXiv:2309.15214), and is given f(c) as its last condition. A :class:`~mindscience_diffuser.ResidualSampler` draws
+    f(c) + x0.
+
     Args:
         model (nn.Cell): F, called as ``model(c_in * x, c_noise, *conditions)`` with c_noise of shape ``(B,)``.
         preconditioning (EDMPreconditioning): The scalings, for the network and for the loss alike: those of the
@@ -24,13 +28,16 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
             ``EDMPreconditioning()``.
         noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws; its variance must be the
             `noise_variance` of the preconditioning. Default: ``None``, white noise.
+        regression (nn.Cell, optional): f, trained before and called as ``regression(*conditions)``; returns a
+            prediction in the shape of the samples. It is frozen: set to evaluation, its Parameters get no gradients,
+            and those whose names the model has too are renamed. Default: ``None``: the samples themselves are learned.
 
     Raises:
-        TypeError: If `model` is no Cell, or `preconditioning` or `noise_law` is something else.
+        TypeError: If `model` or `regression` is no Cell, or `preconditioning` or `noise_law` is something else.
         ValueError: If the law has another variance than the preconditioning counts on.
     """
 
-    def __init__(self, model, preconditioning=None, noise_law=None):
+    def __init__(self, model, preconditioning=None, noise_law=None, regression=None):
         super().__init__(auto_prefix=False)
         preconditioning = EDMPreconditioning() if preconditioning is None else preconditioning
         if not isinstance(model, nn.Cell):
@@ -39,6 +46,20 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         self.scalings = SampleScalings(preconditioning)
         self._take_noise_law(noise_law, preconditioning)
         self.preconditioning = preconditioning
+        self.learns_residual = regression is not None
+        if self.learns_residual:
+            if not isinstance(regression, nn.Cell):
+                raise TypeError(
+                    f"'regression' must be an nn.Cell, but is {regression!r} of type {type(regression).__name__}."
+                )
+            self.regression = frozen(regression, model, "regression")
+
+    def set_train(self, mode=True):
+        """Sets the network to training or evaluation; the regression stays as it is."""
+        super().set_train(mode)
+        if self.learns_residual:
+            self.regression.set_train(False)
+        return self
 
     def draw_noise(self, sigmas, shape, generator=None):
         """Draws what is added to the samples of a training batch, see :meth:`EDMPreconditioning.training_noise`."""
@@ -48,11 +69,11 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         """Returns the weighted loss of one batch, averaged over all elements.
 
         Args:
-            original_samples (Tensor): Clean samples x0, shape ``(B, ...)`` of rank 2 or more.
+            original_samples (Tensor): Clean samples x0, with a regression y, shape ``(B, ...)`` of rank 2 or more.
             noise (Tensor): What is added to them, of the same shape: sigma times standard normal noise, and the offset
                 noise, as :meth:`EDMPreconditioning.training_noise` draws them.
             sigmas (Tensor): Noise levels, float32, shape ``(B,)`` or ``(B, 1)``.
-            *conditions (Tensor): Passed on to the model.
+            *conditions (Tensor): Passed on to the model, and to the regression.
             weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
                 samples, such as ``(H, W)``, ``(C, 1, 1)`` or ``(B, 1, H, W)``: the loss is sum(w e) / sum(w). A mask
                 of zeros and ones, or a bool one, counts the valid values alone; what it leaves out may be NaN in
@@ -82,6 +103,11 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         if weights is not None:
             weights = checked_weights(weights, original_samples)
             original_samples = without_missing(original_samples, weights)
+        if self.learns_residual:
+            expected = ops.stop_gradient(ops.cast(self.regression(*conditions), mstype.float32))
+            check_like("The regression's output", expected, "'original_samples'", original_samples)
+            original_samples = original_samples - expected
+            conditions = conditions + (expected,)
         noisy = original_samples + noise
         prediction = ops.cast(self.model(c_in * noisy, c_noise, *conditions), mstype.float32)
         # (x0 - c_skip * x) / c_out without the difference of two nearly equal numbers at low noise.

@@ -9,7 +9,7 @@ class FrameBatches:
     """Training batches: a frame to denoise, and the frames and actions before it.
 
     Args:
-        data: The films, see :mod:`mindscience_diffuser.runs.kinds.world_model`.
+        data: The films, see :mod:`mindscience_diffuser.runs.kinds.films.world_model`.
         context (int): Number of frames before the one to denoise.
         preconditioning (EDMPreconditioning): Says how noise is drawn.
         training (WorldModelTraining): Batch size, distribution of the noise levels, and noise of the observations: a

@@ -1,7 +1,7 @@
 """Runs of the kind ``assimilation``: films filtered from measurements at some points, forecast by a world model.
 
-The data are films, see :mod:`mindscience_diffuser.runs.kinds.world_model`; the weights are those of a trained world
-model. Beside the filter stand the free forecast of the same members, and optimal interpolation.
+The data are films, see :mod:`mindscience_diffuser.runs.kinds.films.world_model`; the weights are those of a trained
+world model. Beside the filter stand the free forecast of the same members, and optimal interpolation.
 """
 
 import json
@@ -22,8 +22,8 @@ from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.ensembles import fair_crps
 from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
 from mindscience_diffuser.runs.evaluation.optimal_interpolation import OptimalInterpolation, gaussian_crps
-from mindscience_diffuser.runs.kinds.rollout import denoiser_of, preconditioning_of, told
-from mindscience_diffuser.runs.kinds.world_model import build_trained_world_model
+from mindscience_diffuser.runs.kinds.films.rollout import denoiser_of, preconditioning_of, told
+from mindscience_diffuser.runs.kinds.films.world_model import build_trained_world_model
 from mindscience_diffuser.runs.pictures.film import save_courses
 from mindscience_diffuser.runs.pictures.maps import save_maps
 from mindscience_diffuser.sampling import DiffusionSamplerConfig, Sampler

@@ -63,7 +63,7 @@ def show_rollouts(config, directory, data, model):
     Args:
         config (WorldModelRun): Its rollout section says what is drawn.
         directory (Path): Where the files go.
-        data: The films, see :mod:`mindscience_diffuser.runs.kinds.world_model`.
+        data: The films, see :mod:`mindscience_diffuser.runs.kinds.films.world_model`.
         model (nn.Cell): The trained network, in the dtype of the section.
 
     Returns:

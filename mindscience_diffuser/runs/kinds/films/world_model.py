@@ -17,8 +17,8 @@ from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.frame_batches import FrameBatches
 from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
+from mindscience_diffuser.runs.kinds.films.rollout import preconditioning_of, sampler_configs, show_rollouts
 from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.kinds.rollout import preconditioning_of, sampler_configs, show_rollouts
 from mindscience_diffuser.runs.storage.weights import find_weights, load_weights
 from mindscience_diffuser.training import EDMTrainer
 
@@ -58,7 +58,7 @@ class WorldModel:
 def sample(config):
     """Rolls the trained model out and writes the result below ``<output>/sample``.
 
-    Written are the files of :func:`~mindscience_diffuser.runs.kinds.rollout.show_rollouts`, ``config.yaml`` (the
+    Written are the files of :func:`~mindscience_diffuser.runs.kinds.films.rollout.show_rollouts`, ``config.yaml`` (the
     configuration with all defaults) and ``metrics.json``, each whole or not at all.
 
     Returns:
