@@ -5,14 +5,16 @@
 needs jax, xarray and checkouts of https://github.com/google-deepmind/graphcast (commit 9c034db1) and
 https://github.com/google-deepmind/alphafold3 (commit c0f97eda). The functions of the two files are run as they are;
 what they import beside jax (arrays with labels, loops, random numbers) is replaced by plain forms of one meaning, so
-that noise can be drawn from a seed, as the test draws it again. The denoiser is a toy, and the rigid motions of
-AlphaFold 3 are left out: they belong to the model.
+that noise can be drawn from a seed, as the test draws it again. The denoiser is a toy. The rigid motions of AlphaFold 3
+are left out but for one case, with one atom less than there are places, whose motions are stored.
 """
 
 import argparse
 import ast
 import json
+import numbers
 import types
+from collections import abc
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -34,6 +36,10 @@ ALPHAFOLD = [
     {"steps": 6, "gamma_0": 0.0, "step_scale": 1.0},
     {"steps": 11, "gamma_0": 0.4, "gamma_min": 0.2, "noise_scale": 1.1, "step_scale": 1.638},
 ]
+
+
+MOVED = {"steps": 12}
+MASK = np.array([1, 1, 1, 1, 0])
 
 
 def draw(seed, step):
@@ -123,8 +129,41 @@ def gencast(folder, seed, config):
     return np.stack(samples)
 
 
-def alphafold(folder, seed, config):
-    """Returns the sample after each step of AlphaFold 3's sampler."""
+def augmentation(folder, seed, motions):
+    """Returns AlphaFold 3's random_augmentation of a batch, with numbers from a seed; its motions join a list."""
+    rng = np.random.default_rng((seed, 10**6))
+    drawn = []
+
+    def normal(key, shape):
+        drawn.append(rng.standard_normal(shape))
+        return jnp.asarray(drawn[-1])
+
+    random = types.SimpleNamespace(normal=normal, split=lambda key: (key, key))
+    space = {"jnp": jnp, "jax": types.SimpleNamespace(random=random, lax=jax.lax), "abc": abc, "numbers": numbers}
+    space.update(Sequence=abc.Sequence)
+    exec(source(folder / "components" / "utils.py", "mask_mean"), space)
+    space["utils"] = types.SimpleNamespace(mask_mean=space["mask_mean"])
+    exec(source(folder / "network" / "diffusion_head.py", "random_rotation", "random_augmentation"), space)
+    rotation = space["random_rotation"]
+
+    def kept_rotation(key):
+        drawn.append(np.asarray(rotation(key)))
+        return drawn[-1]
+
+    space["random_rotation"] = kept_rotation
+
+    def augment(rng_key, positions, mask):
+        # One token with all atoms; each sample is a call of its own.
+        drawn.clear()
+        moved = [space["random_augmentation"](rng_key, sample[None], mask[None])[0] for sample in positions]
+        motions.append([np.vstack([turn, shift]) for turn, shift in zip(drawn[1::3], drawn[2::3])])
+        return jnp.stack(moved)
+
+    return augment
+
+
+def alphafold(folder, seed, config, mask=None, motions=None):
+    """Returns the sample after each step of AlphaFold 3's sampler; moved where there is a list for the motions."""
     steps, samples = iter(range(-1, 1000)), []
     random = types.SimpleNamespace(split=lambda key, count=2: [key] * count, normal=lambda *_: draw(seed, next(steps)))
     space = {
@@ -137,8 +176,10 @@ def alphafold(folder, seed, config):
         "feat_batch": types.SimpleNamespace(Batch=Any),
         "Callable": Callable,
     }
-    path = folder / "src" / "alphafold3" / "model" / "network" / "diffusion_head.py"
-    exec(source(path, "noise_schedule", "SampleConfig", "sample"), space)
+    folder = folder / "src" / "alphafold3" / "model"
+    exec(source(folder / "network" / "diffusion_head.py", "noise_schedule", "SampleConfig", "sample"), space)
+    if motions is not None:
+        space["random_augmentation"] = augmentation(folder, seed, motions)
     settings = space["SampleConfig"]()
     for name, value in {**config, "num_samples": SHAPE[0]}.items():
         setattr(settings, name, value)
@@ -146,7 +187,7 @@ def alphafold(folder, seed, config):
     def step(positions, sigma):
         return denoise(positions, np.asarray(sigma).reshape(-1, 1, 1))
 
-    info = types.SimpleNamespace(atom_mask=np.ones(SHAPE[1:2]))
+    info = types.SimpleNamespace(atom_mask=np.ones(SHAPE[1:2]) if mask is None else mask)
     space["sample"](step, types.SimpleNamespace(predicted_structure_info=info), 0, settings)
     return np.stack(samples)
 
@@ -162,6 +203,10 @@ def main():
         arrays[f"gencast_{k}"] = gencast(options.graphcast, k, config)
     for k, config in enumerate(ALPHAFOLD):
         arrays[f"alphafold3_{k}"] = alphafold(options.alphafold3, k, config)
+    motions = []
+    arrays.update(moved=json.dumps(MOVED), mask=MASK)
+    arrays["moved_samples"] = alphafold(options.alphafold3, len(ALPHAFOLD), MOVED, MASK, motions)
+    arrays["motions"] = np.array(motions)
     temporary = PATH.with_suffix(".part.npz")
     np.savez_compressed(temporary, **arrays)
     temporary.replace(PATH)

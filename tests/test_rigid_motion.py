@@ -1,7 +1,9 @@
 """Random rigid motions: uniform rotations, exact centres, and trajectories that are the same up to a motion."""
 
 import copy
+import json
 import pickle
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 from mindspore import Tensor
 from scipy.spatial.transform import Rotation
 
-from mindscience_diffuser import CentredNoise, NoiseSource, RigidMotion
+from mindscience_diffuser import AlphaFold3Scheduler, CentredNoise, NoiseSource, RigidMotion
 
+GOLDEN = np.load(Path(__file__).parent / "golden" / "science.npz")
 RNG = np.random.default_rng(0)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 STILL = np.broadcast_to(np.eye(4, 3), (2, 4, 3))
@@ -83,6 +86,39 @@ def test_fresh_noise_is_turned_but_keeps_its_centre(mask):
     apart = motion.apply(Tensor(X), drawn).asnumpy() + 1.7 * noise @ drawn[:, :3]
     together = motion.apply(Tensor(X + 1.7 * noise, ms.float32), drawn, Tensor(noise, ms.float32), 1.7).asnumpy()
     np.testing.assert_allclose(together, apart, atol=2e-5)
+
+
+# --- as in AlphaFold 3 -----------------------------------------------------------------------------------------------
+
+
+def draw(step):
+    """The noise of scripts/make_golden_science.py."""
+    return np.random.default_rng((3, step + 1)).standard_normal((2, 5, 3))
+
+
+def denoise(x, sigma):
+    """Its toy denoiser, which is not equivariant."""
+    return x / (1 + sigma**2) + 0.1 * np.tanh(x)
+
+
+def test_a_loop_takes_the_trajectory_of_alphafold3s_own_file():
+    scheduler = AlphaFold3Scheduler()
+    scheduler.set_timesteps(json.loads(str(GOLDEN["moved"]))["steps"])
+    motion, motions, atoms = RigidMotion(mask=GOLDEN["mask"]), GOLDEN["motions"], GOLDEN["mask"] == 1
+    steps, stds = len(scheduler.timesteps), scheduler.churn_std
+    x = motion.apply(Tensor(scheduler.sigmas[0] * draw(-1), ms.float32), motions[0]).asnumpy() + stds[0] * draw(0)
+    for i, sigma in enumerate(scheduler.timesteps):
+        size = np.abs(x).max()
+        # The file adds its noise after the motion; so turned, that of the loop is the same after it.
+        noise = draw(i + 1) @ motions[min(i + 1, steps - 1)][:, :3].transpose(0, 2, 1)
+        output = Tensor(denoise(x, float(sigma)), ms.float32)
+        moving = scheduler.step(output, Tensor(x, ms.float32), sigma, noise=Tensor(noise, ms.float32))
+        ended = moving.asnumpy() - stds[i + 1] * noise
+        # float32 rounds to 1e-7 of the sample before the step, which may be much larger than that after it.
+        np.testing.assert_allclose(ended[:, atoms], GOLDEN["moved_samples"][i][:, atoms], atol=1e-5 + 3e-7 * size)
+        if i + 1 < steps:
+            moving = motion.apply(moving, motions[i + 1], Tensor(noise, ms.float32), stds[i + 1])
+        x = moving.asnumpy().astype(np.float64)
 
 
 @pytest.mark.parametrize(
