@@ -54,6 +54,7 @@ _MODULES = {
     "FlowMatchLCMScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchingTrainer": "mindscience_diffuser.training",
     "Fourier": "mindscience_diffuser.guidance",
+    "FrameSchedule": "mindscience_diffuser.sampling",
     "GaussianFieldNoise": "mindscience_diffuser.noise",
     "GuidanceDiffusionTransformer": "mindscience_diffuser.models",
     "HeunDiscreteScheduler": "mindscience_diffuser.schedulers",

@@ -10,6 +10,7 @@ graph stays valid when `set_timesteps` is called again. Pure NumPy, without Mind
 """
 
 import hashlib
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
@@ -22,7 +23,8 @@ HIGHEST_PIXEL = 255
 Weights = Mapping[str, Union[np.ndarray, float]]
 """Weight of each value, by its name: ``sample``, a history name, ``output``, ``noise`` or ``x0``.
 
-An array of shape ``(n,)``, one weight a step, or a number: the same weight at every step, whatever the steps.
+An array of shape ``(n,)``, one weight a step, or ``(n, S)``, where the S entries of a sample along its first axis have
+weights of their own; or a number: the same weight at every step, whatever the steps.
 """
 
 
@@ -67,10 +69,14 @@ class Layout(NamedTuple):
     """Column of the ratio r of :func:`langevin_factor`; -1 where no step is a Langevin corrector."""
     level: tuple[int, ...] = ()
     """Columns of :meth:`StepPlan.level_columns`; empty where no stage before the step asks for them."""
+    moves: int = -1
+    """Column of what moves; -1 where every entry of the sample takes every step."""
 
     @property
     def passthrough_inputs(self):
         """For each sum the index of the input that it is at every step, None where it must be computed."""
+        if self.moves >= 0:
+            return (None,) * len(self.sums)
 
         def source(form):
             (index, column), *others = form.terms
@@ -88,6 +94,9 @@ def column(**options):
 @dataclass(frozen=True)
 class StepPlan:
     """Weights of every step of a trajectory, float64. Every array in it has one value for each step.
+
+    A sample ``(B, S, ...)`` may have weights of its own for each of the S entries of its first axis: channels with
+    statistics of their own, frames at noise levels of their own. Arrays then have the shape ``(n, S)``.
 
     Args:
         timesteps (numpy.ndarray): What the model is told at each step, shape ``(n,)``.
@@ -110,6 +119,8 @@ class StepPlan:
         always_draws (bool): Whether every step of a stochastic plan draws noise, also one that gives it no weight.
         level (tuple, optional): alpha and sigma of the sample that the model is called for at each step, two arrays of
             shape ``(n,)``.
+        moves (numpy.ndarray, optional): Where 0, the sample and what is remembered of it stay as they are, shape
+            ``(n,)`` or ``(n, S)``. Default: ``None``, everything moves.
     """
 
     timesteps: np.ndarray
@@ -125,6 +136,7 @@ class StepPlan:
     langevin: Optional[np.ndarray] = column(default=None)
     always_draws: bool = False
     level: Optional[tuple[np.ndarray, np.ndarray]] = None
+    moves: Optional[np.ndarray] = column(default=None)
 
     def __len__(self):
         return len(self.timesteps)
@@ -139,7 +151,15 @@ class StepPlan:
         """Whether each step draws noise, shape ``(n,)``: where it has any weight, or where it always does."""
         weights = [weights.get("noise", 0.0) for weights in (self.x0, *self.sums.values())]
         weights += [] if self.langevin is None else [self.langevin]
-        return self.always_draws | np.any([np.broadcast_to(weight, len(self)) != 0 for weight in weights], axis=0)
+        used = [filled(weight, self.shape).reshape(len(self), -1).any(axis=1) for weight in weights]
+        return self.always_draws | np.any(used, axis=0)
+
+    @property
+    def shape(self):
+        """Shape of the weights: ``(n,)``, or ``(n, S)`` where the entries of a sample have weights of their own."""
+        parts = [weight for weights in (self.x0, *self.sums.values()) for weight in weights.values()]
+        parts += [part for part in (self.input_scale, self.langevin, self.moves) if part is not None]
+        return np.broadcast_shapes((len(self),), *(np.shape(part)[::-1] for part in parts))[::-1]
 
     @property
     def sums(self):
@@ -186,7 +206,11 @@ class StepPlan:
         """
 
         def total(weights):
-            return sum(np.broadcast_to(w, 1)[0] * values[name] for name, w in weights.items())
+            return sum(scaled(w, values[name]) for name, w in weights.items())
+
+        def scaled(weight, value):
+            weight = np.broadcast_to(weight, np.shape(weight) or 1)
+            return weight.reshape(weight.shape + (1,) * (np.ndim(value) - weight.ndim)) * value
 
         plan = self.take([step])
         if plan.learned_std is not None:
@@ -197,6 +221,9 @@ class StepPlan:
         if plan.langevin is not None:
             k = langevin_factor(plan.langevin[0], values["output"], values["noise"])
             results["sample"] = results["sample"] + 2 * k * (k * values["output"] + values["noise"])
+        if plan.moves is not None:
+            for name in plan.states:
+                results[name] = np.where(scaled(plan.moves, np.ones_like(values[name])), results[name], values[name])
         return {**results, "x0": values["x0"]} if plan.x0 else results
 
     def level_columns(self):
@@ -206,14 +233,15 @@ class StepPlan:
         x = alpha * x0 + sigma * noise. The step leads to the next alpha and sigma.
 
         Returns:
-            numpy.ndarray, ``(n, 8)``: a, b, alpha, sigma, scale, the next alpha and sigma, and the number of the row.
+            numpy.ndarray, ``(n, 8)``, or ``(n, S, 8)`` where weights have the shape ``(n, S)``: a, b, alpha, sigma,
+            scale, the next alpha and sigma, and the number of the row.
         """
         if self.level is None or self.x0.keys() - {"sample", "output"}:
             raise ValueError("A plan without noise levels cannot be guided: its steps know no clean sample.")
         scale = 1.0 if self.input_scale is None else self.input_scale
         to_clean = (self.x0.get("sample", 0.0) / scale, self.x0["output"])
         columns = (*to_clean, *self.level, scale, *self.next_level, np.arange(len(self)))
-        return np.stack([np.broadcast_to(values, len(self)) for values in columns], axis=1)
+        return np.stack([filled(values, self.shape) for values in columns], axis=-1)
 
     def pack(self, returns_x0=False, half=False, level=False):
         """Returns what the device needs: the static :class:`Layout` and the table of weights.
@@ -224,15 +252,16 @@ class StepPlan:
             level (bool): Whether a stage between model and step is told the noise level.
 
         Returns:
-            Tuple (Layout, numpy.ndarray): the table is float32, shape ``(n, columns)``, rounded once.
+            Tuple (Layout, numpy.ndarray): the table is float32, shape ``(n, columns)``, or ``(n, S, columns)`` where
+            weights have the shape ``(n, S)``, rounded once.
         """
-        plan = self.folded()
+        plan, shape = self.folded(), self.shape
         inputs = plan.inputs
         values = (*inputs, "x0")
         columns = []
 
         def place(weight):
-            columns.append(np.broadcast_to(np.asarray(weight, np.float64), len(plan)))
+            columns.append(filled(weight, shape))
             return len(columns) - 1
 
         def places(value):
@@ -242,10 +271,10 @@ class StepPlan:
 
         def form(weights):
             if half and plan.needs_fp16_gain:
-                most = np.max([np.abs(np.broadcast_to(w, len(plan))) for w in weights.values()], axis=0, initial=1.0)
+                most = np.max([np.abs(filled(w, shape)) for w in weights.values()], axis=0, initial=1.0)
                 # Applied twice, since its square may leave float16; a power of two, since that rounds nothing.
                 gain = 2 ** np.ceil(np.log2(most) / 2)
-                terms = tuple((values.index(name), place(w / gain**2)) for name, w in weights.items())
+                terms = tuple((values.index(name), place(filled(w, shape) / gain**2)) for name, w in weights.items())
                 return Form(terms, place(gain))
             return Form(tuple((values.index(name), -1 if _is_one(w) else place(w)) for name, w in weights.items()))
 
@@ -256,10 +285,10 @@ class StepPlan:
             sums=tuple(form(weights) for weights in plan.sums.values()),
             limit=plan.limit,
             returns_x0=returns_x0,
-            level=tuple(map(place, plan.level_columns().T)) if level else (),
+            level=tuple(map(place, np.moveaxis(plan.level_columns(), -1, 0))) if level else (),
             **{part.name: places(getattr(plan, part.name)) for part in fields(plan) if "column" in part.metadata},
         )
-        return layout, np.stack(columns, axis=1).astype(np.float32)
+        return layout, np.stack(columns, axis=-1).astype(np.float32)
 
 
 def _at(value, steps):
@@ -313,12 +342,26 @@ def _is_one(weight):
     return not isinstance(weight, np.ndarray) and weight == 1
 
 
+def filled(weight, shape):
+    """Returns a weight, a number or an array whose first axis is the step, as a float64 array of `shape`."""
+    weight = np.asarray(weight, np.float64)
+    return np.broadcast_to(weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim)), shape)
+
+
+def combined(operation, a, b):
+    """Returns the sum or the product of two weights, each a number or an array whose first axis is the step."""
+    most = max(np.ndim(a), np.ndim(b))
+    a, b = (w if np.ndim(w) in (0, most) else np.reshape(w, np.shape(w) + (1,) * (most - np.ndim(w))) for w in (a, b))
+    return operation(a, b)
+
+
 def linear_combination(*pairs):
-    """Returns the weighted sum of weighted sums: pairs (factor, weights), each factor of shape ``(n,)`` or a number."""
+    """Returns the weighted sum of weighted sums: pairs (factor, weights), each factor an array or a number."""
     total = {}
     for factor, weights in pairs:
         for name, weight in weights.items():
-            total[name] = total[name] + factor * weight if name in total else factor * weight
+            term = combined(operator.mul, factor, weight)
+            total[name] = combined(operator.add, total[name], term) if name in total else term
     return total
 
 

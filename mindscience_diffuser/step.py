@@ -42,6 +42,7 @@ class StepKernel(nn.Cell):
         self.count = len(layout.inputs)
         self.log_std = layout.learned_std if isinstance(layout.learned_std, tuple) else ()
         self.langevin = layout.langevin
+        self.moves = layout.moves
         self.largest = ops.TopK(sorted=True)
         # The norms of a Langevin corrector, and the squares of the levels that it belongs to, leave float16.
         self.arithmetic = compute_dtype if layout.langevin < 0 else mstype.float32
@@ -68,11 +69,17 @@ class StepKernel(nn.Cell):
         if self.x0_form is not None:
             cast += (self.limited(self.weighted_sum(row, self.x0_form, cast, known)),)
         results = ()
-        for form in self.sum_forms:
-            results += (self.weighted_sum(row, form, cast, known),)
+        for i, form in enumerate(self.sum_forms):
+            result = self.weighted_sum(row, form, cast, known)
+            # The states come first, among the inputs and among the sums.
+            results += (self.held(row, result, cast[i]) if self.moves >= 0 and i < self.output else result,)
         if self.returns_x0:
             results += cast[-1:]
         return results if self.langevin < 0 else self.corrected(row, results, cast[self.output], cast[self.noise])
+
+    def held(self, row, result, state):
+        """Returns a state after a step: `result` where the sample moves, what it was before elsewhere."""
+        return ops.where(shaped(row[self.moves], state) > 0, result, state)
 
     def corrected(self, row, results, score, noise):
         """Adds the Langevin corrector of a plan to the sample, and rounds to the dtype of the results."""
@@ -135,8 +142,7 @@ class StepKernel(nn.Cell):
 
     def weight(self, row, column, value):
         """Returns one weight of the row, shaped to multiply `value`."""
-        weight = ops.cast(row[column], self.arithmetic)
-        return weight if weight.ndim == 0 else weight.reshape((-1,) + (1,) * (value.ndim - 1))
+        return shaped(ops.cast(row[column], self.arithmetic), value)
 
     def limited(self, x0):
         """Clips or dynamically thresholds the predicted clean sample."""
@@ -177,8 +183,13 @@ class StepKernel(nn.Cell):
         return ops.exp(self.weight(row, intercept, variance) + self.weight(row, slope, variance) * variance)
 
 
+def shaped(weight, value):
+    """Returns a weight, 0-D, ``(B,)``, ``(B, S)`` or ``(1, S)``, so that it multiplies a value ``(B, S, ...)``."""
+    return weight if weight.ndim == 0 else weight.reshape((-1,) + weight.shape[1:] + (1,) * (value.ndim - weight.ndim))
+
+
 def weights_of(row):
-    """Returns the weights of a row ``(columns,)`` as 0-D Tensors, of rows ``(B, columns)`` as Tensors ``(B,)``."""
+    """Returns the weights of a row ``(..., columns)`` as Tensors ``(...)``, one for each column."""
     # At once: one element in brackets takes as long to compile as the rest of a simple step.
     return ops.unstack(row, -1)
 
@@ -190,13 +201,21 @@ def quotient(a, b):
 
 
 def looked_up(table, index):
-    """Returns the weights of row `index` of a table; the index is 0-D, ``(B,)`` or ``(B, 1)``."""
-    return weights_of(ops.gather(table, index.reshape(-1) if index.ndim > 1 else index, 0))
+    """Returns the weights of row `index` of a table; the index is 0-D, or ``(B,)``, ``(B, 1)`` or ``(B, S)``.
+
+    One row of a table with entries, ``(n, S, columns)``, is ``(1, S, columns)``: it keeps an axis for the batch.
+    """
+    return weights_of(ops.gather(table, index.reshape(1) if table.ndim > 2 and index.ndim == 0 else index, 0))
 
 
 def known_weights(rows):
-    """Returns ``ZERO``, ``ONE`` or ``OTHER`` for each weight of a table, as tuples: constants of a graph."""
-    return tuple(map(tuple, np.select([rows == 0, rows == 1], [ZERO, ONE], OTHER).tolist()))
+    """Returns ``ZERO``, ``ONE`` or ``OTHER`` for each weight of a table, as tuples: constants of a graph.
+
+    Of a table with entries, ``(n, S, columns)``, what holds for all entries.
+    """
+    entries = tuple(range(1, rows.ndim - 1))
+    known = np.select([(rows == 0).all(axis=entries), (rows == 1).all(axis=entries)], [ZERO, ONE], OTHER)
+    return tuple(map(tuple, known.tolist()))
 
 
 @cache
@@ -240,7 +259,7 @@ def _index_tensor(index):
 def packed(plan, compute_dtype, returns_x0=False, capacity=0):
     """Returns the layout of a plan and its table, at least `capacity` rows of weights."""
     layout, rows = plan.pack(returns_x0, half=compute_dtype == mstype.float16)
-    return layout, np.pad(rows, [(0, max(capacity - len(rows), 0)), (0, 0)])
+    return layout, np.pad(rows, [(0, max(capacity - len(rows), 0))] + [(0, 0)] * (rows.ndim - 1))
 
 
 class EagerPlan:

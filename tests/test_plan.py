@@ -169,6 +169,7 @@ def whole_plan():
         langevin=column(),
         always_draws=True,
         level=(column(), column()),
+        moves=column(),
     )
 
 

@@ -3,6 +3,7 @@
 from mindscience_diffuser.sampling.assimilation import Assimilated, assimilate
 from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, DiffusionSamplerConfig
 from mindscience_diffuser.sampling.ensemble_update import Localization
+from mindscience_diffuser.sampling.frames import FrameSchedule
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.residual import ResidualSampler
@@ -14,6 +15,7 @@ __all__ = [
     "Assimilated",
     "DiffusionSampler",
     "DiffusionSamplerConfig",
+    "FrameSchedule",
     "Localization",
     "ModelStep",
     "PyramidSampler",

@@ -4,10 +4,13 @@ from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
 from mindscience_diffuser.guidance import Stage
-from mindscience_diffuser.step import SAMPLE_DTYPES, step_kernel
+from mindscience_diffuser.step import SAMPLE_DTYPES, shaped, step_kernel
 
 MISFIT = "The model's output does not fit: "
 """How the message of an error about the model's output begins, which is found while a graph is compiled."""
+
+SCALES = (0, 1, 4)
+"""Which values of a level are scales: of what the model is given, of its output, and of the sample."""
 
 
 class ModelStep(nn.Cell):
@@ -21,8 +24,8 @@ class ModelStep(nn.Cell):
             and sigma of the next level.
 
     Inputs:
-        - **row** (tuple of Tensors) - weights of the step, one 0-D Tensor for each column.
-        - **timestep** (Tensor) - what the model is told, 0-D.
+        - **row** (tuple of Tensors) - weights of the step, for each column a Tensor, 0-D or ``(1, S)``.
+        - **timestep** (Tensor) - what the model is told, 0-D, or ``(T,)`` for samples ``(B, T, ...)``.
         - **states** (tuple of Tensors) - the sample, then the remembered tensors.
         - **inputs** (tuple of Tensors) - fresh noise for a stochastic plan; then mask, known values and their noise
           where `inpaint`; then the conditions of the model.
@@ -53,7 +56,7 @@ class ModelStep(nn.Cell):
         conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
         scaled, batched = self.told(row, timestep, sample)
         if self.staged:
-            output = self.model.at_level(self.level_of(row), scaled, batched, *conditions)
+            output = self.model.at_level(self.level_of(row, sample), scaled, batched, *conditions)
         else:
             output = self.model(scaled, batched, *conditions)
         if self.learned and not isinstance(output, tuple):
@@ -78,7 +81,8 @@ class ModelStep(nn.Cell):
         if not self.inpaint:
             return results
         mask, original, noise = inputs[known], inputs[known + 1], inputs[known + 2]
-        level = original * ops.cast(row[-2], original.dtype) + noise * ops.cast(row[-1], noise.dtype)
+        alpha, sigma = shaped(row[-2], original), shaped(row[-1], original)
+        level = original * ops.cast(alpha, original.dtype) + noise * ops.cast(sigma, noise.dtype)
         blended = (level + mask * (results[0] - level),)
         for i in range(1, len(results)):
             blended += (results[i],)
@@ -86,16 +90,18 @@ class ModelStep(nn.Cell):
 
     def told(self, row, timestep, sample):
         """Returns what the model is given for a sample, and its timestep for each sample of the batch."""
-        batched = timestep + mint.zeros((sample.shape[0],), dtype=timestep.dtype)
+        batched = mint.zeros((sample.shape[0],) + (1,) * timestep.ndim, dtype=timestep.dtype) + timestep
         if self.input_scale >= 0:
-            sample = sample * ops.cast(row[self.input_scale], sample.dtype)
+            sample = sample * shaped(ops.cast(row[self.input_scale], sample.dtype), sample)
         return sample, batched
 
-    def level_of(self, row):
+    def level_of(self, row, sample):
         """Returns the noise level of a row, see :meth:`Stage.at_level`."""
         level = ()
-        for column in self.level:
-            level += (ops.cast(row[column], mstype.float32),)
+        for i, column in enumerate(self.level):
+            value = ops.cast(row[column], mstype.float32)
+            # Channels may differ in their scales, not in their noise.
+            level += (shaped(value, sample) if i in SCALES else value.reshape(-1)[0],)
         return level
 
     def check(self, prediction, sample):

@@ -11,6 +11,7 @@ from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_noise_law, check_scheduler
 from mindscience_diffuser.noise import continuing, draw_steps, share_of, source_by
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
+from mindscience_diffuser.sampling.frames import plan_of_frames
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
@@ -59,6 +60,10 @@ class Sampler(CompiledSampler):
             of its level, and exactly at the end of the trajectory. Default: ``False``.
         noise_law (NoiseLaw, optional): Law of the fresh noise, and of :meth:`initial_noise`. Default: ``None``, white
             noise.
+        frames (FrameSchedule or array_like, optional): For samples ``(B, T, ...)`` whose T frames are at noise levels
+            of their own: a :class:`~mindscience_diffuser.FrameSchedule`, or the matrix itself, ``(M + 1, T)``: how many
+            steps of the scheduler each frame has still before it. The model is then told a timestep for each frame,
+            ``(B, T)``; for a clean frame the `clean_timestep` of the scheduler. Default: ``None``, one level for all.
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
@@ -78,7 +83,15 @@ class Sampler(CompiledSampler):
     """
 
     def __init__(
-        self, model, scheduler, method="loop", return_intermediates=False, inpaint=False, noise_law=None, **step_options
+        self,
+        model,
+        scheduler,
+        method="loop",
+        return_intermediates=False,
+        inpaint=False,
+        noise_law=None,
+        frames=None,
+        **step_options,
     ):
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
@@ -93,7 +106,12 @@ class Sampler(CompiledSampler):
         self.scheduler = scheduler
         self.staged = isinstance(model, Stage) and model.needs_level
         self.step_options = step_options
-        plan = scheduler.plan_for(**step_options)
+        self.frames = frames
+        if frames is not None and self.staged:
+            raise ValueError(
+                f"'frames' has levels for each frame, but {type(model).__name__} corrects samples that have one level."
+            )
+        plan = self._planned(WHOLE)[0]
         if inpaint and plan.next_level is None:
             raise ValueError(
                 f"'inpaint' is True, but {type(scheduler).__name__} has no levels at which known values could hold."
@@ -130,8 +148,8 @@ class Sampler(CompiledSampler):
             replace_value(parameter, value)
 
     def check_plan(self):
-        """Raises ValueError if the steps that were selected are not in the scheduler's present plan."""
-        if self._chosen != WHOLE:
+        """Raises ValueError if what was selected, or the frames, do not go with the scheduler's present plan."""
+        if self._chosen != WHOLE or self.frames is not None:
             self._planned(self._chosen)
 
     def select_steps(self, strength=None, start=0, stop=None):
@@ -159,6 +177,13 @@ class Sampler(CompiledSampler):
     def _planned(self, chosen):
         """Returns the scheduler's present plan and the slice of its rows that `chosen` stands for."""
         plan = self.scheduler.plan_for(**self.step_options)
+        if self.frames is not None:
+            if chosen != WHOLE:
+                raise ValueError(
+                    "A trajectory with 'frames' is run as a whole: make a matrix that begins or ends there."
+                )
+            plan = plan_of_frames(plan, self.frames, self.scheduler.order, self.scheduler.clean_timestep)
+            return plan, slice(0, None)
         rows = self._rows(len(plan), *chosen)
         if self.scheduler.has_warmup and rows.start > 0:
             plan = self.scheduler.plan_for(**self.step_options, begin=rows.start)
@@ -252,9 +277,13 @@ class Sampler(CompiledSampler):
         """Runs all steps, written out one by one; `known` are the :func:`known_weights` that the graph is for."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
         samples, predictions = (states[0],), ()
-        width = rows.shape[1]
+        width = rows.shape[-1]
         # Taken apart once: indexing a large Tensor step by step costs more than the steps.
-        weights, told = mint.unbind(rows.reshape(-1)), mint.unbind(timesteps)
+        if rows.ndim == 2:
+            weights = mint.unbind(rows.reshape(-1))
+        else:
+            weights = mint.unbind(rows.swapaxes(1, 2).reshape((-1, 1, rows.shape[1])))
+        told = mint.unbind(timesteps)
         fresh = mint.unbind(inputs[0]) if self.stochastic else ()
         for i in range(rows.shape[0]):
             row = weights[i * width : (i + 1) * width]
@@ -405,10 +434,10 @@ class Sampler(CompiledSampler):
         """Returns layout and rows of a whole plan; with inpainting the rows end with the level of the known values."""
         layout, rows = plan.pack(self.return_intermediates, self.scheduler.compute_dtype == mstype.float16, self.staged)
         if self.inpaint:
-            levels = np.stack(plan.next_level, axis=1).astype(np.float32)
+            levels = np.stack(plan.next_level, axis=-1).astype(np.float32)
             if not self.scheduler.inverts:
                 levels[-1] = 1, 0  # The known values themselves, also where the trajectory ends at some noise.
-            rows = np.concatenate([rows, levels], axis=1)
+            rows = np.concatenate([rows, levels], axis=-1)
         return layout, rows
 
     def _load(self, plan, selected):
@@ -423,6 +452,7 @@ class Sampler(CompiledSampler):
             Tensor(len(self._plan), mstype.int32),
         )
         if self.method == "step":
+            rows = rows if rows.ndim == 2 else rows[:, None]
             self._step_inputs = [(Tensor(row), timestep) for row, timestep in zip(rows, self._tensors[1])]
         return self._tensors
 

@@ -87,7 +87,7 @@ class TwistedStep(ModelStep):
         """Returns the next weights and particles."""
         scaled, batched = self.told(row, timestep, states[0])
         output, change, twist = self.model.twisted(
-            self.level_of(row), scaled, batched, inputs[1], inputs[0], inputs[2:]
+            self.level_of(row, states[0]), scaled, batched, inputs[1], inputs[0], inputs[2:]
         )
         prediction = output[0] if isinstance(output, tuple) else output
         self.check(prediction, states[0])

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import math
 import numbers
 import weakref
 from typing import NamedTuple
@@ -98,6 +97,9 @@ class Scheduler(Configurable, PublicCell):
     order = 1
     init_noise_sigma = 1.0
     compatibles = Compatibles()
+
+    clean_timestep = 0
+    """What the model is told of a frame that is clean while others are not: the lowest level of its training."""
 
     inverts = False
     """Whether trajectories lead from the clean sample to its noise."""
@@ -220,15 +222,13 @@ class Scheduler(Configurable, PublicCell):
         return noise
 
     def check_count_in_graph(self, timestep, sample):
-        """Raises ValueError, in a graph, unless there is one timestep, or one for each sample."""
+        """Raises ValueError, in a graph, unless there is one timestep, or one for each sample or each of its frames."""
         if not self.fixed_shape or not isinstance(timestep, Tensor) or timestep.ndim == 0:
             return
-        count = timestep.shape[0]
-        column = timestep.ndim == 1 or (timestep.ndim == 2 and timestep.shape[1] == 1)
-        if not column or (count != 1 and count != sample.shape[0]):
+        if timestep.ndim > 2 or not _fits(timestep.shape, sample.shape):
             raise ValueError(
-                f"The timestep must be a number or have one value for each of {sample.shape[0]} samples, but has shape "
-                f"{timestep.shape}."
+                f"The timestep must be a number, have one value for each of {sample.shape[0]} samples, or one for each "
+                f"frame of them, {sample.shape[:2]}, but has shape {timestep.shape}."
             )
 
     def check_like_in_graph(self, name, value, sample):
@@ -337,23 +337,30 @@ def scheduler_class(name):
     return known[name]
 
 
-def timestep_values(timestep, batch, name="timestep"):
+def _fits(shape, samples):
+    """Whether timesteps of this shape are one, one for each sample, or one for each frame of ``(B, T, ...)``."""
+    return (len(shape) < 1 or shape[0] in (1, samples[0])) and (len(shape) < 2 or shape[1] in (1, samples[1]))
+
+
+def timestep_values(timestep, samples, name="timestep"):
     """Returns the values of a timestep that the host knows, as an array, or None where they stay on the device.
 
     Args:
-        timestep (int, float, numpy.ndarray or Tensor): A number, or one for each sample. The values of a Tensor are
-            read on CPU, where it costs nothing; on a device that would wait for the device.
-        batch (int): Number of samples.
+        timestep (int, float, numpy.ndarray or Tensor): A number, one for each sample, ``(B,)`` or ``(B, 1)``, or one
+            for each frame of samples ``(B, T, ...)``, ``(B, T)``. The values of a Tensor are read on CPU, where it
+            costs nothing; on a device that would wait for the device.
+        samples (tuple): Shape of the samples.
         name (str): What an error calls it.
 
     Raises:
         TypeError: If it is no number.
-        ValueError: If it has neither one value nor one for each sample.
+        ValueError: If it has another shape.
     """
     shape = np.shape(timestep)
-    if len(shape) > 2 or math.prod(shape) not in (1, batch) or (len(shape) == 2 and shape[1] != 1):
+    if len(shape) > 2 or not _fits(shape, samples):
         raise ValueError(
-            f"'{name}' must be a number or have one value for each of {batch} samples, but has shape {shape}."
+            f"'{name}' must be a number, have one value for each of {samples[0]} samples, or one for each frame of "
+            f"them, {tuple(samples[:2])}, but has shape {shape}."
         )
     if isinstance(timestep, Tensor):
         return timestep.asnumpy() if ms.get_context("device_target") == "CPU" else None
@@ -363,22 +370,22 @@ def timestep_values(timestep, batch, name="timestep"):
     return values
 
 
-def timestep_index(timestep, batch, count, name="timestep"):
+def timestep_index(timestep, samples, count, name="timestep"):
     """Returns a training timestep as an index of a table with one row for each of `count`.
 
     The other arguments are those of :func:`timestep_values`. The index is an int where the value is known to the host
-    and the same for all samples, else an int32 Tensor.
+    and the same for all, else an int32 Tensor.
     """
-    values = timestep_values(timestep, batch, name)
+    values = timestep_values(timestep, samples, name)
     if values is None:
         return timestep.astype(mstype.int32)
     if values.dtype.kind not in "iuf" or np.any(values != np.floor(values)):
         raise TypeError(f"'{name}' must be an integer, a Tensor or one integer for each sample, but is {timestep!r}.")
     if values.min() < 0 or values.max() >= count:
         raise ValueError(f"'{name}' must be in [0, {count - 1}], but is {values.tolist()}.")
-    if values.size == 1:
-        return int(values.reshape(()))
-    return Tensor(values.reshape(-1), mstype.int32)
+    if np.all(values == values.flat[0]):
+        return int(values.flat[0])
+    return Tensor(values, mstype.int32)
 
 
 def timestep_index_in_graph(timestep, count):

@@ -9,7 +9,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.scheduler import timestep_values
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler, nearest_row
-from mindscience_diffuser.step import EagerPlan, PlanCell, compiles_as, replace_value
+from mindscience_diffuser.step import EagerPlan, PlanCell, compiles_as, replace_value, shaped
 from mindscience_diffuser.validation import check_descending, check_number, check_within
 
 
@@ -23,6 +23,11 @@ class SigmaScheduler(TrajectoryScheduler):
 
     def __len__(self):
         return self.num_train_timesteps
+
+    @property
+    def clean_timestep(self):
+        """What the model is told of a clean frame: the lowest level of training, of a flow 0."""
+        return 0.0 if self.settings.get("use_flow_sigmas") else float(self._training_level[0][-1])
 
     def _chosen_spacing(self):
         switches = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
@@ -76,7 +81,8 @@ class SigmaScheduler(TrajectoryScheduler):
         Args:
             original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (float or Tensor): One of ``timesteps`` or a training timestep, or one for each sample, ``(B,)``.
+            timesteps (float or Tensor): One of ``timesteps`` or a training timestep, or one for each sample, ``(B,)``,
+                or each frame of samples ``(B, T, ...)``, ``(B, T)``.
 
         Returns:
             Tensor of the same shape, in `compute_dtype`.
@@ -87,20 +93,20 @@ class SigmaScheduler(TrajectoryScheduler):
         """
         self.check_tensor("original_samples", original_samples)
         self.check_tensor("noise", noise, like=original_samples)
-        values = timestep_values(timesteps, original_samples.shape[0], "timesteps")
+        values = timestep_values(timesteps, original_samples.shape, "timesteps")
         if values is None:
             rows = nearest_row(self.noised_timesteps, timesteps)
             return self.forward_process.run(rows, (original_samples, noise))[0]
-        values = np.ravel(values).astype(np.float64)
+        shape, values = np.shape(values), np.ravel(values).astype(np.float64)
         rows = np.abs(self.timesteps - values[:, None]).argmin(axis=1)
         trained = np.abs(self.timesteps[rows] - values) > self._tolerance
         if not np.any(trained):
-            index = int(rows[0]) if len(rows) == 1 else Tensor(rows, mstype.int32)
+            index = int(rows[0]) if len(rows) == 1 else Tensor(rows.reshape(shape), mstype.int32)
             return self.forward_process.run(index, (original_samples, noise))[0]
         level = [part[rows] for part in self.levels]
         for part, known in zip(level, self.level_at(values[trained])):
             part[trained] = known
-        index = 0 if len(rows) == 1 else Tensor(np.arange(len(rows)), mstype.int32)
+        index = 0 if len(rows) == 1 else Tensor(np.arange(len(rows)).reshape(shape), mstype.int32)
         return EagerPlan(_forward_plan(values, *level), self.compute_dtype).run(index, (original_samples, noise))[0]
 
     def _schedule(self, timesteps, scheduled=True):
@@ -132,8 +138,8 @@ def flow_noised_in_graph(scheduler, noised, rows, original_samples, noise, times
     if isinstance(timesteps, (int, float)):
         timesteps = Tensor(timesteps, mstype.float32)
     last = scheduler.num_train_timesteps
-    t = ops.cast(timesteps, mstype.float32).reshape((-1,) + (1,) * (noised.ndim - 1))
-    known = ops.gather(scheduler.noised_timesteps, rows, 0).reshape((-1,) + (1,) * (noised.ndim - 1))
+    t = shaped(ops.cast(timesteps, mstype.float32), noised)
+    known = shaped(ops.gather(scheduler.noised_timesteps, rows, 0), noised)
     direct = (1 - t / last) * original_samples + t / last * noise
     return ops.where(ops.abs(known - t) <= 1e-6 * last, noised, ops.cast(direct, noised.dtype))
 

@@ -1,5 +1,6 @@
 """Schedulers whose plan has one row for each model call of a trajectory, found by its index."""
 
+import copy
 import inspect
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ class Trajectory:
         self.position = begin
         self.history = ()
         self.size = None
+        self.rows = None
+        """Next row of each sample or frame, where they are at rows of their own."""
 
 
 class TrajectoryScheduler(Scheduler):
@@ -73,9 +76,9 @@ class TrajectoryScheduler(Scheduler):
         self.check_tensor("sample", sample)
         if timestep is None:
             raise TypeError(f"'timestep' is needed: {type(self).__name__} scales the sample by its noise level.")
-        values, position = timestep_values(timestep, sample.shape[0]), self._trajectory.position
+        values, position = timestep_values(timestep, sample.shape), self._trajectory.position
         if position is None or position >= len(self.timesteps) or not self._all_near(position, values):
-            position = self.rows_of(timestep, sample.shape[0])
+            position = self.rows_of(timestep, sample.shape)
         return self.input_scaling.run(position, (sample, sample))[0]
 
     def construct(self, model_output, sample, index, *values):
@@ -84,7 +87,7 @@ class TrajectoryScheduler(Scheduler):
         Args:
             model_output (Tensor): Output of the model at `sample`.
             sample (Tensor): x at the row's timestep, ``(B, ...)``.
-            index (Tensor): int32 row of the plan, 0-D or ``(B,)``.
+            index (Tensor): int32 row of the plan, 0-D, ``(B,)``, or ``(B, T)`` for samples ``(B, T, ...)``.
             values (Tensor): What the plan remembers, zeros at first, then fresh noise where the plan is stochastic;
                 their names are the last of ``input_names``.
 
@@ -117,7 +120,7 @@ class TrajectoryScheduler(Scheduler):
         return outputs if return_dict else outputs[0]
 
     def row_in_graph(self, timestep):
-        """Returns the row of the nearest timestep, the first of equal ones: 0-D, or ``(B,)`` for one per sample."""
+        """Returns the row of the nearest timestep, the first of equal ones, in the shape of the timestep."""
         return nearest_row(self.schedule, timestep)
 
     @compiles_as(step_in_graph)
@@ -127,8 +130,9 @@ class TrajectoryScheduler(Scheduler):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int, float or Tensor): One of ``timesteps``: a number or a 0-D Tensor; schedulers that remember
-                nothing also take one value for each sample, ``(B,)``.
+            timestep (int, float or Tensor): One of ``timesteps``: a number or a 0-D Tensor, or one value for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``. Where it is NaN, sample or
+                frame stay as they are. What a scheduler remembers it then remembers of each of them.
             noise (Tensor, optional): Fresh noise of the shape of `sample`, for stochastic schedulers.
             generator (optional): Source of the noise where `noise` is not given: a seed (sample k then has a stream
                 of its own that continues over the trajectory), a `numpy.random.Generator`, a
@@ -160,19 +164,25 @@ class TrajectoryScheduler(Scheduler):
             raise
 
     def _step_from_row(self, model_output, sample, timestep, noise, generator, return_dict, options):
-        index = self._row(timestep, sample.shape[0])
-        if self.has_warmup:
-            options["begin"] = self._trajectory.begin
-        plan = self._eager_plan((*options.items(), bool(return_dict)), lambda: self._step_plan(return_dict, options))
+        index = self._row(timestep, sample.shape)
         single, remembered = isinstance(index, int), self.remembered
+        if self.has_warmup:
+            options["begin"] = self._trajectory.begin if single else 0
+
+        def build():
+            plan = self._step_plan(return_dict, options)
+            return plan if single else with_stop(plan)
+
+        plan = self._eager_plan((*options.items(), single, bool(return_dict)), build)
         values = (sample, *self._remembered(sample), model_output)
         if "noise" in plan.inputs:
             if noise is None and single and not plan.needs_noise[index]:
                 noise, generator = sample, None  # Any tensor will do: its weight is 0.
             values += (self._step_noise(sample, noise, generator, index if single else None),)
         outputs = plan.run(index, values)
+        self._trajectory.history = outputs[1 : remembered + 1]
         if single:
-            self._trajectory.position, self._trajectory.history = index + 1, outputs[1 : remembered + 1]
+            self._trajectory.position = index + 1
         return self.output(outputs[0], *outputs[remembered + 1 :]) if return_dict else outputs[0]
 
     @property
@@ -211,9 +221,9 @@ class TrajectoryScheduler(Scheduler):
             )
         return history
 
-    def _row(self, timestep, batch):
-        """Returns the row of a step: an int, the next of the trajectory, or for one timestep per sample a Tensor."""
-        values = timestep_values(timestep, batch)
+    def _row(self, timestep, samples):
+        """Returns the row of a step: an int, the next of the trajectory, or a Tensor for timesteps that differ."""
+        values = timestep_values(timestep, samples)
         if values is not None and self.timesteps.dtype.kind == "f" and values.dtype.kind != "f":
             nearest = self.timesteps[np.abs(self.timesteps - float(values.flat[0])).argmin()]
             raise ValueError(
@@ -221,10 +231,8 @@ class TrajectoryScheduler(Scheduler):
                 f"floats, the nearest of them {nearest}: pass one of them."
             )
         one = timestep.size == 1 if values is None else bool(np.all(values == values.flat[0]))
-        if not one and not self.remembered:
-            return self.rows_of(timestep, batch)
-        if not one and values is not None:
-            raise ValueError(f"'timestep' must be the same for all samples in {type(self).__name__}, but is {values}.")
+        if not one or (self._trajectory.rows is not None and np.ndim(timestep) > 0):
+            return self._rows_of_each(timestep, values, samples)
         position = self._trajectory.position
         ended = position is None or position >= len(self.timesteps)
         if values is None:  # Only the device knows it.
@@ -234,6 +242,50 @@ class TrajectoryScheduler(Scheduler):
             self._check_alone(values.flat[0])
             self._trajectory = Trajectory(int(self._look_up(values.reshape(-1)[:1])[0]))
         return self._trajectory.position
+
+    def _rows_of_each(self, timestep, values, samples):
+        """Returns the rows of samples or frames at timesteps of their own, a Tensor; those that stay have the last row.
+
+        What is remembered belongs to the rows that each of them has behind it, so these are counted for each.
+        """
+        if self.remembered and len(np.unique(self.timesteps)) < len(self.timesteps):
+            raise ValueError(
+                f"'timestep' must be the same for all samples and frames: {type(self).__name__} visits timesteps more "
+                "than once in this schedule, so that they do not tell the row of a step. Use a Sampler with 'frames'."
+            )
+        if values is None:
+            rows = self.row_in_graph(timestep)
+            stays = ops.isnan(timestep.astype(mstype.float32))
+            return ops.where(stays, ops.full_like(rows, len(self.timesteps)), rows)
+        stays = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+        rows = np.full(values.shape, len(self.timesteps))
+        rows[~stays] = self._look_up(values[~stays])
+        if self.remembered:
+            self._count_rows(rows, stays, samples)
+        return Tensor(rows, mstype.int32)
+
+    def _count_rows(self, rows, stays, samples):
+        """Checks that each sample or frame goes on where it stands, and counts its step."""
+        expected, rows, stays = self._trajectory.rows, rows.reshape(len(rows), -1), stays.reshape(len(rows), -1)
+        if expected is None:
+            position = self._trajectory.position
+            expected = np.full(rows.shape, 0 if position is None or position >= len(self.timesteps) else position)
+        wrong = ~stays & (rows != expected)
+        if np.all(rows[~stays] == 0) and np.any(wrong):
+            self._trajectory, expected, wrong = Trajectory(), np.zeros_like(rows), np.zeros_like(wrong)
+        if np.any(wrong):
+            place = tuple(np.argwhere(wrong)[0])
+            due = expected[place]
+            ended = due >= len(self.timesteps)
+            where = "NaN, since it is done" if ended else f"timesteps[{due}] = {self.timesteps[due]}"
+            raise ValueError(
+                f"'timestep' of sample {place[0]}, frame {place[1]} is {self.timesteps[rows[place]]}, but its next one "
+                f"is {where}: {type(self).__name__} remembers earlier steps, so that each frame begins with the first "
+                "timestep and takes all of them in turn, or stays as it is where the timestep is NaN."
+            )
+        # In a copy: where the step fails, the trajectory stays where it was.
+        self._trajectory = copy.copy(self._trajectory)
+        self._trajectory.rows, self._trajectory.position = expected + ~stays, None
 
     def _check_alone(self, timestep):
         """Raises ValueError where a step comes a second time in the middle of a trajectory that remembers its past.
@@ -250,13 +302,13 @@ class TrajectoryScheduler(Scheduler):
                 "other one, or call restart() to begin anew at this timestep."
             )
 
-    def rows_of(self, timestep, batch):
-        """Returns the first rows of these timesteps, at which a step begins: an int, or an int32 Tensor ``(B,)``."""
-        values = timestep_values(timestep, batch)
+    def rows_of(self, timestep, samples):
+        """Returns the first rows of these timesteps, at which a step begins: an int, or an int32 Tensor for several."""
+        values = timestep_values(timestep, samples)
         if values is None:
             return self.row_in_graph(timestep)
         rows = self._look_up(values.reshape(-1))
-        return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows, mstype.int32)
+        return int(rows[0]) if np.all(rows == rows[0]) else Tensor(rows.reshape(values.shape), mstype.int32)
 
     def _look_up(self, values):
         """Returns the first row of each of these timesteps, of those where a step begins."""
@@ -311,12 +363,17 @@ class TrajectoryScheduler(Scheduler):
 
 
 def nearest_row(timesteps, timestep):
-    """Returns, in a graph too, the position of the nearest of `timesteps`: 0-D, or ``(B,)`` for one per sample."""
+    """Returns, in a graph too, the position of the nearest of `timesteps`, in the shape of `timestep`."""
     if isinstance(timestep, (int, float)):
         timestep = Tensor(timestep, mstype.float32)
-    distance = ops.abs(timesteps - timestep.astype(mstype.float32).reshape((-1, 1)))
-    index = ops.Argmin(axis=1, output_type=mstype.int32)(distance)
-    return index.reshape(()) if timestep.ndim == 0 else index
+    distance = ops.abs(timesteps - ops.expand_dims(timestep.astype(mstype.float32), -1))
+    return ops.Argmin(axis=-1, output_type=mstype.int32)(distance)
+
+
+def with_stop(plan):
+    """Returns a plan for steps of samples or frames by themselves, with one more row in which they stay as they are."""
+    moves = np.append(np.ones(len(plan)), 0.0)
+    return replace(plan.take(np.append(np.arange(len(plan)), -1)), moves=moves)
 
 
 def _scaling(plan):

@@ -9,7 +9,7 @@ from mindscience_diffuser.plan import StepPlan, linear_combination
 from mindscience_diffuser.schedulers.base.arguments import takes_arguments
 from mindscience_diffuser.schedulers.diffusion.diffusion import DIFFUSION_ARGUMENTS
 from mindscience_diffuser.schedulers.diffusion.per_timestep import PerTimestepScheduler
-from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
+from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, replace_value, shaped
 from mindscience_diffuser.validation import check_bool, check_number
 
 
@@ -109,9 +109,10 @@ class DDIMScheduler(DDIMBase):
             prev_sample, epsilon, x0 = self.table(timestep, sample, model_output)
         if eta != 0:
             noise = self.noise_in_graph(sample, noise, generator)
-            spreads = self.spread_table[timestep.reshape(-1)].T.reshape((3, -1) + (1,) * (sample.ndim - 1))
-            change = direction_scale(spreads[0], spreads[1], eta) - spreads[2]
-            prev_sample = prev_sample + (change * epsilon + eta * spreads[1] * noise).astype(self.compute_dtype)
+            at_one, spread, sigma_next = looked_up(self.spread_table, timestep)
+            change = shaped(direction_scale(at_one, spread, eta) - sigma_next, sample)
+            fresh = eta * shaped(spread, sample) * noise
+            prev_sample = prev_sample + (change * epsilon + fresh).astype(self.compute_dtype)
         return (prev_sample, x0) if return_dict else prev_sample
 
     @compiles_as(step_in_graph)
@@ -131,7 +132,8 @@ class DDIMScheduler(DDIMBase):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor or one value for each sample, ``(B,)``.
+            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each sample, ``(B,)``,
+                or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
             eta (float): Weight of the fresh noise, in [0, 1]. Default: ``0.0``.
             use_clipped_model_output (bool): Whether eps is derived again from the clipped clean sample (as in GLIDE).
                 Default: ``False``.

@@ -133,7 +133,8 @@ class DiffusionScheduler(ProcessTables, Scheduler):
         Args:
             original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (int or Tensor): A timestep in [0, num_train_timesteps - 1], or one for each sample, ``(B,)``.
+            timesteps (int or Tensor): A timestep in [0, num_train_timesteps - 1], or one for each sample, ``(B,)``, or
+                for each frame of samples ``(B, T, ...)``, ``(B, T)``.
 
         Returns:
             Tensor of the same shape, in `compute_dtype`.
@@ -162,7 +163,7 @@ class DiffusionScheduler(ProcessTables, Scheduler):
     def _forward(self, cell, name, sample, noise, timesteps):
         self.check_tensor(name, sample)
         self.check_tensor("noise", noise, like=sample)
-        index = timestep_index(timesteps, sample.shape[0], self.num_train_timesteps, name="timesteps")
+        index = timestep_index(timesteps, sample.shape, self.num_train_timesteps, name="timesteps")
         return cell.run(index, (sample, noise))[0]
 
     def _forward_plan(self, sample_weight, noise_weight):
@@ -185,7 +186,7 @@ class DiffusionScheduler(ProcessTables, Scheduler):
     def _check_step_at(self, model_output, sample, timestep):
         """Checks the arguments of a step and returns the timestep as an index of the training timesteps."""
         self._check_step(model_output, sample, timestep)
-        index = timestep_index(timestep, sample.shape[0], self.num_train_timesteps)
+        index = timestep_index(timestep, sample.shape, self.num_train_timesteps)
         if self._alphas[-1] == 0:
             self._check_prediction_defined(np.atleast_1d(index if isinstance(index, int) else index.asnumpy()))
         return index

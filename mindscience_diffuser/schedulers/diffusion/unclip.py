@@ -89,8 +89,8 @@ class UnCLIPScheduler(DDPMScheduler):
         """
         if prev_timestep is None:
             return self._advance(model_output, sample, timestep, predicted_variance, noise, generator, return_dict)
-        target = int(timestep_values(prev_timestep, 1, "prev_timestep").reshape(()))
-        if not -1 <= target < np.min(timestep_values(timestep, sample.shape[0])):
+        target = int(timestep_values(prev_timestep, (1, 1), "prev_timestep").reshape(()))
+        if not -1 <= target < np.min(timestep_values(timestep, sample.shape)):
             raise ValueError(f"'prev_timestep' must be in [-1, timestep - 1] for timestep {timestep}, but is {target}.")
         return self._advance(
             model_output, sample, timestep, predicted_variance, noise, generator, return_dict, prev_timestep=target

@@ -135,6 +135,11 @@ class FlowMatchScheduler(SigmaScheduler):
         """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, ``(n + 1,)``."""
         return (self.sigmas, 1 - self.sigmas) if self.invert_sigmas else (1 - self.sigmas, self.sigmas)
 
+    @property
+    def clean_timestep(self):
+        """What the model is told of a clean frame: timestep 0, or T where sigma counts from noise to data."""
+        return float(self.num_train_timesteps) if self.invert_sigmas else 0.0
+
     def level_at(self, timesteps):
         """Returns alpha and sigma of any timesteps in [0, T], an array, whatever the schedule."""
         sigmas = flow_sigmas(timesteps, self.num_train_timesteps)

@@ -77,7 +77,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
         values = (per_token_timesteps, sample, model_output)
         if self.stochastic:
             values += (self._step_noise(sample, noise, generator),)
-        self._trajectory.position = self._row(timestep, sample.shape[0]) + 1
+        self._trajectory.position = self._row(timestep, sample.shape) + 1
         outputs = self.per_token(self.ascending, *values)
         return self.output(*outputs) if return_dict else outputs[0]
 

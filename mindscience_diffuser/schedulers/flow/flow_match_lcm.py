@@ -68,7 +68,7 @@ class FlowMatchLCMScheduler(FlowMatchScheduler):
                 f"'scale_factors' has {len(self.scale_factors)} entries, but there are {len(self.timesteps)} steps: "
                 "give one for each step but the last."
             )
-        row = self._row(timestep, sample.shape[0])
+        row = self._row(timestep, sample.shape)
         if not isinstance(row, int):
             raise ValueError("'timestep' must be the same for all samples with scale_factors.")
         if self._trajectory.size is None:

@@ -233,7 +233,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
         self.check_tensor("original_samples", original_samples)
         check_halvable("original_samples", original_samples.shape, halvings=1 if stage_index else 0)
         self.check_tensor("noise", noise, like=original_samples)
-        index = timestep_index(index, original_samples.shape[0], self.num_train_timesteps + 1, "index")
+        index = timestep_index(index, original_samples.shape, self.num_train_timesteps + 1, "index")
         index = Tensor(index, mstype.int32) if isinstance(index, int) else index
         coarse = double(block_mean(original_samples)) if stage_index > 0 else original_samples
         row = index + stage_index * (self.num_train_timesteps + 1)
