@@ -205,7 +205,7 @@ def looked_up(table, index):
 
     One row of a table with entries, ``(n, S, columns)``, is ``(1, S, columns)``: it keeps an axis for the batch.
     """
-    return weights_of(ops.gather(table, index.reshape(1) if table.ndim > 2 and index.ndim == 0 else index, 0))
+    return weights_of(ops.gather(table, index.reshape(-1) if table.ndim > 2 else index, 0))
 
 
 def known_weights(rows):

@@ -253,8 +253,38 @@ def test_every_field_is_taken_along_with_the_steps():
 def test_the_step_on_the_host_follows_every_field(name):
     plan = dataclasses.replace(whole_plan(), learned_std=None)
     random = np.random.default_rng(1)
-    values = {each: random.standard_normal((2, 9)) * np.logspace(0, 3, 9) for each in plan.inputs}
+    values = {each: random.standard_normal((2, 9)) * np.logspace(0, 3, 9) for each in (*plan.inputs, "base")}
     for other in changed_plans(plan, name):
         step = next(k for k in range(STEPS) if other.take([k]).fingerprint != plan.take([k]).fingerprint)
         before, after = plan.run(step, **values), other.run(step, **values)
         assert before.keys() != after.keys() or any(np.any(before[each] != after[each]) for each in before)
+
+
+def test_what_does_not_move_stays_with_all_that_is_remembered():
+    weights = {"sample": {"sample": column(), "output": column()}, "previous": {"sample": 1.0}}
+    plan = StepPlan(np.arange(STEPS), {}, weights, moves=np.tile([0.0, 1.0], (STEPS, 1)))
+    assert plan.shape == (STEPS, 2)
+    values = {name: np.random.default_rng(k).standard_normal((3, 2, 4)) for k, name in enumerate(plan.inputs)}
+    after = plan.run(2, **values)
+    moving = dataclasses.replace(plan, moves=None).run(2, **values)
+    for name in weights:
+        np.testing.assert_array_equal(after[name][:, 0], values[name][:, 0])
+        np.testing.assert_array_equal(after[name][:, 1], moving[name][:, 1])
+
+
+def test_weights_of_entries_multiply_the_first_axis_of_samples():
+    per_entry = np.random.default_rng(0).standard_normal((STEPS, 3))
+    plan = StepPlan(
+        np.arange(STEPS),
+        {"sample": per_entry, "output": column()},
+        {"sample": {"x0": column(), "sample": 2.0}},
+    )
+    x, output = np.random.default_rng(1).standard_normal((2, 4, 3, 5))
+    folded = plan.folded().run(1, sample=x, output=output)["sample"]
+    np.testing.assert_allclose(plan.run(1, sample=x, output=output)["sample"], folded, rtol=1e-12)
+    rows = plan.pack()[1]
+    assert rows.shape[:2] == (STEPS, 3)
+    for k in range(3):
+        alone = dataclasses.replace(plan, x0={**plan.x0, "sample": per_entry[:, k]})
+        np.testing.assert_allclose(alone.run(1, sample=x[:, k], output=output[:, k])["sample"], folded[:, k])
+        assert np.array_equal(alone.pack()[1], rows[:, k])

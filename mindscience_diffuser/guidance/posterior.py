@@ -18,10 +18,10 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance.prior import PriorCovariance
-from mindscience_diffuser.guidance.stage import Stage
+from mindscience_diffuser.guidance.stage import Stage, level_for
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
-from mindscience_diffuser.step import quotient, replace_value
+from mindscience_diffuser.step import looked_up, quotient, replace_value
 from mindscience_diffuser.validation import check_choice, check_integer
 
 SDA_GAMMA = 1e-3
@@ -139,7 +139,7 @@ class PosteriorGuidance(Stage):
         self._capacity = max(self._capacity, len(plan), self.scheduler.num_train_timesteps * self.scheduler.order)
         missing = self._capacity - len(plan)
         timesteps = np.pad(plan.timesteps.astype(np.float32), (0, missing), constant_values=np.inf)
-        return Tensor(np.pad(columns, ((0, missing), (0, 0)))), Tensor(timesteps)
+        return Tensor(np.pad(columns, [(0, missing)] + [(0, 0)] * (columns.ndim - 1))), Tensor(timesteps)
 
     def check_inputs(self, noise, inputs):
         """Raises an error if the measurements of a call do not fit samples like `noise`."""
@@ -163,8 +163,8 @@ class PosteriorGuidance(Stage):
     def construct(self, x, timestep, *inputs):
         """Returns the guided output at the level of the nearest timestep, the same for all samples."""
         distance = ops.abs(self.timesteps - timestep.astype(mstype.float32).reshape(-1)[0])
-        row = ops.gather(self.table, ops.Argmin(output_type=mstype.int32)(distance), 0)
-        return self.at_level(ops.unstack(row, -1), x, timestep, *inputs)
+        row = looked_up(self.table, ops.Argmin(output_type=mstype.int32)(distance))
+        return self.at_level(level_for(row, x), x, timestep, *inputs)
 
     def at_level(self, level, x, timestep, y, *conditions):
         """Returns the guided output at a level, see :class:`Stage`."""

@@ -1,8 +1,23 @@
 """What stands between a model and its step: a stage sees the prediction, knows its noise level, and may correct it."""
 
-from mindspore import nn
+from mindspore import dtype as mstype
+from mindspore import nn, ops
 
 from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.step import shaped
+
+SCALES = (0, 1, 4)
+"""Which values of a level are scales: of what the model is given, of its output, and of the sample."""
+
+
+def level_for(values, x):
+    """Returns the values of a level, float32, 0-D or shaped to multiply `x` where channels have scales of their own."""
+    level = ()
+    for i, value in enumerate(values):
+        value = ops.cast(value, mstype.float32)
+        # Channels may differ in their scales, not in their noise.
+        level += (shaped(value, x) if i in SCALES else value.reshape(-1)[0],)
+    return level
 
 
 class Stage(PublicCell):
@@ -34,7 +49,8 @@ class Stage(PublicCell):
         """Returns the output that the step uses.
 
         Args:
-            level (tuple): Eight 0-D Tensors, the columns of :meth:`~mindscience_diffuser.StepPlan.level_columns`.
+            level (tuple): The columns of :meth:`~mindscience_diffuser.StepPlan.level_columns`, eight 0-D Tensors; where
+                channels have scales of their own, the scales are ``(1, C, 1, ...)``.
             x (Tensor): What the model is given, ``(B, ...)``.
             timestep (Tensor): What the model is told, ``(B,)``.
             inputs (Tensor or tuple): Inputs of the stage, then conditions of the model.

@@ -1,16 +1,12 @@
 """One model call and one step of a plan, in one graph."""
 
-from mindspore import dtype as mstype
 from mindspore import mint, nn, ops
 
-from mindscience_diffuser.guidance import Stage
+from mindscience_diffuser.guidance.stage import Stage, level_for
 from mindscience_diffuser.step import SAMPLE_DTYPES, shaped, step_kernel
 
 MISFIT = "The model's output does not fit: "
 """How the message of an error about the model's output begins, which is found while a graph is compiled."""
-
-SCALES = (0, 1, 4)
-"""Which values of a level are scales: of what the model is given, of its output, and of the sample."""
 
 
 class ModelStep(nn.Cell):
@@ -97,12 +93,10 @@ class ModelStep(nn.Cell):
 
     def level_of(self, row, sample):
         """Returns the noise level of a row, see :meth:`Stage.at_level`."""
-        level = ()
-        for i, column in enumerate(self.level):
-            value = ops.cast(row[column], mstype.float32)
-            # Channels may differ in their scales, not in their noise.
-            level += (shaped(value, sample) if i in SCALES else value.reshape(-1)[0],)
-        return level
+        values = ()
+        for column in self.level:
+            values += (row[column],)
+        return level_for(values, sample)
 
     def check(self, prediction, sample):
         """Raises an error, while the graph is compiled, if the model's output is not like the sample."""

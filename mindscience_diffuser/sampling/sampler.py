@@ -462,6 +462,7 @@ class Sampler(CompiledSampler):
 
     def _check_inputs(self, noise, conditions):
         self.scheduler.check_tensor("noise", noise)
+        self.scheduler.check_channels(noise.shape)
         for i, condition in enumerate(conditions):
             for tensor in condition if isinstance(condition, (tuple, list)) else (condition,):
                 check_is_tensor(f"conditions[{i}]", tensor)

@@ -22,7 +22,7 @@ from mindscience_diffuser.noise import (
 )
 from mindscience_diffuser.schedulers.base.config import SchedulerConfig
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
-from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number, check_numbers
 
 UPSCALE_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 
@@ -55,6 +55,12 @@ def integer(text, low=None, high=None):
 def number(text, interval):
     """An argument that is a number in `interval`."""
     return Argument(lambda name, value: check_number(name, value, interval), "float", f"{text}, in {interval}")
+
+
+def numbers(text, interval):
+    """An argument that is a number in `interval`, or one for each channel."""
+    text = f"{text}, in {interval}: one number, or one for each channel, axis 1 of the samples"
+    return Argument(lambda name, value: check_numbers(name, value, interval), "float or Sequence[float]", text)
 
 
 def flag(text):
@@ -192,7 +198,7 @@ ARGUMENTS = {
     "beta_min": number("beta at time 0", "(0, inf)"),
     "beta_max": number("beta at time 1", "(0, inf)"),
     "clip_denoised": flag("Whether to clip the predicted clean sample to [-1, 1]"),
-    "sigma_data": number("Standard deviation of the data", "(0, inf)"),
+    "sigma_data": numbers("Standard deviation of the data", "(0, inf)"),
     "sigma_offset_noise": number(
         "Standard deviation of the noise, one number for each channel, that training adds besides (arXiv:2405.12399)",
         "[0, inf)",
@@ -256,6 +262,7 @@ LINEAR_BETAS = {
 }
 LATENT_BETAS = {**LINEAR_BETAS, "beta_start": 0.00085, "beta_end": 0.012}
 LINSPACE = {"timestep_spacing": "linspace", "steps_offset": 0}
+ONE_SIGMA_DATA = number("Standard deviation of the data", "(0, inf)")
 THRESHOLDING = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
 SIGMA_SPACINGS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
 FLOW = {"use_flow_sigmas": False, "flow_shift": 1.0}

@@ -98,6 +98,9 @@ class Scheduler(Configurable, PublicCell):
     init_noise_sigma = 1.0
     compatibles = Compatibles()
 
+    channels = None
+    """Number of channels of the samples, where the plan has weights for each of them."""
+
     clean_timestep = 0
     """What the model is told of a frame that is clean while others are not: the lowest level of its training."""
 
@@ -200,6 +203,22 @@ class Scheduler(Configurable, PublicCell):
             raise TypeError(SWAPPED)
         self.check_tensor("sample", sample)
         self.check_tensor("model_output", model_output, like=sample)
+        self.check_channels(sample.shape, timestep)
+
+    def check_channels(self, shape, timestep=0):
+        """Raises ValueError, in graphs too, unless samples of this shape have the channels that the plan is for."""
+        if self.channels is None:
+            return
+        if shape[1] != self.channels:
+            raise ValueError(
+                f"'sigma_data' of {type(self).__name__} has {self.channels} numbers, one for each channel, but the "
+                f"sample has shape {shape}: axis 1 must have as many."
+            )
+        if isinstance(timestep, Tensor) and timestep.ndim > 1 and timestep.shape[1] > 1:
+            raise ValueError(
+                f"The timestep has shape {timestep.shape}, one for each frame, but axis 1 of the sample are channels "
+                "with a 'sigma_data' each: give one for each sample."
+            )
 
     def check_in_graph(self, model_output, sample, timestep):
         """The form of the checks of `step` that the graph compiler reads: what shapes and constants tell."""
@@ -208,6 +227,7 @@ class Scheduler(Configurable, PublicCell):
             raise TypeError(SWAPPED)
         self.check_like_in_graph("model_output", model_output, sample)
         self.check_count_in_graph(timestep, sample)
+        self.check_channels(sample.shape, timestep)
 
     def noise_in_graph(self, sample, noise, generator):
         """Returns the noise of a step inside a graph: the given one, or a draw from MindSpore's stream."""

@@ -4,12 +4,13 @@ import numpy as np
 
 from mindscience_diffuser.noise import SIGMA_SCHEDULES, custom_timesteps
 from mindscience_diffuser.plan import Limit, StepPlan
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import ONE_SIGMA_DATA, takes_arguments
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, check_sigma_range
 from mindscience_diffuser.validation import check_integer
 
 
 @takes_arguments(
+    choices={"sigma_data": ONE_SIGMA_DATA},
     num_train_timesteps=40,
     sigma_min=0.002,
     sigma_max=80.0,

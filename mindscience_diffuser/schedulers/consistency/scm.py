@@ -3,13 +3,13 @@
 import numpy as np
 
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import ONE_SIGMA_DATA, takes_arguments
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
 from mindscience_diffuser.validation import check_descending, check_integer, check_number
 
 
 @takes_arguments(
-    choices={"prediction_type": ("trigflow",)},
+    choices={"prediction_type": ("trigflow",), "sigma_data": ONE_SIGMA_DATA},
     num_train_timesteps=1000,
     prediction_type="trigflow",
     sigma_data=0.5,

@@ -29,6 +29,8 @@ class EDMScheduler(SigmaScheduler):
             self.quantize,
             config.get("noise_variance", 1.0),
         )
+        if self.prediction_type != "sample" and not isinstance(config.sigma_data, float):
+            self.channels = len(config.sigma_data)
         self.limit = Limit("pixels", 1.0) if self.quantize else configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_levels(self._spaced(self.num_train_timesteps), scheduled=False)
