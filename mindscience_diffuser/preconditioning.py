@@ -5,6 +5,7 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.inputs import type_name
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings
+from mindscience_diffuser.step import shaped
 
 
 class SampleScalings(nn.Cell):
@@ -14,15 +15,18 @@ class SampleScalings(nn.Cell):
         preconditioning (EDMPreconditioning): What they are.
 
     Inputs:
-        - **sigmas** (Tensor) - noise levels, above 0, float32, ``(B,)``.
+        - **sigmas** (Tensor) - noise levels, above 0, float32, ``(B,)``, or ``(B, T)`` for the frames of samples
+          ``(B, T, ...)``.
         - **samples** (Tensor) - what they multiply, ``(B, C, ...)``.
 
     Outputs:
-        tuple of four float32 Tensors: c_in, c_skip and c_out, ``(B, 1, ...)`` or ``(B, C, 1, ...)``, c_noise ``(B,)``.
+        tuple of four float32 Tensors: c_in, c_skip and c_out, ``(B, 1, ...)``, ``(B, C, 1, ...)`` or
+        ``(B, T, 1, ...)``, and c_noise in the shape of the levels.
 
     Raises:
         TypeError: If `preconditioning` is something else.
-        ValueError: If the samples have another number of channels than `sigma_data` has numbers.
+        ValueError: If the samples have another number of channels than `sigma_data` has numbers, or both channels and
+            frames have numbers of their own.
     """
 
     def __init__(self, preconditioning):
@@ -45,8 +49,12 @@ class SampleScalings(nn.Cell):
                 f"'sigma_data' of the preconditioning has {self.channels[0]} numbers, one for each channel, but the "
                 f"samples have shape {samples.shape}: axis 1 must have as many."
             )
+        if self.channels and sigmas.ndim > 1:
+            raise ValueError(
+                f"'sigmas' has shape {sigmas.shape}, one for each frame, but axis 1 of the samples are channels with a "
+                "'sigma_data' each: give one for each sample."
+            )
         c_in, c_skip, c_out, c_noise = edm_scalings(
             sigmas, self.sigma_data, self.sigma_offset_noise, self.noise_variance, mint.log
         )
-        shape = (-1,) + self.channels + (1,) * (samples.ndim - 1 - len(self.channels))
-        return c_in.reshape(shape), c_skip.reshape(shape), c_out.reshape(shape), c_noise
+        return shaped(c_in, samples), shaped(c_skip, samples), shaped(c_out, samples), c_noise

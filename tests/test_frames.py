@@ -254,6 +254,42 @@ def test_an_autoregressive_sequence_has_its_exact_covariance(kind):
     assert errors[0] < 2e-3 and errors[1] < 0.4 * errors[0]  # The solver is of second order.
 
 
+def trainers():
+    diffusion = md.DDPMScheduler(clip_sample=False, prediction_type="v_prediction")
+    return {
+        "diffusion": md.DiffusionTrainer(Pointwise(), diffusion, "pred_v", loss_type="l2", min_snr_gamma=5.0),
+        "flow": md.FlowMatchingTrainer(Pointwise(), weighting="sigma_sqrt"),
+        "edm": md.EDMTrainer(Pointwise()),
+    }
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "flow", "edm"])
+def test_training_with_independent_levels_is_that_of_single_frames(kind):
+    trainer, rng = trainers()[kind], np.random.default_rng(5)
+    x = rng.standard_normal((BATCH, FRAMES, VALUES)).astype(np.float32)
+    levels = rng.integers(0, 1000, (BATCH, FRAMES)).astype(np.int32)
+    if kind != "diffusion":
+        levels = ((levels + 1) / 1000).astype(np.float32)
+    noise = trainer.draw_noise(levels, x.shape, 0) if kind == "edm" else trainer.draw_noise(x.shape, 0)
+    mask = (rng.random((BATCH, FRAMES, 1)) > 0.3).astype(np.float32)
+
+    @ms.jit
+    def losses(*batch, weights):
+        return trainer.get_losses(*batch, weights=weights)
+
+    batch = [Tensor(part) for part in (x, noise, levels)]
+    for weights in (None, Tensor(mask)):
+        loss, each = losses(*batch, weights=weights)
+        # As B * T samples of one frame.
+        single = [Tensor(part.reshape(BATCH * FRAMES, *part.shape[2:])) for part in (x, noise, levels)]
+        alone = None if weights is None else Tensor(mask.reshape(-1, 1))
+        expected, of_each = losses(*single, weights=alone)
+        np.testing.assert_allclose(loss.asnumpy(), expected.asnumpy(), rtol=1e-5)
+        np.testing.assert_allclose(each.asnumpy().ravel(), of_each.asnumpy(), rtol=1e-5, equal_nan=True)
+    with pytest.raises(ValueError, match=r"or one for each frame of them, shape \(2, 4\), but has shape \(2, 3\)"):
+        trainer.get_loss(*batch[:2], batch[2][:, :3])
+
+
 def test_float16_is_finite_and_close():
     exact, scheduler = scheduled("DPM++ 2M"), md.DPMSolverMultistepScheduler(compute_dtype=ms.float16)
     scheduler.set_timesteps(STEPS)

@@ -94,7 +94,8 @@ class EDMPreconditioning:
         """Draws what is added to the samples of a training batch.
 
         Args:
-            sigmas (numpy.ndarray): Noise level of each sample, shape ``(B,)``.
+            sigmas (numpy.ndarray): Noise level of each sample, shape ``(B,)``, or of each frame of samples
+                ``(B, T, ...)``, ``(B, T)``.
             shape (Sequence[int]): Shape of the batch, ``(B, C, ...)``.
             generator (optional): Source of the noise, see :func:`~mindscience_diffuser.noise.draw_noise`.
             noise_law (NoiseLaw, optional): Law of z. Default: ``None``, white noise.
@@ -104,7 +105,7 @@ class EDMPreconditioning:
         """
         generator = continuing(generator, shape[0], stream=0)
         drawn = draw_noise(shape, generator) if noise_law is None else noise_law.draw(shape, generator)
-        noise = drawn * np.reshape(sigmas, (-1,) + (1,) * (len(shape) - 1))
+        noise = drawn * np.reshape(sigmas, np.shape(sigmas) + (1,) * (len(shape) - np.ndim(sigmas)))
         if self.sigma_offset_noise:
             offset = draw_noise(shape[:2], generator)
             noise += self.sigma_offset_noise * offset.reshape(offset.shape + (1,) * (len(shape) - 2))

@@ -8,7 +8,7 @@ from mindscience_diffuser.noise.edm import EDMPreconditioning
 from mindscience_diffuser.preconditioning import SampleScalings
 from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_like, one_for_each
+from mindscience_diffuser.training.shapes import check_like, levels_for
 
 
 class EDMTrainer(TrainedUnderNoise, PublicCell):
@@ -72,7 +72,8 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
             original_samples (Tensor): Clean samples x0, with a regression y, shape ``(B, ...)`` of rank 2 or more.
             noise (Tensor): What is added to them, of the same shape: sigma times standard normal noise, and the offset
                 noise, as :meth:`EDMPreconditioning.training_noise` draws them.
-            sigmas (Tensor): Noise levels, float32, shape ``(B,)`` or ``(B, 1)``.
+            sigmas (Tensor): Noise levels, float32, shape ``(B,)`` or ``(B, 1)``, or ``(B, T)``, one for each frame, see
+                :meth:`DiffusionTrainer.get_loss`; those where `sigma_data` is one number.
             *conditions (Tensor): Passed on to the model, and to the regression.
             weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
                 samples, such as ``(H, W)``, ``(C, 1, 1)`` or ``(B, 1, H, W)``: the loss is sum(w e) / sum(w). A mask
@@ -92,13 +93,13 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         return self.get_losses(original_samples, noise, sigmas, *conditions, weights=weights)[0]
 
     def get_losses(self, original_samples, noise, sigmas, *conditions, weights=None):
-        """Returns the loss of :meth:`get_loss`, and beside it that of each sample, ``(B,)``.
+        """Returns the loss of :meth:`get_loss`, and beside it that of each sample or frame, in the shape of `sigmas`.
 
         With ``mindspore.value_and_grad(trainer.get_losses, None, parameters, has_aux=True)`` a training can follow how
         the loss depends on the level without a further call of the model.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
-        sigmas = one_for_each("'sigmas'", sigmas, original_samples)
+        sigmas = levels_for("'sigmas'", sigmas, original_samples)
         c_in, c_skip, c_out, c_noise = self.scalings(sigmas, original_samples)
         if weights is not None:
             weights = checked_weights(weights, original_samples)
@@ -114,7 +115,7 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         target = ((1 - c_skip) * original_samples - c_skip * noise) / c_out
         check_like("The model's output", prediction, "the samples", target)
         error = prediction - target
-        return reduced(error * error, weights)
+        return reduced(error * error, sigmas, weights)
 
     def construct(self, original_samples, noise, sigmas, *conditions, weights=None):
         """The same as ``get_loss``."""

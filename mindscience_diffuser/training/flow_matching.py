@@ -5,9 +5,10 @@ import math
 from mindspore import nn
 
 from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.step import shaped
 from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
+from mindscience_diffuser.training.shapes import check_batch, check_like, levels_for
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
@@ -66,7 +67,8 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
             noise (Tensor): Noise of the same shape, standard normal or as :meth:`draw_noise` draws it.
             sigmas (Tensor): Noise levels in (0, 1], shape (B,) or (B, 1), float32, such as those of
-                :func:`~mindscience_diffuser.training.training_sigmas`.
+                :func:`~mindscience_diffuser.training.training_sigmas`, or (B, T), one for each frame, see
+                :meth:`DiffusionTrainer.get_loss`.
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
             *further (Tensor): Further conditions, shape (B, ...) each.
             weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
@@ -84,17 +86,17 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
         return self.get_losses(original_samples, noise, sigmas, condition, *further, weights=weights)[0]
 
     def get_losses(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
-        """Returns the loss of :meth:`get_loss`, and beside it the error of each sample, ``(B,)``.
+        """Returns the loss of :meth:`get_loss`, and beside it the error of each sample or frame.
 
-        The errors are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
+        The errors, in the shape of `sigmas`, are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
         if weights is not None:
             weights = checked_weights(weights, original_samples)
             original_samples = without_missing(original_samples, weights)
-        sigmas = one_for_each("'sigmas'", sigmas, original_samples)
+        sigmas = levels_for("'sigmas'", sigmas, original_samples)
         velocity = noise - original_samples
-        level = sigmas.reshape((-1,) + (1,) * (original_samples.ndim - 1)).astype(original_samples.dtype)
+        level = shaped(sigmas, original_samples).astype(original_samples.dtype)
         noisy = original_samples + level * velocity
         timesteps = sigmas * self.num_train_timesteps
         if condition is None:
@@ -103,7 +105,7 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
             check_batch("'condition'", condition, original_samples)
             prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, velocity)
-        return reduced(error, weights, flow_weights(self.weighting, sigmas))
+        return reduced(error, sigmas, weights, flow_weights(self.weighting, sigmas))
 
     def construct(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
         """The same as ``get_loss``."""

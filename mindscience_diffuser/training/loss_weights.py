@@ -56,23 +56,24 @@ def without_missing(samples, weights):
     return mint.where(missing, ops.zeros_like(samples), samples)
 
 
-def reduced(error, weights=None, level_weights=None):
-    """Returns the loss of a batch, a scalar, and the mean error of each sample, ``(B,)``.
+def reduced(error, levels, weights=None, level_weights=None):
+    """Returns the loss of a batch, a scalar, and the mean error at each of its levels, in the shape of `levels`.
 
-    The loss is the weighted mean sum(w e) / sum(w) over all elements, in which the error of each sample is multiplied
-    by the weight of its level. The mean errors are weighted over the elements too, but not by level; that of a sample
-    of which nothing counts is NaN.
+    The loss is the weighted mean sum(w e) / sum(w) over all elements, in which the error of each sample, or frame, is
+    multiplied by the weight of its level. The mean errors are weighted over the elements too, but not by level; that of
+    a sample of which nothing counts is NaN.
 
     Args:
         error (Tensor): Errors of the elements, float32, ``(B, ...)``.
+        levels (Tensor): Level of each sample, ``(B,)``, or of each frame of them, ``(B, T)``.
         weights (Tensor, optional): As :func:`checked_weights` returns them. Default: ``None``, all alike.
-        level_weights (Tensor, optional): Weight of each sample by its level, ``(B,)``. Default: ``None``, 1.
+        level_weights (Tensor, optional): Weight of each level, in the shape of `levels`. Default: ``None``, 1.
     """
     if weights is None:
-        means = error.reshape((error.shape[0], -1)).mean(axis=1)
+        means = error.reshape(levels.shape + (-1,)).mean(axis=-1)
         return (means if level_weights is None else means * level_weights).mean(), means
-    sums = (weights * error).reshape((error.shape[0], -1)).mean(axis=1)
+    sums = (weights * error).reshape(levels.shape + (-1,)).mean(axis=-1)
     # Of one sample, or of each: the mean over elements that are the same along an axis is that over one of them.
-    counts = weights.reshape((weights.shape[0], -1)).mean(axis=1)
+    counts = weights.reshape(weights.shape[: levels.ndim] + (-1,)).mean(axis=-1)
     weighed = sums if level_weights is None else sums * level_weights
     return weighed.mean() / counts.mean(), sums / counts

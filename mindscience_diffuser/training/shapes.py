@@ -35,3 +35,19 @@ def one_for_each(name, values, samples):
         f"{name} must be one number or have one for each of {batch} samples, shape ({batch},) or ({batch}, 1), but has "
         f"shape {shape}."
     )
+
+
+def levels_for(name, values, samples):
+    """Returns noise levels as :func:`one_for_each` does, or one for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+
+    Raises:
+        ValueError: If they have another shape.
+    """
+    if values.ndim < 2 or values.shape[1] == 1:
+        return one_for_each(name, values, samples)
+    if tuple(values.shape) != tuple(samples.shape[:2]):
+        raise ValueError(
+            f"{name} must be one number, have one for each sample, or one for each frame of them, shape "
+            f"{tuple(samples.shape[:2])}, but has shape {tuple(values.shape)}."
+        )
+    return values

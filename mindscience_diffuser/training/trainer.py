@@ -11,7 +11,7 @@ from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
+from mindscience_diffuser.training.shapes import check_batch, check_like, levels_for
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
 from mindscience_diffuser.validation import check_choice
 
@@ -101,7 +101,9 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
         Args:
             original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
             noise (Tensor): Noise of the same shape, standard normal or as :meth:`draw_noise` draws it.
-            timesteps (Tensor): Integer timesteps, shape (B,) or (B, 1), each in [0, num_train_timesteps).
+            timesteps (Tensor): Integer timesteps, shape (B,) or (B, 1), each in [0, num_train_timesteps), or
+                (B, T), one for each frame of samples (B, T, ...), as Diffusion Forcing is trained (Chen et al., 2024,
+                arXiv:2407.01392); the model is told them in the same shape.
             condition (Tensor, optional): Condition for the model, shape (B, ...). Default: ``None``.
             *further (Tensor): Further conditions, shape (B, ...) each.
             weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
@@ -119,15 +121,15 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
         return self.get_losses(original_samples, noise, timesteps, condition, *further, weights=weights)[0]
 
     def get_losses(self, original_samples, noise, timesteps, condition=None, *further, weights=None):
-        """Returns the loss of :meth:`get_loss`, and beside it the error of each sample, ``(B,)``.
+        """Returns the loss of :meth:`get_loss`, and beside it the error of each sample or frame.
 
-        The errors are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
+        The errors, in the shape of `timesteps`, are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
         if weights is not None:
             weights = checked_weights(weights, original_samples)
             original_samples = without_missing(original_samples, weights)
-        timesteps = one_for_each("'timesteps'", timesteps, original_samples)
+        timesteps = levels_for("'timesteps'", timesteps, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         if condition is None:
             prediction = self.model(noisy, timesteps)
@@ -135,7 +137,7 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
             check_batch("'condition'", condition, original_samples)
             prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, self._target(original_samples, noise, timesteps))
-        return reduced(error, weights, ops.gather(self.loss_weights, timesteps, 0))
+        return reduced(error, timesteps, weights, ops.gather(self.loss_weights, timesteps, 0))
 
     def construct(self, original_samples, noise, timesteps, condition=None, *further, weights=None):
         """The same as ``get_loss``."""
