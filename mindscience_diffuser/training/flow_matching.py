@@ -88,7 +88,8 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
     def get_losses(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
         """Returns the loss of :meth:`get_loss`, and beside it the error of each sample or frame.
 
-        The errors, in the shape of `sigmas`, are those before the weights of the levels, see :meth:`EDMTrainer.get_losses`.
+        The errors, in the shape of `sigmas`, are those before the weights of the levels, see
+        :meth:`EDMTrainer.get_losses`.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
         if weights is not None:
