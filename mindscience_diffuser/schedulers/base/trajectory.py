@@ -232,7 +232,7 @@ class TrajectoryScheduler(Scheduler):
             )
         one = timestep.size == 1 if values is None else bool(np.all(values == values.flat[0]))
         if not one or (self._trajectory.rows is not None and np.ndim(timestep) > 0):
-            return self._rows_of_each(timestep, values, samples)
+            return self._rows_of_each(timestep, values)
         position = self._trajectory.position
         ended = position is None or position >= len(self.timesteps)
         if values is None:  # Only the device knows it.
@@ -243,7 +243,7 @@ class TrajectoryScheduler(Scheduler):
             self._trajectory = Trajectory(int(self._look_up(values.reshape(-1)[:1])[0]))
         return self._trajectory.position
 
-    def _rows_of_each(self, timestep, values, samples):
+    def _rows_of_each(self, timestep, values):
         """Returns the rows of samples or frames at timesteps of their own, a Tensor; those that stay have the last row.
 
         What is remembered belongs to the rows that each of them has behind it, so these are counted for each.
@@ -261,10 +261,10 @@ class TrajectoryScheduler(Scheduler):
         rows = np.full(values.shape, len(self.timesteps))
         rows[~stays] = self._look_up(values[~stays])
         if self.remembered:
-            self._count_rows(rows, stays, samples)
+            self._count_rows(rows, stays)
         return Tensor(rows, mstype.int32)
 
-    def _count_rows(self, rows, stays, samples):
+    def _count_rows(self, rows, stays):
         """Checks that each sample or frame goes on where it stands, and counts its step."""
         expected, rows, stays = self._trajectory.rows, rows.reshape(len(rows), -1), stays.reshape(len(rows), -1)
         if expected is None:
