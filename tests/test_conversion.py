@@ -1,5 +1,6 @@
 """Configurations of one class in another: the noise process stays, or a warning or an error names what is lost."""
 
+import inspect
 import json
 import warnings
 
@@ -167,7 +168,9 @@ def plain(value):
 def test_a_file_of_diffusers_is_read_with_the_defaults_of_diffusers(name, tmp_path):
     content = {"_class_name": name, "_diffusers_version": "0.30.0"}
     (tmp_path / "scheduler_config.json").write_text(json.dumps(content))
-    kind, theirs = CLASSES[name], arguments_of(name)
+    # An argument that diffusers gives no default is left to ours.
+    kind = CLASSES[name]
+    theirs = {key: value for key, value in arguments_of(name).items() if value is not inspect.Parameter.empty}
     for scheduler in (kind.from_pretrained(tmp_path), Scheduler.from_pretrained(tmp_path), kind.from_config(content)):
         assert type(scheduler) is kind
         own = kind.defaults()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compat_examples import example
 from mindspore import Tensor, nn
 
 import mindscience_diffuser as md
@@ -84,6 +85,8 @@ def not_json(constant):
 def test_a_saved_configuration_is_json_and_loads_again(kind, tmp_path):
     arguments = set(kind.arguments)
     given = {name: float("-inf") for name in ("lambda_min_clipped",) if name in arguments}
+    if issubclass(kind, compat.SchedulerMixin):
+        given.update(example(kind.__name__))
     if "trained_betas" in arguments:
         given["trained_betas"] = Tensor(np.linspace(0.001, 0.02, 1000).astype(np.float32))
     scheduler = kind(**given)
