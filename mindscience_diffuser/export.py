@@ -29,8 +29,8 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
         *example_inputs (Tensor or tuple[Tensor]): Inputs of ``cell.construct``, in order; only shapes and dtypes
             matter. A file has Tensors only: each entry of a tuple becomes an input of its own.
         dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input, the
-            second of a Sampler's ``step_noise``. The file is run once with another batch size before it is kept.
-            Default: ``True``.
+            second of a Sampler's ``step_noise`` and ``step_motions``. The file is run once with another batch size
+            before it is kept. Default: ``True``.
         input_names (Sequence[str], optional): Names of the inputs when the file is called, one for each Tensor, all
             different. Default: those of ``construct``; a Sampler's conditions are ``condition_0``, ``condition_1``,
             ..., and the entries of a tuple ``condition_0_0``, ``condition_0_1``, ...
@@ -287,9 +287,14 @@ def _flat(values):
     return [part for value in values for part in (value if isinstance(value, (tuple, list)) else (value,))]
 
 
+def batch_axis(name):
+    """Returns the axis of an input that is the batch, by its name; what is drawn for each step comes step by step."""
+    return 1 if name in ("step_noise", "step_motions") else 0
+
+
 def _with_more(values, names):
     """Returns inputs whose batch is larger by one; an axis of another size than the batch, such as 1, stays."""
-    axes = [1 if name == "step_noise" else 0 for name in names]
+    axes = [batch_axis(name) for name in names]
     batch = values[0].shape[axes[0]] if values and values[0].ndim > axes[0] else None
     larger = []
     for value, axis in zip(values, axes):
@@ -304,6 +309,6 @@ def _dynamic(value, name):
     """Returns a placeholder whose batch axis is open; scalars stay."""
     if value.ndim == 0:
         return value
-    axis = 1 if name == "step_noise" else 0
+    axis = batch_axis(name)
     shape = [None if i == axis else size for i, size in enumerate(value.shape)]
     return Tensor(shape=shape, dtype=value.dtype)

@@ -8,10 +8,21 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, nn
 from scipy.spatial.transform import Rotation
 
-from mindscience_diffuser import AlphaFold3Scheduler, CentredNoise, NoiseSource, RigidMotion
+from mindscience_diffuser import (
+    AlphaFold3Scheduler,
+    CentredNoise,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EDMHeunScheduler,
+    NoiseSource,
+    RigidMotion,
+    Sampler,
+)
+from mindscience_diffuser.export import export_mindir, load_mindir
+from mindscience_diffuser.readiness import ascend_problems
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "science.npz")
 RNG = np.random.default_rng(0)
@@ -119,6 +130,163 @@ def test_a_loop_takes_the_trajectory_of_alphafold3s_own_file():
         if i + 1 < steps:
             moving = motion.apply(moving, motions[i + 1], Tensor(noise, ms.float32), stds[i + 1])
         x = moving.asnumpy().astype(np.float64)
+
+
+# --- trajectories ----------------------------------------------------------------------------------------------------
+
+
+class Equivariant(nn.Cell):
+    """D(R x + t) = R D(x) + t: atoms near the centre stay, those far from it are drawn to it."""
+
+    def construct(self, x, sigma):
+        centre = x.mean(1, keep_dims=True)
+        distance = (x - centre).square().sum(-1, keepdims=True)
+        return centre + (x - centre) / (1 + distance / 100)
+
+
+class Fixed(nn.Cell):
+    """A denoiser that knows where the origin is."""
+
+    def construct(self, x, sigma):
+        return 3 * (x * 0.3).tanh()
+
+
+def scheduled(kind=AlphaFold3Scheduler, steps=3, **config):
+    scheduler = kind(**config)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+CHURNED = {"sigma_max": 80.0}
+KINDS = {
+    "alphafold3": (AlphaFold3Scheduler, CHURNED),
+    "heun": (EDMHeunScheduler, {"prediction_type": "sample", "s_churn": 10.0}),
+    "without noise": (AlphaFold3Scheduler, {"gamma_0": 0.0, **CHURNED}),
+}
+
+
+@pytest.mark.parametrize("name, mask", [("alphafold3", MASK), ("heun", None), ("without noise", None)], ids=list(KINDS))
+def test_all_ways_to_run_are_the_loop_over_steps(name, mask):
+    kind, config = KINDS[name]
+    scheduler = scheduled(kind, **config)
+    motion, law = RigidMotion(2.0, mask), CentredNoise(mask)
+    rows, order = len(scheduler.timesteps), scheduler.order
+    motions = motion.draw_steps(rows, 2, 5)
+    fresh = np.stack([law.draw((2, 5, 3), 10 + k) for k in range(rows)])
+    start = Tensor(law.draw((2, 5, 3), 9) * 80)
+    x, step = start, 0
+    for row, sigma in enumerate(scheduler.timesteps):
+        noise = Tensor(fresh[row])
+        x = scheduler.step(Fixed()(x, sigma), x, sigma, noise=noise)
+        if (row + 1) % order == 0 and row + 1 < rows:
+            step += 1
+            x = motion.apply(x, motions[row], noise, scheduler.churn_std[step])
+    for method in ("step", "loop", "unrolled"):
+        sampler = Sampler(Fixed(), scheduler, method, noise_law=law, motion=motion)
+        given = {"step_noise": Tensor(fresh)} if sampler.stochastic else {}
+        drawn = sampler(start, step_motions=Tensor(motions), **given)
+        np.testing.assert_allclose(drawn.asnumpy(), x.asnumpy(), atol=2e-4)
+
+
+def test_a_sampler_takes_the_trajectory_of_alphafold3s_own_file():
+    scheduler = scheduled(steps=json.loads(str(GOLDEN["moved"]))["steps"])
+    motion, motions, atoms = RigidMotion(mask=GOLDEN["mask"]), GOLDEN["motions"], GOLDEN["mask"] == 1
+    start = motion.apply(Tensor(scheduler.sigmas[0] * draw(-1), ms.float32), motions[0]).asnumpy()
+    start = Tensor(start + scheduler.churn_std[0] * draw(0), ms.float32)
+    after = np.concatenate([motions[1:], motions[-1:]])
+    noise = np.stack([draw(i + 1) @ after[i, :, :3].transpose(0, 2, 1) for i in range(len(after))])
+
+    class Toy(nn.Cell):
+        def construct(self, x, sigma):
+            return x / (1 + sigma.square().reshape((-1, 1, 1))) + 0.1 * x.tanh()
+
+    sampler = Sampler(Toy(), scheduler, motion=motion)
+    end = sampler(start, step_noise=Tensor(noise, ms.float32), step_motions=after).asnumpy()
+    # The noise of the last step has no weight, and its sample is not moved.
+    golden = GOLDEN["moved_samples"][-1]
+    np.testing.assert_allclose(end[:, atoms], golden[:, atoms], atol=1e-5 + 3e-7 * scheduler.sigmas[0])
+
+
+@pytest.mark.parametrize("name", ["alphafold3", "without noise"])
+def test_with_an_equivariant_denoiser_only_the_pose_differs(name):
+    kind, config = KINDS[name]
+    scheduler = scheduled(kind, **config)
+    rows = len(scheduler.timesteps)
+    motion, start = RigidMotion(2.0), Tensor(RNG.standard_normal((2, 5, 3)) * 80, ms.float32)
+    motions = motion.draw_steps(rows, 2, 5)
+    noise = RNG.standard_normal((rows, 2, 5, 3))
+    turned, pose = noise.copy(), np.broadcast_to(np.eye(3), (2, 3, 3))
+    for row in range(rows):
+        turned[row] = noise[row] @ pose
+        if row + 1 < rows:
+            pose = pose @ motions[row, :, :3]
+    ends = []
+    for options, fresh in (({}, noise), ({"motion": motion}, turned)):
+        sampler = Sampler(Equivariant(), scheduler, **options)
+        given = {"step_noise": Tensor(fresh, ms.float32)} if sampler.stochastic else {}
+        given.update({"step_motions": motions} if options else {})
+        ends.append(sampler(start, **given).asnumpy().astype(np.float64))
+    assert np.abs(ends[0] - ends[1]).max() > 1
+    for plain, moving, turn in zip(*ends, pose):
+        found, distance = Rotation.align_vectors(moving - moving.mean(0), plain - plain.mean(0))
+        assert distance < 1e-3
+        np.testing.assert_allclose(found.as_matrix().T, turn, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["loop", "unrolled"])
+def test_a_sample_does_not_depend_on_its_batch(method):
+    scheduler, motion = scheduled(**CHURNED), RigidMotion()
+    sampler = Sampler(Fixed(), scheduler, method, noise_law=CentredNoise(), motion=motion)
+    start = sampler.initial_noise((3, 5, 3), 0)
+    together = sampler(start, generator=4).asnumpy()
+    alone = sampler(start[2:], generator=NoiseSource(4, [2], stream=1))
+    shared = sampler(start, generator=NoiseSource(4, 3, stream=1)).asnumpy()
+    np.testing.assert_allclose(alone.asnumpy()[0], shared[2], atol=1e-4)
+    np.testing.assert_allclose(sampler(start[:1], generator=4).asnumpy(), together[:1], atol=1e-4)
+
+
+def test_another_schedule_is_followed_and_intermediates_are_those_moved():
+    scheduler, motion = scheduled(**CHURNED), RigidMotion(0.0)
+    sampler = Sampler(Fixed(), scheduler, "unrolled", True, noise_law=CentredNoise(), motion=motion)
+    start = Tensor(X * 2)
+    scheduler.set_timesteps(4)
+    end, samples, _ = (value.asnumpy() for value in sampler(start, generator=0))
+    assert samples.shape == (5, 2, 5, 3)
+    # Between the steps samples are centred; the start and the end are as they are.
+    assert np.abs(samples[1:4].mean(2)).max() < 1e-4 < np.abs(samples[0].mean(1)).min()
+    np.testing.assert_array_equal(samples[-1], end)
+
+
+def test_float16_stays_finite():
+    scheduler = scheduled(steps=8, compute_dtype=ms.float16)
+    sampler = Sampler(Equivariant(), scheduler, noise_law=CentredNoise(), motion=RigidMotion())
+    end = sampler(sampler.initial_noise((2, 64, 3), 0), generator=0)
+    assert end.dtype == ms.float16 and np.isfinite(end.asnumpy()).all()
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "ragged"])
+def test_an_exported_trajectory_takes_the_motions(mask, tmp_path):
+    motion = RigidMotion(mask=mask)
+    sampler = Sampler(Fixed(), scheduled(steps=4, **CHURNED), motion=motion)
+    start, noise = Tensor(X), Tensor(NoiseSource(0, 4).standard_normal((4, 2, 5, 3)))
+    motions = Tensor(motion.draw_steps(4, 2, 1))
+    given = (start, noise, motions) if mask is None else (start, noise, motions, motion.mask_of(2))
+    path = export_mindir(sampler, tmp_path / "moved.mindir", *given)
+    graph = load_mindir(path, sampler.plan)
+    names = ("noise", "step_noise", "step_motions") + (() if mask is None else ("motion_mask",))
+    assert graph.input_names == names and ascend_problems(path) == []
+    expected = sampler(start, step_noise=noise, step_motions=motions).asnumpy()
+    np.testing.assert_allclose(graph(*given).asnumpy(), expected, atol=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore:1 steps are too few")
+def test_a_schedule_that_would_remember_is_refused_and_changes_nothing():
+    scheduler = scheduled(DPMSolverMultistepScheduler, 1)
+    sampler = Sampler(Fixed(), scheduler, motion=RigidMotion())
+    with pytest.raises(ValueError, match="DPMSolverMultistepScheduler remembers earlier"):
+        scheduler.set_timesteps(5)
+    assert scheduler.num_inference_steps == 1 and len(sampler.plan) == 1
+    Sampler(Fixed(), scheduled(DDIMScheduler, 5, clip_sample=False), motion=RigidMotion())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from mindspore import mint, nn, ops
 
 from mindscience_diffuser.guidance.stage import Stage, level_for
-from mindscience_diffuser.step import SAMPLE_DTYPES, shaped, step_kernel
+from mindscience_diffuser.sampling.rigid_motion import moved
+from mindscience_diffuser.step import SAMPLE_DTYPES, ZERO, shaped, step_kernel
 
 MISFIT = "The model's output does not fit: "
 """How the message of an error about the model's output begins, which is found while a graph is compiled."""
@@ -18,13 +19,16 @@ class ModelStep(nn.Cell):
         compute_dtype (mindspore.dtype): Dtype of the arithmetic.
         inpaint (bool): Whether a region is replaced by known values after each step; the row then ends with alpha
             and sigma of the next level.
+        motion (RigidMotion, optional): What moves samples after steps; the row then ends with whether it does, and the
+            factor of the noise of the step. Default: ``None``.
 
     Inputs:
         - **row** (tuple of Tensors) - weights of the step, for each column a Tensor, 0-D or ``(1, S)``.
         - **timestep** (Tensor) - what the model is told, 0-D, or ``(T,)`` for samples ``(B, T, ...)``.
         - **states** (tuple of Tensors) - the sample, then the remembered tensors.
-        - **inputs** (tuple of Tensors) - fresh noise for a stochastic plan; then mask, known values and their noise
-          where `inpaint`; then the conditions of the model.
+        - **inputs** (tuple of Tensors) - fresh noise for a stochastic plan; then with `motion` the motions,
+          ``(B, 4, 3)``, and its mask, ``(B, N)``, if it has one; or mask, known values and their noise where `inpaint`;
+          then the conditions of the model.
         - **weights** (tuple of int) - what is known of the weights of the row, see :func:`known_weights`; by default
           nothing.
 
@@ -32,7 +36,7 @@ class ModelStep(nn.Cell):
         Tuple of Tensors: the next states, then the predicted clean sample where the layout returns it.
     """
 
-    def __init__(self, model, layout, compute_dtype, inpaint=False):
+    def __init__(self, model, layout, compute_dtype, inpaint=False, motion=None):
         super().__init__(auto_prefix=False)
         self.model = model
         self.kernel = step_kernel(layout, compute_dtype)
@@ -43,13 +47,18 @@ class ModelStep(nn.Cell):
         self.level = layout.level
         self.staged = isinstance(model, Stage) and model.needs_level
         self.inpaint = inpaint
+        self.moves = motion is not None
+        self.masked = self.moves and motion.mask is not None
         self.fixed_shape = True
 
     def construct(self, row, timestep, states, inputs, weights=()):
         """Returns the next states."""
         sample = states[0]
         known = 1 if self.stochastic else 0
-        conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
+        if self.moves:
+            conditions = inputs[known + 2 :] if self.masked else inputs[known + 1 :]
+        else:
+            conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
         scaled, batched = self.told(row, timestep, sample)
         if self.staged:
             output = self.model.at_level(self.level_of(row, sample), scaled, batched, *conditions)
@@ -74,6 +83,8 @@ class ModelStep(nn.Cell):
         if self.learned:
             values += (output[1],)
         results = self.kernel.apply(row, values, weights)
+        if self.moves:
+            return self.after_motion(row, results, inputs, weights)
         if not self.inpaint:
             return results
         mask, original, noise = inputs[known], inputs[known + 1], inputs[known + 2]
@@ -83,6 +94,19 @@ class ModelStep(nn.Cell):
         for i in range(1, len(results)):
             blended += (results[i],)
         return blended
+
+    def after_motion(self, row, results, inputs, weights):
+        """Returns the results of a step, with the sample after the motion where the row has one."""
+        if len(weights) > 0 and weights[-2] == ZERO:
+            return results
+        known = 1 if self.stochastic else 0
+        noise = inputs[0] if self.stochastic else results[0]
+        mask = inputs[known + 1] if self.masked else None
+        sample = moved(results[0], inputs[known], mask, noise, row[-1])
+        after = (ops.where(row[-2] > 0, sample, results[0]),)
+        for i in range(1, len(results)):
+            after += (results[i],)
+        return after
 
     def told(self, row, timestep, sample):
         """Returns what the model is given for a sample, and its timestep for each sample of the batch."""

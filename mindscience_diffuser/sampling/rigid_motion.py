@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 from scipy.spatial.transform import Rotation
 
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_is_tensor, type_name
 from mindscience_diffuser.noise import check_mask_fits, check_particle_mask, draw_noise, draw_steps
 from mindscience_diffuser.step import SAMPLE_DTYPES
 from mindscience_diffuser.validation import check_number
@@ -20,7 +20,8 @@ class RigidMotion:
 
     Algorithm 19 of AlphaFold 3 (CentreRandomAugmentation; Abramson et al., 2024, supplement): ``x <- R (x - centre) +
     t`` with R uniform over all rotations and t ~ N(0, translation_std^2 I), the centre that of the atoms of the mask.
-    A denoiser that is not equivariant is so asked from all sides.
+    A denoiser that is not equivariant is so asked from all sides. Given to a :class:`Sampler`, a motion stands between
+    each step and the next one, as in algorithm 18.
 
     Args:
         translation_std (float): Standard deviation of each coordinate of the translation, at least 0, in the unit of
@@ -111,6 +112,52 @@ class RigidMotion:
         if self.mask is None:
             return None
         return Tensor(np.broadcast_to(self.mask, (batch, self.mask.shape[1])).astype(np.float32))
+
+
+def check_motion(motion, **exclusive):
+    """Returns the motion of a Sampler, or None; raises unless it is one, and none of the other arguments is given."""
+    if motion is None:
+        return None
+    if not isinstance(motion, RigidMotion):
+        raise TypeError(f"'motion' must be a RigidMotion, but is {type_name(motion)}.")
+    for name, given in exclusive.items():
+        if given is not None and given is not False:
+            raise ValueError(f"'motion' moves samples between the steps, which does not go with {name}: leave one out.")
+    return motion
+
+
+def motion_columns(plan, order, name):
+    """Returns what a step needs to know of the motion after it: whether there is one, and the factor of its noise.
+
+    Args:
+        plan (StepPlan): The whole trajectory.
+        order (int): Number of rows of a step.
+        name (str): What an error calls the scheduler.
+
+    Returns:
+        numpy.ndarray, float32, ``(n, 2)``.
+
+    Raises:
+        ValueError: If a step remembers tensors of earlier steps, which do not move along, or its noise has no factor.
+    """
+    ends = np.arange(1, len(plan) + 1) % order == 0
+    ends[-1] = False
+    begins = np.flatnonzero(ends) + 1
+    sums = [plan.x0, *plan.sums.values()]
+    for state in list(plan.states)[1:]:
+        used = [np.broadcast_to(weights.get(state, 0.0), len(plan))[begins] for weights in sums]
+        if np.any(used):
+            raise ValueError(
+                f"'motion' moves samples between the steps, but {name} remembers earlier ones, which do not move "
+                "along: use one of single steps, such as AlphaFold3Scheduler, EDMHeunScheduler or DDIMScheduler."
+            )
+    if plan.learned_std is not None or plan.langevin is not None:
+        raise ValueError(
+            f"'motion' needs noise of a known factor, but that of {name} depends on the output of the model: use "
+            "another variance or another scheduler."
+        )
+    noise = plan.folded().states["sample"].get("noise", 0.0)
+    return np.stack([ends, np.broadcast_to(noise, len(plan))], axis=1).astype(np.float32)
 
 
 def moved(sample, motion, mask, noise, weight):

@@ -13,6 +13,7 @@ from mindscience_diffuser.noise import continuing, draw_steps, share_of, source_
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.frames import plan_of_frames
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
+from mindscience_diffuser.sampling.rigid_motion import check_motion, motion_columns
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
@@ -33,6 +34,9 @@ def preconditioning_of(scheduler):
     scales = getattr(scheduler, "prediction_type", None) != "sample"
     return getattr(scheduler, "preconditioning", None) if scales else None
 
+
+MOTION_STREAM = 3
+"""Stream of a seed that motions are drawn from."""
 
 WHOLE = (None, 0, None)
 """The arguments of :meth:`Sampler.select_steps` that stand for the whole trajectory."""
@@ -64,13 +68,16 @@ class Sampler(CompiledSampler):
             of their own: a :class:`~mindscience_diffuser.FrameSchedule`, or the matrix itself, ``(M + 1, T)``: how many
             steps of the scheduler each frame has still before it. The model is then told a timestep for each frame,
             ``(B, T)``; for a clean frame the `clean_timestep` of the scheduler. Default: ``None``, one level for all.
+        motion (RigidMotion, optional): Moves samples ``(B, N, 3)`` between a step and the next one, before the fresh
+            noise of the latter: the start and the final sample are as they are. Default: ``None``, nothing moves.
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
         - **noise** (Tensor) - where the trajectory starts, ``(B, ...)``, float32, float16 or bfloat16.
-        - **inputs** (Tensor) - inside a graph: fresh noise ``(n, B, ...)`` for a stochastic plan; mask, known values
-          and their noise, each ``(B, ...)``, with `inpaint`; then the conditions. In an eager call the conditions
-          alone, the rest by keyword.
+        - **inputs** (Tensor) - inside a graph: fresh noise ``(n, B, ...)`` for a stochastic plan; motions
+          ``(n, B, 4, 3)`` with `motion`, and its mask ``(B, N)``, float32, if it has one; mask, known values and their
+          noise, each ``(B, ...)``, with `inpaint`; then the conditions. In an eager call the conditions alone, the rest
+          by keyword.
 
     Outputs:
         Tensor, the final sample, in the scheduler's `compute_dtype`; with `return_intermediates` a tuple of it, all
@@ -78,8 +85,9 @@ class Sampler(CompiledSampler):
 
     Raises:
         TypeError: If `scheduler` is no Scheduler or `model` no Cell.
-        ValueError: If `method` is none of the three, or cannot return intermediates, or with `inpaint` if the scheduler
-            has no noise levels.
+        ValueError: If `method` is none of the three, or cannot return intermediates, with `inpaint` if the scheduler
+            has no noise levels, or with `motion` if it remembers earlier steps, or the samples are inpainted or guided
+            by what is measured of them.
     """
 
     def __init__(
@@ -91,6 +99,7 @@ class Sampler(CompiledSampler):
         inpaint=False,
         noise_law=None,
         frames=None,
+        motion=None,
         **step_options,
     ):
         if not isinstance(model, nn.Cell):
@@ -111,14 +120,16 @@ class Sampler(CompiledSampler):
             raise ValueError(
                 f"'frames' has levels for each frame, but {type(model).__name__} corrects samples that have one level."
             )
+        self.motion = check_motion(motion, inpaint=inpaint, frames=frames, guidance=self.staged)
         plan = self._planned(WHOLE)[0]
         if inpaint and plan.next_level is None:
             raise ValueError(
                 f"'inpaint' is True, but {type(scheduler).__name__} has no levels at which known values could hold."
             )
         layout, _ = self._packed(plan)
-        self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint)
+        self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint, self.motion)
         self.stochastic = plan.stochastic
+        self.drawn = int(plan.stochastic) + int(motion is not None)
         self.history = len(plan.states) - 1
         if method == "loop" and self.history >= MOST_STATES:
             raise ValueError(
@@ -151,6 +162,8 @@ class Sampler(CompiledSampler):
         """Raises ValueError if what was selected, or the frames, do not go with the scheduler's present plan."""
         if self._chosen != WHOLE or self.frames is not None:
             self._planned(self._chosen)
+        if self.motion is not None:
+            self._motion_columns(self.scheduler.plan_for(**self.step_options))
 
     def select_steps(self, strength=None, start=0, stop=None):
         """Restricts the trajectory to a part of its steps; holds for later calls and schedules too.
@@ -238,6 +251,8 @@ class Sampler(CompiledSampler):
     def input_names(self):
         """Names of the inputs of the graph form, without the conditions."""
         names = ("noise", "step_noise") if self.stochastic else ("noise",)
+        if self.motion is not None:
+            names = (*names, "step_motions") if self.motion.mask is None else (*names, "step_motions", "motion_mask")
         return (*names, "mask", "known", "known_noise") if self.inpaint else names
 
     def construct(self, noise, *inputs):
@@ -257,7 +272,7 @@ class Sampler(CompiledSampler):
 
     @ms.jit
     def looped(self, rows, timesteps, first, last, *inputs):
-        """Runs the steps in [first, last); `inputs` are the states, then those of a step, with noise for each."""
+        """Runs the steps in [first, last); `inputs` are the states, then those of a step, what is drawn for each."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
         unused = (first,) * (MOST_STATES - self.history - 1)
         # Under names of their own: every value that a tuple in a loop has had stays in memory to the end of the loop.
@@ -266,7 +281,10 @@ class Sampler(CompiledSampler):
         while k < last:
             # Gathered: an index in brackets would be checked for its sign in every step.
             row = looked_up(rows, k)
-            given = (ops.gather(inputs[0], k - first, 0),) + inputs[1:] if self.stochastic else inputs
+            given = ()
+            for i in range(self.drawn):
+                given += (ops.gather(inputs[i], k - first, 0),)
+            given += inputs[self.drawn :]
             states = (s0, s1, s2, s3, s4, s5, s6, s7)[: self.history + 1]
             s0, s1, s2, s3, s4, s5, s6, s7 = self.advance(row, ops.gather(timesteps, k, 0), states, given) + unused
             k = k + 1
@@ -284,10 +302,15 @@ class Sampler(CompiledSampler):
         else:
             weights = mint.unbind(rows.swapaxes(1, 2).reshape((-1, 1, rows.shape[1])))
         told = mint.unbind(timesteps)
-        fresh = mint.unbind(inputs[0]) if self.stochastic else ()
+        fresh = ()
+        for i in range(self.drawn):
+            fresh += (mint.unbind(inputs[i]),)
         for i in range(rows.shape[0]):
             row = weights[i * width : (i + 1) * width]
-            given = (fresh[i],) + inputs[1:] if self.stochastic else inputs
+            given = ()
+            for drawn in fresh:
+                given += (drawn[i],)
+            given += inputs[self.drawn :]
             states = self.advance(row, told[i], states, given, known[i])
             if self.return_intermediates:
                 predictions += (states[-1],)
@@ -308,6 +331,7 @@ class Sampler(CompiledSampler):
         *conditions,
         generator=None,
         step_noise=None,
+        step_motions=None,
         mask=None,
         known=None,
         known_noise=None,
@@ -323,6 +347,9 @@ class Sampler(CompiledSampler):
                 :class:`~mindscience_diffuser.NoiseSource`, or what :func:`~mindscience_diffuser.noise.draw_noise`
                 takes. With a seed or a source, sample k gets the same noise whatever the batch.
             step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``.
+            step_motions (Tensor, optional): With `motion`: the motions themselves, ``(n, B, 4, 3)``, that after each
+                step; after the last one there is none, whatever stands there. By default they are drawn from
+                `generator`, of a seed from a stream of their own.
             mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds; broadcasts to
                 the sample.
             known (Tensor, optional): With `inpaint`: the known clean values, in the shape of the sample.
@@ -344,18 +371,22 @@ class Sampler(CompiledSampler):
         if self.method != "step" and (callback is not None or progress):
             raise ValueError(f"'callback' and 'progress' need method='step', but method is {self.method!r}.")
         given = (*self._inpainting(noise, mask, known, known_noise), *conditions)
+        if self.motion is not None and self.motion.mask is not None:
+            given = (self.motion.mask_of(noise.shape[0]), *given)
         inputs = tuple(map(with_own_memory, given))
+        drawn = self._motions(noise, generator, step_motions)
         fresh = self._fresh_noise(noise, generator, step_noise)
+        drawn = (fresh, *drawn) if self.stochastic else drawn
         try:
             with self.compiled_calls():
                 if self.method == "step":
-                    return self._stepwise(noise, fresh, inputs, callback, progress)
+                    return self._stepwise(noise, drawn, inputs, callback, progress)
                 states = self.initial(with_own_memory(noise))
                 if self.method == "loop":
                     length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
-                    return self._in_parts(states, fresh, length, inputs)
-                drawn = (fresh(0, len(self._plan)),) if self.stochastic else ()
-                return self.unrolled(*self._tensors[:2], self._known, *states, *drawn, *inputs)
+                    return self._in_parts(states, drawn, length, inputs)
+                values = [of_steps(0, len(self._plan)) for of_steps in drawn]
+                return self.unrolled(*self._tensors[:2], self._known, *states, *values, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
             message = str(error)
@@ -368,23 +399,24 @@ class Sampler(CompiledSampler):
         # By the size alone: another number of steps finds the same graph.
         return min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
 
-    def _in_parts(self, states, fresh, length, inputs):
-        """Runs the loop at once, or `length` steps at a time so that only their fresh noise is held in memory."""
+    def _in_parts(self, states, drawn, length, inputs):
+        """Runs the loop at once, or `length` steps at a time so that only what is drawn for them is held in memory."""
         rows, timesteps, count = self._tensors
-        if not self.stochastic:
+        if not drawn:
             return self.looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *inputs)[0]
         for first in range(0, len(self._plan), length):
             last = min(first + length, len(self._plan))
             bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
-            states = self.looped(rows, timesteps, *bounds, *states, fresh(first, last, length), *inputs)
+            values = [of_steps(first, last, length) for of_steps in drawn]
+            states = self.looped(rows, timesteps, *bounds, *states, *values, *inputs)
         return states[0]
 
-    def _stepwise(self, noise, fresh, inputs, callback, progress):
+    def _stepwise(self, noise, drawn, inputs, callback, progress):
         states = self.initial(noise)
         samples, predictions = [states[0]], []
         for i, timestep in enumerate(tqdm(self._plan.timesteps, disable=not progress, desc="sampling")):
-            drawn = (fresh(i, i + 1)[0],) if self.stochastic else ()
-            states = self.compiled_step(*self._step_inputs[i], *states, *drawn, *inputs)
+            values = [of_steps(i, i + 1)[0] for of_steps in drawn]
+            states = self.compiled_step(*self._step_inputs[i], *states, *values, *inputs)
             if self.return_intermediates:
                 predictions.append(states[-1])
                 states = states[:-1]
@@ -413,6 +445,36 @@ class Sampler(CompiledSampler):
 
         return drawn
 
+    def _motions(self, noise, generator, step_motions):
+        """Returns the function that gives the motions of steps [first, last), filled up to `length`, in a tuple."""
+        if self.motion is None:
+            if step_motions is not None:
+                raise ValueError("'step_motions' is given, but this Sampler was not built with a motion.")
+            return ()
+        self.motion.check_sample("noise", noise)
+        count, batch = len(self._plan), noise.shape[0]
+        if step_motions is None:
+            # All at once, before any noise: other parts of the trajectory would draw in another order.
+            source = continuing(generator, batch, MOTION_STREAM)
+            motions = self.motion.draw_steps(count, batch, source)
+        else:
+            motions = step_motions.asnumpy() if isinstance(step_motions, Tensor) else np.asarray(step_motions)
+        if motions.shape != (count, batch, 4, 3):
+            raise ValueError(
+                f"'step_motions' has shape {motions.shape}, but this trajectory needs {(count, batch, 4, 3)}."
+            )
+
+        def of_steps(first, last, length=0):
+            missing = max(length - (last - first), 0)
+            part = np.pad(motions[first:last], [(0, missing), (0, 0), (0, 0), (0, 0)])
+            return Tensor(part.astype(np.float32))
+
+        return (of_steps,)
+
+    def _motion_columns(self, plan):
+        """Returns what the rows of a whole plan say of motions, see :func:`motion_columns`."""
+        return motion_columns(plan, self.scheduler.order, type(self.scheduler).__name__)
+
     def _inpainting(self, noise, mask, known, known_noise):
         """Returns the checked inputs of inpainting: mask, known values and their noise."""
         given = {"mask": mask, "known": known}
@@ -438,6 +500,8 @@ class Sampler(CompiledSampler):
             if not self.scheduler.inverts:
                 levels[-1] = 1, 0  # The known values themselves, also where the trajectory ends at some noise.
             rows = np.concatenate([rows, levels], axis=-1)
+        if self.motion is not None:
+            rows = np.concatenate([rows, self._motion_columns(plan)], axis=-1)
         return layout, rows
 
     def _load(self, plan, selected):
