@@ -63,7 +63,7 @@ class RFD4ProteinaScheduler(SigmaScheduler):
     """Sampling of protein backbones at a lower temperature: first order, with fresh noise in the middle of the way.
 
     The process is ``x = t * x0 + (1 - t) * noise``; the model is told the time t in [0, 1), which rises, and predicts
-    the velocity ``v = x0 - noise`` (Proteina, Geffner et al., 2025, arXiv:2503.00710, section 3). Its score, ``(t * v -
+    the velocity ``v = x0 - noise`` (Proteina, Geffner et al., 2025, arXiv:2503.00710). Its score, ``(t * v -
     x) / (1 - t)``, is multiplied by r (temporal score rescaling, Xu et al., 2025, arXiv:2510.01184)::
 
         r(t) = (snr * s^2 + 1) / (snr * s^2 / k + 1),    snr = t^2 / (1 - t)^2
