@@ -41,6 +41,11 @@ class Velocity(nn.Cell):
         return velocity(x, t.reshape((-1,) + (1,) * (x.ndim - 1)).astype(x.dtype))
 
 
+class FrameVelocity(nn.Cell):
+    def construct(self, x, t):
+        return velocity(x, t.reshape(t.shape + (1,) * (x.ndim - t.ndim)).astype(x.dtype))
+
+
 def moments_of(scheduler):
     """Returns mean and variance after each step of the plan, in float64, for exact velocities.
 
@@ -159,6 +164,15 @@ def test_all_ways_to_run_agree():
         np.testing.assert_allclose(result.asnumpy(), eager.asnumpy(), atol=2e-5)
 
 
+def test_frames_of_one_level_are_an_ordinary_trajectory():
+    scheduler = built(5, **QUIET)
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 4, 3)), ms.float32)
+    matrix = np.tile(np.arange(5, -1, -1)[:, None], (1, 4))
+    plain, framed = (Sampler(FrameVelocity(), scheduler, **given)(x).asnumpy() for given in ({}, {"frames": matrix}))
+    np.testing.assert_allclose(framed, plain, atol=1e-5)
+    assert scheduler.clean_timestep == 1
+
+
 @pytest.mark.parametrize("config", [{}, {"tsr_k": 50.0, "tsr_sigma": 3.0}, {"tsr_k": 0.1, "noise_mode": "tan"}])
 def test_float16_stays_finite_and_near(config):
     ends = []
@@ -186,6 +200,10 @@ def test_noise_of_any_time_can_be_added():
         return scheduler.add_noise(clean, noise, times)
 
     np.testing.assert_allclose(in_graph(clean, noise, Tensor(times)).asnumpy(), expected, rtol=1e-6)
+    each = Tensor(np.linspace(0, 0.9, 12).reshape(3, 4), ms.float32)
+    expected = each.asnumpy() + (1 - each.asnumpy()) * 10
+    for added in (add(each), in_graph(clean, noise, each)):
+        np.testing.assert_allclose(added.asnumpy(), expected, rtol=1e-6)
     with pytest.raises(ValueError, match=r"'timesteps' must be in \[0, 1\]"):
         add(Tensor(times + 0.5))
 

@@ -7,6 +7,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import choice, integer, number, takes_arguments
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
+from mindscience_diffuser.step import shaped
 from mindscience_diffuser.validation import check_integer, check_number, check_within
 
 FIRST_TIME = 1e-3
@@ -83,6 +84,9 @@ class RFD4ProteinaScheduler(SigmaScheduler):
     num_train_timesteps = 1000
     """Number of the times that are known before `set_timesteps`."""
 
+    clean_timestep = 1.0
+    """What the model is told of a clean frame."""
+
     def _configure(self):
         self._take(self.spaced_times(self.num_train_timesteps, FIRST_TIME), scheduled=False)
 
@@ -137,7 +141,7 @@ class RFD4ProteinaScheduler(SigmaScheduler):
         """Returns the noised samples at any times."""
         if isinstance(timesteps, (int, float)):
             timesteps = Tensor(timesteps, mstype.float32)
-        t = ops.cast(timesteps, mstype.float32).reshape((-1,) + (1,) * (noised.ndim - 1))
+        t = shaped(ops.cast(timesteps, mstype.float32), noised)
         return ops.cast(t * original_samples + (1 - t) * noise, noised.dtype)
 
     def trajectory_plan(self):
