@@ -126,6 +126,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(config, whole, stopped, 
         for path in (tmp_path, config.parent / "whole")
     )
     assert figures["mean_loss_of_last_tenth"] == expected["mean_loss_of_last_tenth"]
+    by_level, expected = (path / "train" / "loss_by_level.csv" for path in (tmp_path, config.parent / "whole"))
+    assert by_level.read_bytes() == expected.read_bytes()
     assert not folder.exists()
 
 

@@ -26,8 +26,8 @@ from mindspore import Tensor, ops  # noqa: E402
 
 from mindscience_diffuser.runs.commands import training_step  # noqa: E402
 from mindscience_diffuser.runs.config.load import load_config  # noqa: E402
-from mindscience_diffuser.runs.config.registry import lookup  # noqa: E402
 from mindscience_diffuser.runs.distributed.ranks import join_ranks, rank, rank_count, wait_for_all  # noqa: E402
+from mindscience_diffuser.runs.kinds.kind import kind_of  # noqa: E402
 
 DEVICES = (1, 2, 4, 8, 16, 32, 64)
 
@@ -52,7 +52,7 @@ def main():
     reductions = [reduction_seconds(length, options.repeats) for length in lengths]
     slope, intercept = np.polyfit(lengths, reductions, 1)
     latency, bandwidth = max(intercept, min(reductions)) / 2, 1 / slope
-    shapes = [p.shape for p in lookup("objective", config.run)(config).model.trainable_params()]
+    shapes = [p.shape for p in kind_of(config).objective(config).model.trainable_params()]
     volume = 4 * sum(int(np.prod(shape)) for shape in shapes)
 
     def predicted(devices, samples):
@@ -80,15 +80,15 @@ def main():
 def step_seconds(config, size, repeats, ranks):
     """Returns the time of a training step with this global batch on one rank or on both."""
     config = config.model_copy(update={"training": config.training.model_copy(update={"batch_size": size})})
-    objective = lookup("objective", config.run)(config)
+    objective = kind_of(config).objective(config)
     training_step.rank_count = rank_count if ranks == 2 else lambda: 1
     training_step.rank = rank if ranks == 2 else lambda: 0
     trained = training_step.TrainingStep(objective, config.training)
     batch = objective.batches.batch(0)
 
     def once():
-        for loss in trained(batch):
-            loss.asnumpy()
+        for piece in trained(batch):
+            piece.mean.asnumpy()
 
     return shortest(once, repeats)
 

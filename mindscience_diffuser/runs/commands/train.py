@@ -15,8 +15,9 @@ from mindscience_diffuser.runs.config.identity import changed_key, result_determ
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.distributed.ranks import gather, rank, rank_count, wait_for_all
 from mindscience_diffuser.runs.errors import ConfigError, DivergedError, InterruptedRunError, StoppedError
+from mindscience_diffuser.runs.evaluation.level_losses import LevelLosses
 from mindscience_diffuser.runs.kinds.kind import kind_of
-from mindscience_diffuser.runs.pictures.curves import save_loss_curve
+from mindscience_diffuser.runs.pictures.curves import save_loss_by_level, save_loss_curve
 from mindscience_diffuser.runs.storage.checkpoints import Checkpoints, Progress
 from mindscience_diffuser.runs.storage.weights import facts_of, save_weights
 
@@ -33,8 +34,9 @@ def train(config):
     """Trains the model of `config` and writes the result below ``<output>/train``.
 
     Written are ``weights.safetensors`` (the averaged weights), ``config.yaml`` (the configuration with all defaults
-    and these weights, ready for ``sample``), ``metrics.json``, ``loss.png`` and what the kind of run shows of its
-    trained model, such as ``samples.png``, each whole or not at all. While it trains, ``checkpoints`` holds the last
+    and these weights, ready for ``sample``), ``metrics.json``, ``loss.png``, ``loss_by_level.csv`` and its picture for
+    kinds that follow the loss by the noise level, and what the kind of run shows of its trained model, such as
+    ``samples.png``, each whole or not at all. While it trains, ``checkpoints`` holds the last
     few; a training that was interrupted goes on from there, and a complete one removes them.
 
     All ranks of the launch train together; rank 0 writes.
@@ -63,7 +65,7 @@ def train(config):
         checkpoints.clear_partial()
 
     try:
-        progress = run_steps(training_step, objective.batches, config.training, checkpoints, progress)
+        progress = run_steps(training_step, objective, config.training, checkpoints, progress)
         if rank() == 0:
             write_results(config, objective, training_step, progress, directory)
             checkpoints.remove()
@@ -133,16 +135,20 @@ def write_results(config, objective, training_step, progress, directory):
     config = with_values(config, weights=str(weights))
     write_atomically(directory / "config.yaml", to_yaml(config))
     save_loss_curve(directory / "loss.png", losses)
+    if progress.level_sums is not None:
+        by_level = LevelLosses(objective.level_bins, config.training.steps, progress.level_sums)
+        write_atomically(directory / "loss_by_level.csv", by_level.to_csv())
+        save_loss_by_level(directory / "loss_by_level.png", by_level)
     figures["samples"] = objective.present(config, directory)
     write_atomically(directory / "metrics.json", json.dumps(figures, indent=2) + "\n")
 
 
-def run_steps(training_step, batches, training, checkpoints, progress):
+def run_steps(training_step, objective, training, checkpoints, progress):
     """Runs the training steps that are left under a progress bar.
 
     Args:
         training_step (TrainingStep): The step.
-        batches: Its ``batch(step)`` is the global batch.
+        objective (Objective): Gives the batches, and the bins of the level.
         training (Training): Section of the configuration.
         checkpoints (Checkpoints): Where to leave checkpoints.
         progress (Progress): Where to begin.
@@ -156,12 +162,15 @@ def run_steps(training_step, batches, training, checkpoints, progress):
     """
     wall, cpu = time.perf_counter() - progress.wall_seconds, time.process_time() - progress.cpu_seconds
     losses, unread = list(progress.losses), []
+    by_level = None
+    if objective.level_bins is not None:
+        by_level = LevelLosses(objective.level_bins, training.steps, progress.level_sums)
     with (
         Termination() as termination,
         tqdm(total=training.steps, initial=progress.step, desc="training", unit="step", disable=rank() > 0) as bar,
     ):
         for step in range(progress.step, training.steps):
-            unread.append(training_step(batches.batch(step)))
+            unread.append(training_step(objective.batches.batch(step)))
             done = step + 1
             due = done % training.checkpoint_every == 0
             # One process may stop at any step; several must agree, which they do where they read the losses.
@@ -172,10 +181,15 @@ def run_steps(training_step, batches, training, checkpoints, progress):
                 if bad:
                     raise DivergedError(f"the loss of step {done - len(unread) + bad[0] + 1} is {mean[bad[0]]}")
                 losses += mean
+                if by_level is not None:
+                    for number, pieces in enumerate(unread, done - len(unread)):
+                        for piece in pieces:
+                            by_level.add(number, piece.levels, piece.of_samples.asnumpy())
                 bar.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", refresh=False)
                 bar.update(len(unread))
                 unread = []
-                progress = Progress(done, losses, time.perf_counter() - wall, time.process_time() - cpu)
+                seconds = time.perf_counter() - wall, time.process_time() - cpu
+                progress = Progress(done, losses, *seconds, None if by_level is None else by_level.sums)
                 stop = stop and done < training.steps
                 if due or stop:
                     checkpoints.save(training_step, progress)
@@ -190,7 +204,7 @@ def run_steps(training_step, batches, training, checkpoints, progress):
 
 def read_losses(unread, stop):
     """Returns the losses of some steps, averaged over pieces and ranks, and whether any rank is to stop."""
-    own = [np.mean([float(loss.asnumpy()) for loss in pieces]) for pieces in unread]
+    own = [np.mean([float(piece.mean.asnumpy()) for piece in pieces]) for pieces in unread]
     everybody = np.stack(gather(np.array([*own, float(stop)])))
     return everybody[:, :-1].mean(axis=0).tolist(), bool(everybody[:, -1].any())
 

@@ -1,5 +1,7 @@
 """One step of a training on all ranks: loss, gradients, optimizer and the average of the weights, compiled."""
 
+from typing import NamedTuple, Optional
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
@@ -10,6 +12,20 @@ from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.training import ExponentialMovingAverage, warmup_cosine
 
 FIRST_LOSS_SCALE, STEPS_BETWEEN_SCALES = 2.0**16, 1000
+
+
+class PieceLosses(NamedTuple):
+    """The losses of one piece of a batch, Tensors that may be on their way.
+
+    Attributes:
+        mean (Tensor): The loss of the piece, a scalar.
+        of_samples (Tensor, optional): That of each sample, ``(B,)``, where the loss is followed by the level.
+        levels (numpy.ndarray, optional): The level of each of these samples, ``(B,)``.
+    """
+
+    mean: Tensor
+    of_samples: Optional[Tensor] = None
+    levels: Optional[np.ndarray] = None
 
 
 class TrainingStep:
@@ -51,6 +67,7 @@ class TrainingStep:
         rates = warmup_cosine(training.learning_rate, training.warmup, training.steps)
         amp.auto_mixed_precision(objective.model, training.amp_level, ms.float16)
         self.model = objective.model
+        self.by_level = objective.level_bins is not None
         self.parameters = objective.model.trainable_params()
         self.optimizer = nn.AdamWeightDecay(self.parameters, rates, weight_decay=training.weight_decay)
         self.average = ExponentialMovingAverage(self.parameters, training.ema_decay, objective.average)
@@ -66,19 +83,26 @@ class TrainingStep:
         self._compile(objective.loss, training.clip_norm)
 
     def __call__(self, batch):
-        """Trains on the arrays of a global batch; returns this rank's loss before, Tensors that may be on their way.
+        """Trains on the arrays of a global batch; returns this rank's losses before the step.
 
         Returns:
-            list of Tensors, the loss of each piece.
+            list of :class:`PieceLosses`, one for each piece.
 
         Raises:
             ConfigError: If an array of the batch cannot be divided.
         """
         if not self.sums:
-            return [self._whole(*self._part(batch, 0))]
-        losses = [self._add(*self._part(batch, piece)) for piece in range(self.pieces)]
+            return [self._losses(self._whole, batch, 0)]
+        losses = [self._losses(self._add, batch, piece) for piece in range(self.pieces)]
         self._apply()
         return losses
+
+    def _losses(self, run, batch, piece):
+        """Runs a compiled function on one of this rank's pieces; returns its PieceLosses."""
+        mean, *of_samples = run(*map(Tensor, self._part(batch, piece)))
+        if not self.by_level:
+            return PieceLosses(mean)
+        return PieceLosses(mean, *of_samples, *self._part([batch.levels], piece))
 
     def state(self):
         """Returns everything that a step changes, a dict of ndarrays."""
@@ -107,10 +131,20 @@ class TrainingStep:
         optimizer, average = self.optimizer, self.average
         averaged_over_ranks = nn.Identity() if rank_count() == 1 else MeanOverRanks(self.parameters)
 
-        def scaled_loss(*batch):
-            return loss(*batch) if scaler is None else scaler.scale(loss(*batch))
+        def scaled(value):
+            return value if scaler is None else scaler.scale(value)
 
-        loss_and_gradients = ms.value_and_grad(scaled_loss, None, self.parameters)
+        def scaled_loss(*batch):
+            return (scaled(loss(*batch)),)
+
+        def scaled_losses(*batch):
+            mean, of_samples = loss(*batch)
+            return scaled(mean), of_samples
+
+        # What stands beside the mean has no part in the gradients.
+        losses_and_gradients = ms.value_and_grad(
+            scaled_losses if self.by_level else scaled_loss, None, self.parameters, has_aux=self.by_level
+        )
 
         def clipped(gradients):
             return gradients if clip_norm is None else ops.clip_by_global_norm(gradients, clip_norm)
@@ -128,22 +162,22 @@ class TrainingStep:
                     average()
                 scaler.adjust(finite)
 
-        def unscaled(value):
-            return value if scaler is None else scaler.unscale(value)
+        def unscaled(losses):
+            return losses if scaler is None else (scaler.unscale(losses[0]),) + losses[1:]
 
         @ms.jit
         def whole(*batch):
-            value, gradients = loss_and_gradients(*batch)
-            value = unscaled(value)
+            losses, gradients = losses_and_gradients(*batch)
+            losses = unscaled(losses)
             update(gradients)
-            return value
+            return losses
 
         @ms.jit
         def add(*batch):
-            value, gradients = loss_and_gradients(*batch)
+            losses, gradients = losses_and_gradients(*batch)
             for total, gradient in zip(sums, gradients):
                 ops.assign_add(total, gradient * (1 / pieces))
-            return unscaled(value)
+            return unscaled(losses)
 
         @ms.jit
         def apply():
@@ -158,10 +192,10 @@ class TrainingStep:
         self._whole, self._add, self._apply = whole, add, apply
 
     def _part(self, batch, piece):
-        """Returns the Tensors of one of this rank's pieces."""
+        """Returns the rows of arrays that belong to one of this rank's pieces."""
         parts = rank_count() * self.pieces
         number = rank() * self.pieces + piece
-        tensors = []
+        rows = []
         for array in batch:
             size, rest = divmod(len(array), parts)
             if rest:
@@ -169,8 +203,8 @@ class TrainingStep:
                     f"an array of {len(array)} rows in the training batch cannot be divided among {rank_count()} ranks "
                     f"with {self.pieces} pieces each"
                 )
-            tensors.append(Tensor(array[number * size : (number + 1) * size]))
-        return tensors
+            rows.append(array[number * size : (number + 1) * size])
+        return rows
 
     def _state_parameters(self):
         """Returns the Parameters that a step changes, under names that say what they are."""

@@ -123,6 +123,19 @@ class Training(Section):
         return min(self.steps // 10, 100) if self.warmup_steps is None else self.warmup_steps
 
 
+LOSS_WEIGHTS = Field(
+    None,
+    description="Weights of the loss: an npy file of a shape that broadcasts to a sample, or latitude, which weighs "
+    "grid points by the cosine of their latitude; null: all alike",
+)
+
+
+class RegressionTraining(Training):
+    """How a regression is trained: by its mean squared error."""
+
+    loss_weights: Optional[Text] = LOSS_WEIGHTS
+
+
 class DenoiserTraining(Training):
     """How a model that removes noise is trained from data."""
 
@@ -140,6 +153,7 @@ class WeighedTraining(DenoiserTraining):
 class DiffusionTraining(WeighedTraining):
     """How a diffusion model is trained."""
 
+    loss_weights: Optional[Text] = LOSS_WEIGHTS
     p2_loss_weight_gamma: NonNegative = Field(0.0, description="Exponent of the P2 weighting")
     p2_loss_weight_k: NonNegative = Field(1.0, description="k of the P2 weighting")
     min_snr_gamma: Optional[Positive] = Field(None, description="Gamma of the min-SNR weighting; null: not used")
@@ -148,6 +162,7 @@ class DiffusionTraining(WeighedTraining):
 class FlowMatchingTraining(WeighedTraining):
     """How a rectified flow is trained."""
 
+    loss_weights: Optional[Text] = LOSS_WEIGHTS
     weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field("none", description="Weights of the loss")
     density: Literal["uniform", "logit_normal", "mode", "cosmap"] = Field(
         "logit_normal", description="Density of the noise levels"
@@ -162,6 +177,7 @@ class FlowMatchingTraining(WeighedTraining):
 class EDMTraining(DenoiserTraining):
     """How the network inside an EDM denoiser is trained; the scheduler has its scalings."""
 
+    loss_weights: Optional[Text] = LOSS_WEIGHTS
     sigma_density: Literal["log_normal", "log_uniform"] = Field("log_normal", description="Density of the noise levels")
     sigma_loc: float = Field(-1.2, description="Mean of the log of log_normal levels")
     sigma_scale: Positive = Field(1.2, description="Standard deviation of the log of log_normal levels")
@@ -240,16 +256,28 @@ class Comparing(Section):
     )
 
 
-class SampledRun(Run):
-    """What every run has that samples with a scheduler."""
+class TrainedRun(Run):
+    """What every run has whose data are samples and their conditions."""
 
-    scheduler: Component
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="Share of the data that is held out, where they take no split"
     )
     normalise: bool = Field(
         False, description="Whether each channel of samples and conditions is brought to mean 0 and deviation 1"
     )
+
+
+class RegressionRun(TrainedRun):
+    """A regression of the samples on their conditions, such as an edm run takes."""
+
+    run: Literal["regression"] = Field(description="Kind of the run")
+    training: RegressionTraining = Field(default_factory=RegressionTraining)
+
+
+class SampledRun(TrainedRun):
+    """What every run has that samples with a scheduler."""
+
+    scheduler: Component
     noise: Optional[Component] = Field(None, description="Law of the noise; null: white noise")
     guidance: Optional[Component] = Field(
         None, description="Stage between model and steps; null: the guidance that sampling asks for"
@@ -289,10 +317,21 @@ class FlowMatchingRun(SampledRun):
     training: FlowMatchingTraining = Field(default_factory=FlowMatchingTraining)
 
 
+class FrozenRegression(Section):
+    """A regression that was trained before."""
+
+    weights: Optional[Text] = Field(
+        None,
+        description="The output of a regression run, or its weights: what it leaves is learned, and what is drawn is "
+        "added to it; null: the samples themselves are learned",
+    )
+
+
 class EDMRun(SampledRun):
     """A network inside an EDM denoiser."""
 
     run: Literal["edm"] = Field(description="Kind of the run")
+    regression: FrozenRegression = Field(default_factory=FrozenRegression)
     training: EDMTraining = Field(default_factory=EDMTraining)
 
 

@@ -52,8 +52,7 @@ class TrainingBatches:
 
     def batch(self, step):
         """Returns the batch of the training step with this number, counted from 0, see :func:`batch_of`."""
-        chosen = [self._number_at(step * self.batch_size + place) for place in range(self.batch_size)]
-        samples, *conditions = self.data.batch(chosen)
+        samples, *conditions = self.data.batch(self.chosen(step))
         levels = self.draw_levels(self.seed, step, self.batch_size)
         generator = np.random.default_rng((self.seed, step, 1))
         noise = self.draw_noise(levels, samples.shape, generator)
@@ -65,6 +64,10 @@ class TrainingBatches:
             ]
         return batch_of(len(conditions))(samples, noise, levels, *conditions)
 
+    def chosen(self, step):
+        """Returns the numbers of the samples of a training step."""
+        return [self._number_at(step * self.batch_size + place) for place in range(self.batch_size)]
+
     def _number_at(self, position):
         epoch, place = divmod(position, len(self.data))
         if epoch not in self._order:
@@ -72,3 +75,20 @@ class TrainingBatches:
             # A batch can straddle two epochs.
             self._order = {**{near: self._order[near] for near in self._order if abs(near - epoch) == 1}, epoch: order}
         return self._order[epoch][place]
+
+
+class PairBatches(TrainingBatches):
+    """Batches of samples and their conditions alone, for a regression.
+
+    Args:
+        data (DataSet): The training data.
+        batch_size (int): Samples in a batch.
+        seed (int): Seed of the run.
+    """
+
+    def __init__(self, data, batch_size, seed):
+        super().__init__(data, batch_size, None, 0.0, seed)
+
+    def batch(self, step):
+        """Returns samples and conditions of the training step with this number, a tuple of arrays ``(B, ...)``."""
+        return self.data.batch(self.chosen(step))

@@ -27,7 +27,6 @@ each a number or an array of one shape. The class may offer more, all of it opti
 """
 
 import functools
-from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +34,7 @@ from mindscience_diffuser.data import Normalisation, as_data
 from mindscience_diffuser.data.split import chosen
 from mindscience_diffuser.runs.config.components import build, checked
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.storage.weights import facts_of, find_weights
+from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, own_weights
 
 MOST_CHECKED = 1000
 """Samples that are looked at before a run begins, evenly spread; every batch is checked besides."""
@@ -82,7 +81,7 @@ def part_of(data, split, held_out, component):
 def stored_normalisation(config):
     """Returns the normalisation that is noted beside the weights of a run, or None without them."""
     try:
-        weights = find_weights(config.weights, Path(config.output) / "train" / "weights.safetensors")
+        weights = find_weights(config.weights, own_weights(config))
     except ConfigError:
         return None
     return facts_of(weights).get("normalisation")

@@ -13,11 +13,9 @@ from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.diffusion import Diffusion
 from mindscience_diffuser.runs.kinds.models import (
-    TRIED,
     build_model,
     build_scheduler,
     build_trained_model,
-    predicting,
     setting_up,
     trained_config,
 )
@@ -73,12 +71,9 @@ class Distillation(Diffusion):
         self.called(config, data, scheduler, student)
         return Objective(student, distillation.get_loss, batches, present, target.trainable_params(), data.facts)
 
-    def called(self, config, data, scheduler, model):
-        """Returns the model as the sampler calls it, with the guidance scale as its last condition."""
-        samples, *conditions = data.batch(range(min(TRIED, len(data.test))), data.test)
-        told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples))
-        conditions.append(np.ones(len(samples), np.float32))
-        return predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
+    def model_conditions(self, config, samples, conditions):
+        """Returns the conditions and the guidance scale as their last one."""
+        return (*conditions, np.ones(len(samples), np.float32))
 
     def guided(self, config, data, scheduler, model):
         """Returns the model with its guidance scale."""

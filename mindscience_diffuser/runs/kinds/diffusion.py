@@ -3,6 +3,7 @@
 import functools
 import warnings
 
+from mindscience_diffuser.runs.evaluation.level_losses import LevelBins
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training import DiffusionTrainer, training_timesteps
@@ -22,8 +23,8 @@ class Diffusion(Kind):
             return f"its prediction_type is {predicted!r}, and must be one of {', '.join(OBJECTIVES)}"
         return "it leads from samples to noise" if scheduler.inverts else None
 
-    def loss(self, config, model, scheduler):
-        """Returns the loss of a DiffusionTrainer."""
+    def loss(self, config, data, model, scheduler):
+        """Returns the losses of a DiffusionTrainer."""
         training = config.training
         return DiffusionTrainer(
             model,
@@ -33,11 +34,15 @@ class Diffusion(Kind):
             training.p2_loss_weight_k,
             training.loss_type,
             training.min_snr_gamma,
-        ).get_loss
+        ).get_losses
 
     def levels(self, config, data, scheduler):
         """Returns the draw of uniform timesteps."""
         return functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
+
+    def level_bins(self, config, scheduler):
+        """Returns bins of the timestep."""
+        return LevelBins.between("timestep", 0, scheduler.num_train_timesteps)
 
 
 def process_of(scheduler):

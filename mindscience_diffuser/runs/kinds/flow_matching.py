@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from mindscience_diffuser.noise import resolution_shift
+from mindscience_diffuser.runs.evaluation.level_losses import LevelBins
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.training import FlowMatchingTrainer, training_sigmas
 
@@ -24,12 +25,12 @@ class FlowMatching(Kind):
             "FlowMatchEulerDiscreteScheduler are"
         )
 
-    def loss(self, config, model, scheduler):
-        """Returns the loss of a FlowMatchingTrainer."""
+    def loss(self, config, data, model, scheduler):
+        """Returns the losses of a FlowMatchingTrainer."""
         training = config.training
         return FlowMatchingTrainer(
             model, scheduler.num_train_timesteps, training.weighting, training.loss_type
-        ).get_loss
+        ).get_losses
 
     def levels(self, config, data, scheduler):
         """Returns the draw of levels by the density of the configuration."""
@@ -45,6 +46,10 @@ class FlowMatching(Kind):
             mode_scale=training.mode_scale,
             shift=shift,
         )
+
+    def level_bins(self, config, scheduler):
+        """Returns bins of sigma, from the data at 0 to the noise at 1."""
+        return LevelBins.between("sigma", 0, 1)
 
 
 def is_flow(scheduler):

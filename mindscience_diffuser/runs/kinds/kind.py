@@ -10,6 +10,7 @@ from mindscience_diffuser.runs.config.components import build, key_of
 from mindscience_diffuser.runs.config.registry import lookup
 from mindscience_diffuser.runs.data.batches import TrainingBatches, white_noise
 from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.loss_weights import loss_weights
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.models import (
@@ -17,6 +18,7 @@ from mindscience_diffuser.runs.kinds.models import (
     Prediction,
     build_model,
     build_scheduler,
+    check_batch_size,
     predicting,
     setting_up,
 )
@@ -41,13 +43,21 @@ class Kind:
         """Returns why a scheduler, with its timesteps, does not suit this kind of run, or None if it does."""
         raise NotImplementedError
 
-    def loss(self, config, model, scheduler):
+    def loss(self, config, data, model, scheduler):
         """Returns the loss, a function of samples, noise, levels and conditions, see :class:`Objective`."""
         raise NotImplementedError
+
+    def level_bins(self, config, scheduler):
+        """Returns the LevelBins in which the loss is followed, or None for a loss of the batch alone."""
+        return
 
     def levels(self, config, data, scheduler):
         """Returns the function of seed, step and batch size that draws the noise levels of a batch."""
         raise NotImplementedError
+
+    def model_conditions(self, config, samples, conditions):
+        """Returns what the model is given beside samples and levels, for a batch of samples and their conditions."""
+        return conditions
 
     def training_noise(self, scheduler):
         """Returns the function of levels, shape and generator that draws the noise of a batch."""
@@ -60,12 +70,8 @@ class Kind:
         self.check_sampling(config, scheduler)
         Measuring(config, data)
         training = config.training
-        if max(training.batch_size, TRIED) > len(data):
-            raise ConfigError(
-                f"'training.batch_size' is {training.batch_size}, but there are {len(data)} training samples: make it "
-                f"smaller, and give at least {TRIED} samples",
-                "training.batch_size",
-            )
+        check_batch_size(config, data)
+        weights = loss_weights(config, data)
         model = build_model(config, data)
         with setting_up(config):
             draw_levels = self.levels(config, data, scheduler)
@@ -79,10 +85,12 @@ class Kind:
                 self.training_noise(scheduler),
             )
             samples, *conditions = data.batch(range(TRIED))
+            conditions = self.model_conditions(config, samples, conditions)
             called = predicting(config, model, samples, draw_levels(config.seed, 0, TRIED), conditions)
             self.unconditional(config, data, model)
-            loss = self.loss(config, called, scheduler)
-        return Objective(model, loss, batches, present, facts=data.facts)
+            loss = weighed(self.loss(config, data, called, scheduler), weights)
+        bins = self.level_bins(config, scheduler)
+        return Objective(model, loss, batches, present, facts=data.facts, level_bins=bins)
 
     def plan(self, config, scheduler):
         """Sets the scheduler's timesteps and returns the plan of a whole trajectory."""
@@ -99,6 +107,7 @@ class Kind:
         """Returns the model as the sampler calls it, tried on the held-out data."""
         samples, *conditions = data.batch(range(min(TRIED, len(data.test))), data.test)
         told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples))
+        conditions = self.model_conditions(config, samples, conditions)
         return predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
 
     def guided(self, config, data, scheduler, model):
@@ -175,6 +184,18 @@ class Kind:
                 f"'sampling.guidance_interval' must be [low, high] with low below high, but is {interval}",
                 "sampling.guidance_interval",
             )
+
+
+def weighed(loss, weights):
+    """Returns a loss whose elements have weights, an array or None, that are the same for all batches."""
+    if weights is None:
+        return loss
+    fixed = Tensor(weights)
+
+    def weighed_loss(*batch):
+        return loss(*batch, weights=fixed)
+
+    return weighed_loss
 
 
 def _check_step_options(config, scheduler):

@@ -2,7 +2,6 @@
 
 import inspect
 from contextlib import contextmanager
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -12,7 +11,13 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.runs.config.components import build, checked, find_class, key_of, parameters_of
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.storage.weights import find_weights, load_weights, shipped_file, shipped_weights
+from mindscience_diffuser.runs.storage.weights import (
+    find_weights,
+    load_weights,
+    own_weights,
+    shipped_file,
+    shipped_weights,
+)
 
 TRIED = 2
 """Samples that a model is tried on before a run begins."""
@@ -54,6 +59,17 @@ def build_scheduler(config, compute_dtype="float32"):
     return build("scheduler", config.scheduler, **given, compute_dtype=getattr(ms, compute_dtype))
 
 
+def check_batch_size(config, data):
+    """Raises ConfigError unless there are as many training samples as a batch has, and as are tried."""
+    size = config.training.batch_size
+    if max(size, TRIED) > len(data):
+        raise ConfigError(
+            f"'training.batch_size' is {size}, but there are {len(data)} training samples: make it smaller, and give "
+            f"at least {TRIED} samples",
+            "training.batch_size",
+        )
+
+
 def first_sentence(error):
     """Returns the first line of an error that has a word in it: those of MindSpore may begin with a rule of dashes."""
     return next((line.strip() for line in str(error).splitlines() if any(map(str.isalpha, line))), str(error))
@@ -61,7 +77,7 @@ def first_sentence(error):
 
 def build_trained_model(config, data):
     """Returns the model for sampling with its trained weights, and the path of these."""
-    path = find_weights(config.weights, Path(config.output) / "train" / "weights.safetensors")
+    path = find_weights(config.weights, own_weights(config))
     model = build_model(config, data, config.sampling.compute_dtype)
     load_weights(model, path)
     return model.set_train(False), path

@@ -18,7 +18,7 @@ class PyramidFlow(Kind):
             return None
         return "it has no stages, as PyramidFlowMatchEulerDiscreteScheduler has them"
 
-    def loss(self, config, model, scheduler):
+    def loss(self, config, data, model, scheduler):
         """Returns the loss of a PyramidFlowTrainer."""
         training = config.training
         trainer = PyramidFlowTrainer(model, scheduler, training.sample_ratios, training.loss_type)

@@ -26,6 +26,27 @@ def save_loss_curve(path, losses):
     write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
 
 
+def save_loss_by_level(path, by_level):
+    """Writes a PNG of the mean loss over the noise level in the first, the middle and the last part of a training.
+
+    Args:
+        path (str or Path): The PNG file.
+        by_level (LevelLosses): The means.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    edges, stretches, means = by_level.bins.edges, list(by_level.stretches().items()), by_level.means()
+    for place in sorted({0, len(stretches) // 2, len(stretches) - 1}):
+        number, (first, last) = stretches[place]
+        axes.stairs(means[number], edges, baseline=None, label=f"steps {first} to {last}")
+    axes.set_xlabel(f"noise level, {by_level.bins.name}")
+    axes.set_ylabel("mean loss of a level")
+    axes.set_xscale("log" if by_level.bins.logarithmic else "linear")
+    axes.set_yscale("log")
+    axes.legend()
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
 def save_step_curves(path, curves):
     """Writes a PNG of the first figures over the number of steps, one curve for each model.
 

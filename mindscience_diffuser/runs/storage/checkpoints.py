@@ -4,7 +4,7 @@ import json
 import sys
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import mindspore as ms
 import numpy as np
@@ -23,18 +23,23 @@ from mindscience_diffuser.runs.errors import ConfigError, DivergedError
 from mindscience_diffuser.runs.storage.weights import FACTS
 
 FORMAT = 1
-STATE, LOSSES, RANDOM = "state.", "losses", "random."
+STATE, LOSSES, LEVEL_SUMS, RANDOM = "state.", "losses", "level_sums", "random."
 # What of the state must be finite; the counters and moments of a loss scale may hold anything.
 WEIGHTS = ("model.", "average.")
 
 
 class Progress(NamedTuple):
-    """Where a training stands: steps done, the loss of each, and the seconds that they took."""
+    """Where a training stands: steps done, the loss of each, and the seconds that they took.
+
+    Where the loss is followed by the level, `level_sums` are those of
+    :class:`~mindscience_diffuser.runs.evaluation.level_losses.LevelLosses`.
+    """
 
     step: int
     losses: list
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    level_sums: Optional[np.ndarray] = None
 
 
 class Checkpoints:
@@ -66,6 +71,8 @@ class Checkpoints:
                 raise DivergedError(f"'{name}' is not finite after step {progress.step}")
         arrays = {STATE + name: value for name, value in state.items()}
         arrays[LOSSES] = np.asarray(progress.losses, np.float64)
+        if progress.level_sums is not None:
+            arrays[LEVEL_SUMS] = progress.level_sums
         for name, value in _random_state().items():
             arrays[RANDOM + name] = np.stack(gather(value))
         if rank() != 0:
@@ -130,7 +137,8 @@ class Checkpoints:
             raise ConfigError("the training data, or their order, are other than they were")
         training_step.load_state({n.removeprefix(STATE): a for n, a in arrays.items() if n.startswith(STATE)})
         _set_random_state({n.removeprefix(RANDOM): a for n, a in arrays.items() if n.startswith(RANDOM)})
-        return Progress(facts["step"], arrays[LOSSES].tolist(), facts["wall_seconds"], facts["cpu_seconds"])
+        seconds = facts["wall_seconds"], facts["cpu_seconds"]
+        return Progress(facts["step"], arrays[LOSSES].tolist(), *seconds, arrays.get(LEVEL_SUMS))
 
     def _checksum_of_batch(self, step):
         checksum = 0

@@ -25,6 +25,11 @@ def shipped_file(name, suffix):
     return next(folder / f"{name}{suffix}" for folder in WEIGHTS if (folder / f"{name}.safetensors").is_file())
 
 
+def own_weights(config):
+    """Returns the path where the training of a run leaves its weights."""
+    return Path(config.output) / "train" / "weights.safetensors"
+
+
 def find_weights(weights, default):
     """Returns the path of a run's weights.
 

@@ -19,7 +19,7 @@ from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.films.rollout import preconditioning_of, sampler_configs, show_rollouts
 from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.storage.weights import find_weights, load_weights
+from mindscience_diffuser.runs.storage.weights import find_weights, load_weights, own_weights
 from mindscience_diffuser.training import EDMTrainer
 
 
@@ -95,7 +95,7 @@ def build_world_model(config, data, compute_dtype="float32"):
 
 def build_trained_world_model(config, data):
     """Returns the network for rollouts with its trained weights, and the path of these."""
-    path = find_weights(config.weights, Path(config.output) / "train" / "weights.safetensors")
+    path = find_weights(config.weights, own_weights(config))
     model = build_world_model(config, data, config.rollout.compute_dtype)
     load_weights(model, path)
     return model.set_train(False), path
