@@ -140,7 +140,8 @@ def test_yaml_is_a_configuration_that_can_be_built(block, folder):
     (folder / "run.yaml").write_text(block.text, encoding="utf-8")
     config = load_config("run.yaml")
     build_model(config, build_data(config))
-    kind_of(config).check_sampling(config, build_scheduler(config))
+    if hasattr(config, "scheduler"):
+        kind_of(config).check_sampling(config, build_scheduler(config))
 
 
 @pages_with("bash")
@@ -172,6 +173,9 @@ def run_command(words):
         model = [] if sized or own else SMALL_UNET if fields else SMALL_MODEL
         films = any(word.startswith("configs/stirred_flow") for word in words)
         few = FEW_FRAMES if films else FEW_OF_ONES_OWN if own else FEW_SAMPLES
+        if words[-1] in ("regression.yaml", "residual.yaml"):
+            model = SMALL_UNET[:2]
+            few = [] if words[-1] == "regression.yaml" else [*FEW_OF_ONES_OWN, "metrics=[{name: Moments}]"]
         few = FEW_FIELDS if fields else few
         if "configs/north_america_stations.yaml" in words:
             model, few = [], FEW_YEARS

@@ -56,6 +56,8 @@ def train(config):
     check_finished(config, directory)
     training_step = TrainingStep(objective, config.training)
     identity = result_determining_values(config, *NOT_DECIDING, WRITTEN_AS)
+    # What is noted beside the weights follows from files that may have changed since.
+    identity.update(json.loads(json.dumps({f"noted.{name}": value for name, value in objective.facts.items()})))
     checkpoints = Checkpoints(directory / "checkpoints", identity, objective.batches, config.training.checkpoints_kept)
     progress = checkpoints.restore(training_step)
     wait_for_all()

@@ -40,6 +40,7 @@ class EDM(Kind):
 
     def loss(self, config, data, model, scheduler):
         """Returns the losses of an EDMTrainer."""
+        check_channels(config, data, scheduler)
         regression = trained_regression(config, data) if has_regression(config) else None
         return EDMTrainer(model, scheduler.preconditioning, regression=regression).get_losses
 
@@ -49,6 +50,7 @@ class EDM(Kind):
 
     def sampler(self, config, data, scheduler, model, method):
         """Returns a Sampler of the model, on top of the regression where there is one."""
+        check_channels(config, data, scheduler)
         sampler = super().sampler(config, data, scheduler, model, method)
         if not has_regression(config):
             return sampler
@@ -93,6 +95,18 @@ class EDM(Kind):
     def level_bins(self, config, scheduler):
         """Returns bins of ln(sigma) between the lowest and the highest level of the training."""
         return LevelBins.between("sigma", *level_range(config, scheduler), logarithmic=True)
+
+
+def check_channels(config, data, scheduler):
+    """Raises ConfigError if the scheduler has standard deviations for another number of channels than the data have."""
+    sigma_data, channels = scheduler.preconditioning.sigma_data, data.sample_shape[0]
+    if not isinstance(sigma_data, float) and len(sigma_data) != channels:
+        place = config.scheduler.place
+        raise ConfigError(
+            f"'{place}.sigma_data' has {len(sigma_data)} numbers, but the samples have {channels} channels on their "
+            "first axis: give one number for each channel, or one for all",
+            f"{place}.sigma_data",
+        )
 
 
 def level_range(config, scheduler):
