@@ -26,7 +26,7 @@ from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, lo
 from mindscience_diffuser.training.loss_weights import checked_weights, reduced
 
 KEY = "regression.weights"
-MOST_MEASURED, MEASURED_AT_A_TIME = 1000, 50
+MOST_MEASURED, MEASURED_AT_A_TIME = 200, 50
 """Samples of each part of the data of which the residual is measured, and how many at a time."""
 
 
@@ -106,15 +106,18 @@ def residual(expectation, data, part, weights):
     It is that of all values, and for samples on a grid of each channel, None for one that has no weight.
     """
     weights = np.broadcast_to(1.0 if weights is None else weights, data.sample_shape)
-    numbers = np.unique(np.linspace(0, len(part) - 1, min(len(part), MOST_MEASURED)).astype(int))
+    count = min(len(part), MOST_MEASURED)
+    size = min(count, MEASURED_AT_A_TIME)
+    # Evenly spread, and whole batches, so that one graph serves them all.
+    numbers = np.linspace(0, len(part) - 1, count - count % size).astype(int)
     squares = np.zeros(data.sample_shape)
 
     @ms.jit
     def compiled(*conditions):
         return expectation(*conditions)
 
-    for first in tqdm(range(0, len(numbers), MEASURED_AT_A_TIME), desc="measuring"):
-        samples, *conditions = data.batch(numbers[first : first + MEASURED_AT_A_TIME], part)
+    for first in tqdm(range(0, len(numbers), size), desc="measuring"):
+        samples, *conditions = data.batch(numbers[first : first + size], part)
         left = samples - compiled(*map(Tensor, conditions)).asnumpy()
         squares += np.square(left, dtype=np.float64).sum(0)
     squares *= weights / len(numbers)
