@@ -7,7 +7,6 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from mindscience_diffuser import EDMHeunScheduler, EDMPreconditioning, EDMTrainer, ResidualSampler, Sampler
 from mindscience_diffuser.export import export_mindir, load_mindir
-from mindscience_diffuser.preconditioning import SampleScalings
 
 SLOPES, SPREADS = np.array([2.0, -0.7]), np.array([1.5, 0.2])
 """a and the standard deviation of the residual, of each channel."""
@@ -42,18 +41,6 @@ class Network(nn.Cell):
         return self.scale * x + self.shift * ops.cast(c, x.dtype) + self.more * ops.cast(expected, x.dtype)
 
 
-class Denoiser(nn.Cell):
-    """The denoiser around the best network."""
-
-    def __init__(self):
-        super().__init__(auto_prefix=False)
-        self.network, self.scalings = Network(best=True), SampleScalings(EDMPreconditioning(SPREADS))
-
-    def construct(self, x, sigma, c, expected):
-        c_in, c_skip, c_out, c_noise = self.scalings(sigma, x)
-        return c_skip * x + c_out * self.network(c_in * x, c_noise, c, expected)
-
-
 def data(count, seed=0, side=8):
     rng = np.random.default_rng(seed)
     c, noise = rng.standard_normal((2, count, 2, side, side))
@@ -62,7 +49,8 @@ def data(count, seed=0, side=8):
 
 
 def scheduler(steps=40, **arguments):
-    made = EDMHeunScheduler(sigma_min=0.002, sigma_max=60.0, prediction_type="sample", **arguments)
+    arguments = {"sigma_data": SPREADS.tolist(), **arguments}
+    made = EDMHeunScheduler(sigma_min=0.002, sigma_max=60.0, **arguments)
     made.set_timesteps(steps)
     return made
 
@@ -111,7 +99,7 @@ def test_training_changes_the_network_alone_and_finds_that_nothing_is_left_to_le
 def sampling():
     """A sampler whose network is the best one, and the regression."""
     c, y = data(4000)
-    return ResidualSampler(Sampler(Denoiser(), scheduler()), Fit(c, y))
+    return ResidualSampler(Sampler(Network(best=True), scheduler()), Fit(c, y))
 
 
 def test_samples_have_the_mean_and_the_variance_of_the_law(sampling):
@@ -152,8 +140,8 @@ def test_graphs_and_exported_files_give_what_a_call_gives(sampling, tmp_path):
 
 def test_known_values_are_those_of_the_sample():
     c, y = data(4, seed=8)
-    churned = scheduler(6, s_churn=2.0)
-    sampling = ResidualSampler(Sampler(Denoiser(), churned, inpaint=True), Fit(c, y))
+    churned = scheduler(6, s_churn=2.0, sigma_data=1.0)
+    sampling = ResidualSampler(Sampler(Network(best=True), churned, inpaint=True), Fit(c, y))
     mask = np.zeros((1, 1, 8, 8), np.float32)
     mask[..., :3] = 1
     noise = sampling.initial_noise(c.shape, generator=9)
@@ -182,11 +170,11 @@ def test_what_does_not_fit_is_refused():
         trainer.get_loss(Tensor(y), Tensor(y), sigmas, Tensor(c))
     with pytest.raises(TypeError, match="'sampler' must be a Sampler"):
         ResidualSampler(Network(), Fit(c, y))
-    sampler = Sampler(Denoiser(), scheduler())
+    sampler = Sampler(Network(best=True), scheduler())
     with pytest.raises(TypeError, match="'regression' must be an nn.Cell"):
         ResidualSampler(sampler, None)
     with pytest.raises(ValueError, match="return_intermediates"):
-        ResidualSampler(Sampler(Denoiser(), scheduler(), "unrolled", return_intermediates=True), Fit(c, y))
+        ResidualSampler(Sampler(Network(best=True), scheduler(), "unrolled", return_intermediates=True), Fit(c, y))
     with pytest.raises(ValueError, match="condition 0 has shape"):
         ResidualSampler(sampler, Fit(c, y))(Tensor(y), Tensor(c[:2]))
     with pytest.raises(ValueError, match=r"The regression returns the shape \(4, 128\), but the noise has"):

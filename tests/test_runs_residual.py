@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 def edm(folder, name, regression, training=(), **values):
     training = {"steps": 60, "batch_size": 32, "learning_rate": 0.02, "condition_dropout": 0.0, **dict(training)}
-    scheduler = {"name": "EDMHeunScheduler", "sigma_data": 1.07, "sigma_min": 0.01, "sigma_max": 40.0}
+    scheduler = {"name": "EDMHeunScheduler", "sigma_data": SPREADS.tolist(), "sigma_min": 0.01, "sigma_max": 40.0}
     sampling = {"samples": 200, "num_inference_steps": 20, "batch_size": 100}
     settings = {"run": "edm", "scheduler": scheduler, "training": training, "sampling": sampling}
     return write(folder, name, **{**settings, "regression": {"weights": str(regression)}, **values})
@@ -99,6 +99,8 @@ def test_what_does_not_go_with_a_regression_is_refused(folder, regression, train
     said = refused(capsys, "sample", path, f"regression.weights={elsewhere}")
     assert "is not the regression whose residual the model has learned" in said
     assert "'sample' is not there for runs of the kind 'regression'" in refused(capsys, "sample", other)
+    said = refused(capsys, "train", path, "scheduler.sigma_data=[1.0, 1.0, 1.0]", f"output={tmp_path}")
+    assert "'scheduler.sigma_data' has 3 numbers, but the samples have 2 channels" in said
     nothing = {"name": "fields.py:Line", "nothing": True}
     bare, _ = write(folder, "bare", run="regression", data=nothing, model={"name": "net.py:Unconditional"})
     assert "'data' gives no condition" in refused(capsys, "train", bare)

@@ -69,8 +69,8 @@ class Regression:
         fixed = None if weights is None else Tensor(weights)
 
         def loss(samples, *conditions):
-            error = expectation(*conditions) - samples
-            return reduced(error * error, None if fixed is None else checked_weights(fixed, samples))[0]
+            error, each = expectation(*conditions) - samples, ops.zeros((samples.shape[0],), mstype.float32)
+            return reduced(error * error, each, None if fixed is None else checked_weights(fixed, samples))[0]
 
         batches = PairBatches(data, config.training.batch_size, config.seed)
         return Objective(model, loss, batches, present, facts=data.facts)
