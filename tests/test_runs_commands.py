@@ -39,12 +39,13 @@ def draw(config, output, *overrides):
 def test_train_writes_weights_configuration_metrics_and_pictures(trained):
     _, directory = trained
     names = {"weights.safetensors", "config.yaml", "metrics.json", "loss.png", "samples.png"}
+    names |= {"loss_by_level.csv", "loss_by_level.png"}
     assert {path.name for path in directory.iterdir()} == names
     figures = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
     assert figures["training"]["steps"] == 25
     assert np.isfinite(figures["training"]["mean_loss_of_last_tenth"])
     assert figures["samples"]["samples"] == 20
-    for name in ("loss.png", "samples.png"):
+    for name in ("loss.png", "loss_by_level.png", "samples.png"):
         assert Image.open(directory / name).size > (400, 200)
 
 

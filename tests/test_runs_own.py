@@ -385,7 +385,8 @@ def test_solvers_train_under_their_own_process_and_models_return_plain_tensors(f
     config = load_config(write(folder, tmp_path, scheduler=scheduler, model={"name": "net.py:Dictionary"}))
     objective = kind_of(config).objective(config)
     batch = objective.batches.batch(0)
-    assert np.isfinite(objective.loss(*(ms.Tensor(values) for values in batch)).asnumpy())
+    loss, of_samples = objective.loss(*(ms.Tensor(values) for values in batch))
+    assert np.isfinite(loss.asnumpy()) and of_samples.shape == (8,)
     assert build_scheduler(config).betas[-1] == pytest.approx(0.03)
 
 
