@@ -9,7 +9,7 @@ from linear_runs import SPREADS, run, write, write_files
 
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.data.dataset import build_data
-from mindscience_diffuser.runs.data.loss_weights import loss_weights
+from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.level_losses import BINS, STRETCHES, LevelBins, LevelLosses
 
@@ -79,6 +79,12 @@ def test_weights_are_cosines_of_latitudes_or_those_of_a_file(folder, tmp_path):
     np.save(tmp_path / "mask.npy", given)
     found = loss_weights(weighed_config(folder, tmp_path / "mask.npy"), data)
     assert found.dtype == np.float32 and np.array_equal(found, given)
+    # Other weights under the same name are another training.
+    config = weighed_config(folder, tmp_path / "mask.npy")
+    before = loss_weights_facts(config)
+    np.save(tmp_path / "mask.npy", ~given)
+    assert loss_weights_facts(config) != before
+    assert loss_weights_facts(weighed_config(folder, "latitude")) == {}
 
 
 def test_bad_weights_of_a_run_are_refused(folder, tmp_path):

@@ -98,6 +98,10 @@ def test_what_does_not_go_with_a_regression_is_refused(folder, regression, train
     run("train", other)
     said = refused(capsys, "sample", path, f"regression.weights={elsewhere}")
     assert "is not the regression whose residual the model has learned" in said
+    run("export", path, "export.overwrite=true")
+    exported = f"sampling.exported={output / 'export' / 'sampler.mindir'}"
+    said = refused(capsys, "sample", path, exported, f"regression.weights={elsewhere}")
+    assert "'sampling.exported' cannot be used: 'regression.weights' is" in said
     assert "'sample' is not there for runs of the kind 'regression'" in refused(capsys, "sample", other)
     said = refused(capsys, "train", path, "scheduler.sigma_data=[1.0, 1.0, 1.0]", f"output={tmp_path}")
     assert "'scheduler.sigma_data' has 3 numbers, but the samples have 2 channels" in said

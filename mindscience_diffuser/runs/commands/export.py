@@ -116,6 +116,7 @@ def frozen_values(config, data):
     values = {"model.name": config.model.name}
     values.update({f"model.{name}": value for name, value in model_arguments(config, data).items()})
     values.update({f"sampling.{name}": getattr(config.sampling, name) for name in GUIDANCE_AND_DTYPE})
+    values.update(kind_of(config).exported_values(config))
     return json.loads(json.dumps(values))
 
 

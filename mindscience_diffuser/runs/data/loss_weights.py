@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mindscience_diffuser.runs.config.identity import file_checksum
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.training.loss_weights import check_loss_weights
 
@@ -41,6 +42,12 @@ def loss_weights(config, data):
             f"'{KEY}' has the shape {weights.shape}, which does not broadcast to a sample, {data.sample_shape}", KEY
         )
     return weights.astype(np.float32)
+
+
+def loss_weights_facts(config):
+    """Returns what tells the weights of a file from others, to be noted beside the weights of the model."""
+    given = getattr(config.training, "loss_weights", None)
+    return {} if given in (None, LATITUDE) else {"loss_weights": file_checksum(given)}
 
 
 def latitude_weights(data):

@@ -63,6 +63,10 @@ class EDM(Kind):
             )
         return ResidualSampler(sampler, trained_regression(config, data, config.sampling.compute_dtype))
 
+    def exported_values(self, config):
+        """Returns the checksum of the regression."""
+        return {"regression.weights": regression_checksum(config)} if has_regression(config) else {}
+
     def check_guidance(self, config):
         """Raises ConfigError if the guidance contradicts itself, or there is one beside a regression."""
         super().check_guidance(config)

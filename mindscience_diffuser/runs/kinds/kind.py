@@ -10,7 +10,7 @@ from mindscience_diffuser.runs.config.components import build, key_of
 from mindscience_diffuser.runs.config.registry import lookup
 from mindscience_diffuser.runs.data.batches import TrainingBatches, white_noise
 from mindscience_diffuser.runs.data.dataset import build_data
-from mindscience_diffuser.runs.data.loss_weights import loss_weights
+from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.models import (
@@ -90,7 +90,9 @@ class Kind:
             self.unconditional(config, data, model)
             loss = weighed(self.loss(config, data, called, scheduler), weights)
         bins = self.level_bins(config, scheduler)
-        return Objective(model, loss, batches, present, facts=data.facts, level_bins=bins)
+        return Objective(
+            model, loss, batches, present, facts={**data.facts, **loss_weights_facts(config)}, level_bins=bins
+        )
 
     def plan(self, config, scheduler):
         """Sets the scheduler's timesteps and returns the plan of a whole trajectory."""
@@ -151,6 +153,10 @@ class Kind:
             return None
         calls = 1 if config.sampling.guidance_scale == 1 else self.model_calls_guided
         return calls * len(self.plan(config, scheduler)) * model.flops(*data.grid)
+
+    def exported_values(self, config):
+        """Returns what an exported file holds besides model, guidance and plan, by dotted key, ready for JSON."""
+        return {}
 
     def check_sampling(self, config, scheduler):
         """Sets the scheduler's timesteps; raises ConfigError unless scheduler and sampling suit one another."""

@@ -18,7 +18,7 @@ from mindscience_diffuser.runs.config.load import with_values
 from mindscience_diffuser.runs.config.schema import Component
 from mindscience_diffuser.runs.data.batches import PairBatches
 from mindscience_diffuser.runs.data.dataset import build_data
-from mindscience_diffuser.runs.data.loss_weights import loss_weights
+from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.models import TRIED, build_model, check_batch_size, predicting
 from mindscience_diffuser.runs.kinds.objective import Objective
@@ -73,7 +73,7 @@ class Regression:
             return reduced(error * error, each, None if fixed is None else checked_weights(fixed, samples))[0]
 
         batches = PairBatches(data, config.training.batch_size, config.seed)
-        return Objective(model, loss, batches, present, facts=data.facts)
+        return Objective(model, loss, batches, present, facts={**data.facts, **loss_weights_facts(config)})
 
 
 def expectation_of(config, model, data):
