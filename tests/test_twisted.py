@@ -268,6 +268,8 @@ def test_the_shift_of_an_ancestral_step_is_that_of_the_guided_step():
         ({"threshold": 1.5}, ValueError, "threshold"),
         ({"threshold": "half"}, TypeError, "threshold"),
         ({"noise_std": 0.0}, ValueError, "noise_std"),
+        ({"inpaint": True}, ValueError, "inpaint"),
+        ({"noise_law": md.WhiteNoise()}, ValueError, "noise_law"),
         ({"scheduler": ("DDIMScheduler", {})}, ValueError, "scheduler"),
         ({"scheduler": ("EulerDiscreteScheduler", {})}, ValueError, "scheduler"),
         ({"scheduler": ("DPMSolverSDEScheduler", {})}, ValueError, "scheduler"),

@@ -47,15 +47,15 @@ class ModelStep(nn.Cell):
         self.level = layout.level
         self.staged = isinstance(model, Stage) and model.needs_level
         self.inpaint = inpaint
-        self.moves = motion is not None
-        self.masked = self.moves and motion.mask is not None
+        self.with_motion = motion is not None
+        self.masked = self.with_motion and motion.mask is not None
         self.fixed_shape = True
 
     def construct(self, row, timestep, states, inputs, weights=()):
         """Returns the next states."""
         sample = states[0]
         known = 1 if self.stochastic else 0
-        if self.moves:
+        if self.with_motion:
             conditions = inputs[known + 2 :] if self.masked else inputs[known + 1 :]
         else:
             conditions = inputs[known + 3 :] if self.inpaint else inputs[known:]
@@ -83,7 +83,7 @@ class ModelStep(nn.Cell):
         if self.learned:
             values += (output[1],)
         results = self.kernel.apply(row, values, weights)
-        if self.moves:
+        if self.with_motion:
             return self.after_motion(row, results, inputs, weights)
         if not self.inpaint:
             return results

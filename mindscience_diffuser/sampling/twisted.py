@@ -11,6 +11,7 @@ where these have become uneven. The last psi is the likelihood of the clean samp
 to p(x0 | y), whatever the guidance approximates before.
 """
 
+import inspect
 import numbers
 from typing import NamedTuple
 
@@ -175,6 +176,12 @@ class TwistedSampler(Sampler):
         particles = check_integer("particles", particles, low=1)
         threshold = check_number("threshold", threshold, "[0, 1]")
         _check_noise_std(guidance)
+        for name in step_options:
+            if name in inspect.signature(Sampler.__init__).parameters:
+                raise ValueError(
+                    f"'{name}' is given, but is an option of Sampler alone: particles run in one loop, along the whole "
+                    "plan, with white noise."
+                )
         super().__init__(guidance, guidance.scheduler, **step_options)
         self.particles = particles
         layout, _ = self._packed(self._plan)
