@@ -144,13 +144,21 @@ class DenoiserTraining(Training):
     )
 
 
+class LevelledTraining(DenoiserTraining):
+    """How a model is trained that may see each frame of a sample at a noise level of its own."""
+
+    independent_levels: bool = Field(
+        False, description="Whether each frame, along the first axis of a sample, has a level of its own"
+    )
+
+
 class WeighedTraining(DenoiserTraining):
     """How a model is trained whose error can be weighed."""
 
     loss_type: Literal["l1", "l2"] = Field("l2", description="Absolute or squared error")
 
 
-class DiffusionTraining(WeighedTraining):
+class DiffusionTraining(WeighedTraining, LevelledTraining):
     """How a diffusion model is trained."""
 
     loss_weights: Optional[Text] = LOSS_WEIGHTS
@@ -159,7 +167,7 @@ class DiffusionTraining(WeighedTraining):
     min_snr_gamma: Optional[Positive] = Field(None, description="Gamma of the min-SNR weighting; null: not used")
 
 
-class FlowMatchingTraining(WeighedTraining):
+class FlowMatchingTraining(WeighedTraining, LevelledTraining):
     """How a rectified flow is trained."""
 
     loss_weights: Optional[Text] = LOSS_WEIGHTS
@@ -174,7 +182,7 @@ class FlowMatchingTraining(WeighedTraining):
     base_length: Optional[Count] = Field(None, description="Tokens for which shift is meant; others are shifted more")
 
 
-class EDMTraining(DenoiserTraining):
+class EDMTraining(LevelledTraining):
     """How the network inside an EDM denoiser is trained; the scheduler has its scalings."""
 
     loss_weights: Optional[Text] = LOSS_WEIGHTS
@@ -202,6 +210,16 @@ class PyramidFlowTraining(WeighedTraining):
     sample_ratios: Optional[Counts] = Field(None, description="Parts of a batch that each stage gets; null: one each")
 
 
+class Frames(Section):
+    """When which frame of a sample, along its first axis, is denoised: the arguments of a FrameSchedule."""
+
+    frames: Count = Field(description="Number of frames")
+    kind: Literal["full_sequence", "autoregressive", "pyramid", "trapezoid"] = Field(
+        "full_sequence", description="Order in which frames are denoised"
+    )
+    uncertainty: NonNegative = Field(1.0, description="Steps by which a frame lags behind, of pyramid and trapezoid")
+
+
 class Sampling(Section):
     """How samples are drawn from a trained model."""
 
@@ -216,6 +234,7 @@ class Sampling(Section):
         None, description="Timesteps between which the guidance acts, the lower one first; null: always"
     )
     step: dict[str, Any] = Field(default_factory=dict, description="Options of the scheduler's step, such as eta")
+    frames: Optional[Frames] = Field(None, description="Levels for each frame; null: one level for the whole sample")
     batch_size: Count = Field(250, description="Samples that are drawn at a time; changes no sample")
     shard_size: Count = Field(1000, description="With more samples than this, so many go into one file")
     compute_dtype: Literal["float32", "float16"] = Field("float32", description="That of model and steps")
@@ -227,6 +246,7 @@ class PyramidFlowSampling(Sampling):
     """How samples are drawn over growing resolutions."""
 
     num_inference_steps: Union[Count, Counts] = Field(10, description="Steps of every stage, or of each")
+    frames: None = Field(None, description="Not over growing resolutions")
 
 
 class Exporting(Section):

@@ -4,6 +4,7 @@ import functools
 import warnings
 
 from mindscience_diffuser.runs.evaluation.level_losses import LevelBins
+from mindscience_diffuser.runs.kinds.frames import per_frame
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training import DiffusionTrainer, training_timesteps
@@ -38,7 +39,8 @@ class Diffusion(Kind):
 
     def levels(self, config, data, scheduler):
         """Returns the draw of uniform timesteps."""
-        return functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
+        draw = functools.partial(training_timesteps, num_train_timesteps=scheduler.num_train_timesteps)
+        return per_frame(config, data, draw)
 
     def level_bins(self, config, scheduler):
         """Returns bins of the timestep."""

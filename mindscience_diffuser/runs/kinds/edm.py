@@ -5,6 +5,7 @@ import numpy as np
 from mindscience_diffuser.noise import log_normal_sigmas, log_uniform_sigmas
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.level_losses import LevelBins
+from mindscience_diffuser.runs.kinds.frames import per_frame
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.runs.kinds.regression import has_regression, regression_checksum, trained_regression
 from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, own_weights
@@ -90,7 +91,7 @@ class EDM(Kind):
                 levels = log_normal_sigmas(generator, batch_size, training.sigma_loc, training.sigma_scale, low, high)
             return levels.astype(np.float32)
 
-        return draw
+        return per_frame(config, data, draw)
 
     def training_noise(self, scheduler):
         """Returns the draw of noise of the standard deviation of each level."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from mindscience_diffuser.noise import resolution_shift
 from mindscience_diffuser.runs.evaluation.level_losses import LevelBins
+from mindscience_diffuser.runs.kinds.frames import per_frame
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.training import FlowMatchingTrainer, training_sigmas
 
@@ -38,7 +39,7 @@ class FlowMatching(Kind):
         shift = training.shift
         if training.base_length is not None:
             shift *= resolution_shift(math.prod(data.grid), training.base_length)
-        return functools.partial(
+        draw = functools.partial(
             training_sigmas,
             density=training.density,
             logit_mean=training.logit_mean,
@@ -46,6 +47,7 @@ class FlowMatching(Kind):
             mode_scale=training.mode_scale,
             shift=shift,
         )
+        return per_frame(config, data, draw)
 
     def level_bins(self, config, scheduler):
         """Returns bins of sigma, from the data at 0 to the noise at 1."""

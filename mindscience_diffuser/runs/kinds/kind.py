@@ -13,6 +13,7 @@ from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
+from mindscience_diffuser.runs.kinds.frames import check_frames, frame_schedule, plan_by_frames
 from mindscience_diffuser.runs.kinds.models import (
     TRIED,
     Prediction,
@@ -74,6 +75,7 @@ class Kind:
         weights = loss_weights(config, data)
         model = build_model(config, data)
         with setting_up(config):
+            check_frames(config, data)
             draw_levels = self.levels(config, data, scheduler)
             batches = TrainingBatches(
                 data,
@@ -97,18 +99,20 @@ class Kind:
     def plan(self, config, scheduler):
         """Sets the scheduler's timesteps and returns the plan of a whole trajectory."""
         scheduler.set_timesteps(config.sampling.num_inference_steps)
-        return scheduler.plan_for(**config.sampling.step)
+        return plan_by_frames(config, scheduler)
 
     def sampler(self, config, data, scheduler, model, method):
         """Returns a Sampler of the model, guided as the configuration says."""
         guided = self.guided(config, data, scheduler, self.called(config, data, scheduler, model))
         scheduler.set_timesteps(config.sampling.num_inference_steps)
-        return Sampler(guided.set_train(False), scheduler, method, **config.sampling.step)
+        frames = frame_schedule(config)
+        return Sampler(guided.set_train(False), scheduler, method, frames=frames, **config.sampling.step)
 
     def called(self, config, data, scheduler, model):
         """Returns the model as the sampler calls it, tried on the held-out data."""
         samples, *conditions = data.batch(range(min(TRIED, len(data.test))), data.test)
-        told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples))
+        check_frames(config, data)
+        told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples), axis=0)
         conditions = self.model_conditions(config, samples, conditions)
         return predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
 
