@@ -40,7 +40,7 @@ def kind(request):
 def smallest(kind, tmp_path):
     """A file with the keys that a kind of run must have."""
     components = {"data": {"name": "Digits"}, "model": {"name": "UNet"}}
-    if kind not in ("world_model", "assimilation"):
+    if kind not in ("world_model", "assimilation", "regression"):
         components["scheduler"] = {"name": "DDIMScheduler"}
     teacher = {"teacher": "digits_ddim"} if kind == "consistency_distillation" else {}
     path = tmp_path / "run.yaml"
@@ -70,6 +70,20 @@ def test_every_section_says_what_a_misspelt_key_may_have_meant(kind, smallest):
             load_config(smallest, [f"{key}z=1"])
         with pytest.raises(ConfigError, match="the command line: unknown key 'sede"):
             load_config(smallest, [f"sede.{key}=1"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "message"),
+    [
+        ("edm", "sampling.frames={frames: 4, knd: pyramid}", "unknown key 'sampling.frames.knd'; did you mean 'kind'?"),
+        ("edm", "sampling.frames={frames: 4, kind: 1}", "'sampling.frames.kind' must be 'full_sequence', "),
+        ("edm", "sampling.frames={kind: pyramid}", "the key 'sampling.frames.frames' is missing"),
+        ("edm", "regression={weihts: out}", "unknown key 'regression.weihts'; did you mean 'weights'?"),
+    ],
+)
+def test_a_section_that_may_be_null_is_told_by_its_keys(kind, override, message, smallest):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(smallest, [override])
 
 
 def test_every_value_that_yaml_cannot_read_is_named():

@@ -63,7 +63,7 @@ def field_at(schema, place):
     for part in place:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
-        annotation = _optional_section(annotation) or annotation
+        annotation = section_of(annotation) or annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel) and part in annotation.model_fields:
             field = annotation.model_fields[part]
             annotation, limits = field.annotation, field.metadata
@@ -75,11 +75,12 @@ def field_at(schema, place):
     return followed, allowed(annotation, limits)
 
 
-def _optional_section(annotation):
-    """Returns the model of a section that may be null, or None where the type is something else."""
-    kinds = [kind for kind in get_args(annotation) if kind is not type(None)] if get_origin(annotation) is Union else []
-    single = kinds[0] if len(kinds) == 1 else None
-    return single if isinstance(single, type) and issubclass(single, BaseModel) else None
+def section_of(annotation):
+    """Returns the model of a section, also of one that may be null, or None where the type is something else."""
+    if get_origin(annotation) is Union:
+        annotation, *others = [kind for kind in get_args(annotation) if kind is not type(None)]
+        annotation = None if others else annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def key_list(command):
@@ -116,7 +117,7 @@ def _rows(schema, prefix=""):
             what = allowed(annotation, field.metadata)
         default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         rows.append((key, f"{what} [{default}]{'. ' + field.description if field.description else ''}."))
-        section = _optional_section(annotation)
+        section = section_of(annotation)
         if section not in (None, Component):
             rows += _rows(section, f"{key}.")
     return rows

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from mindscience_diffuser.runs.config.components import located_beside
-from mindscience_diffuser.runs.config.keys import field_at
+from mindscience_diffuser.runs.config.keys import field_at, section_of
 from mindscience_diffuser.runs.config.origins import Origins
 from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
 from mindscience_diffuser.runs.config.yaml_file import dotted, parse_value, read_yaml
@@ -119,6 +119,7 @@ def _model_at(schema, place):
     """Returns the model of the section, or of the list entry, at `place`."""
     for part in place:
         schema = get_args(schema)[0] if isinstance(part, int) else schema.model_fields[part].annotation
+        schema = section_of(schema) or schema
     return schema
 
 
