@@ -118,6 +118,18 @@ def test_posterior_guidance_knows_the_scales_of_channels():
         np.testing.assert_allclose(together[:, one], guided(sigma_data, one), rtol=1e-4, atol=1e-4)
 
 
+def test_known_values_hold_in_every_channel():
+    noise, known = Tensor(drawn(SHAPE) * 80), Tensor(drawn(SHAPE, seed=3))
+    mask = Tensor(np.array([1.0, 0.0, 1.0, 1.0], np.float32))
+    together = Sampler(MODEL, scheduled("EDMEulerScheduler", SIGMA_DATA), inpaint=True)
+    samples = together(noise, mask=mask, known=known).asnumpy()
+    for c, sigma_data in enumerate(SIGMA_DATA):
+        one = slice(c, c + 1)
+        single = Sampler(MODEL, scheduled("EDMEulerScheduler", sigma_data), inpaint=True)
+        expected = single(noise[:, one], mask=mask, known=known[:, one]).asnumpy()
+        np.testing.assert_allclose(samples[:, one], expected, rtol=2e-5, atol=1e-5)
+
+
 def test_the_configuration_keeps_them(tmp_path):
     scheduler = scheduled("EDMHeunScheduler", SIGMA_DATA)
     scheduler.save_pretrained(tmp_path)
@@ -159,3 +171,10 @@ def test_bad_input():
         scheduler.step(x, x, Tensor(np.tile(scheduler.timesteps[:3], (2, 1))))
     with pytest.raises(ValueError, match="sigma_data of the scheduler is one for each channel"):
         Sampler(MODEL, scheduler, frames=md.FrameSchedule(3))
+    with pytest.raises(ValueError, match="'motion' takes axis 1 of the sample for particles"):
+        Sampler(MODEL, scheduler, motion=md.RigidMotion())
+    stochastic = scheduled(
+        "EDMDPMSolverMultistepScheduler", SIGMA_DATA, algorithm_type="sde-dpmsolver++", solver_order=1
+    )
+    with pytest.raises(ValueError, match="'sigma_data' for each channel: twisted particles need one number"):
+        md.TwistedSampler(PosteriorGuidance(MODEL, stochastic, Mask(1.0), noise_std=0.1))

@@ -138,8 +138,14 @@ def motion_columns(plan, order, name):
         numpy.ndarray, float32, ``(n, 2)``.
 
     Raises:
-        ValueError: If a step remembers tensors of earlier steps, which do not move along, or its noise has no factor.
+        ValueError: If a step remembers tensors of earlier steps, which do not move along, its noise has no factor, or
+            its weights differ between channels.
     """
+    if len(plan.shape) > 1:
+        raise ValueError(
+            "'motion' takes axis 1 of the sample for particles, but for 'sigma_data' of the scheduler it has channels: "
+            "give it one number."
+        )
     ends = np.arange(1, len(plan) + 1) % order == 0
     ends[-1] = False
     begins = np.flatnonzero(ends) + 1

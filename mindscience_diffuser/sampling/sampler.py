@@ -499,6 +499,8 @@ class Sampler(CompiledSampler):
             levels = np.stack(plan.next_level, axis=-1).astype(np.float32)
             if not self.scheduler.inverts:
                 levels[-1] = 1, 0  # The known values themselves, also where the trajectory ends at some noise.
+            if levels.ndim < rows.ndim:  # Channels have weights of their own, but one level.
+                levels = np.broadcast_to(levels[:, None], (*rows.shape[:2], 2))
             rows = np.concatenate([rows, levels], axis=-1)
         if self.motion is not None:
             rows = np.concatenate([rows, self._motion_columns(plan)], axis=-1)

@@ -357,6 +357,11 @@ def twisting_weights(plan, scheduler):
     name = type(scheduler).__name__
     folded = plan.folded()
     noisy = {state for state, weights in folded.states.items() if np.any(weights.get("noise", 0.0))}
+    if len(plan.shape) > 1:
+        raise ValueError(
+            f"'scheduler' is a {name} with 'sigma_data' for each channel: twisted particles need one number, or the "
+            "denoiser itself with prediction_type='sample'."
+        )
     if plan.learned_std is not None:
         raise ValueError(f"'scheduler' is a {name} with a learned variance: twisted particles need a fixed one.")
     if not noisy:
