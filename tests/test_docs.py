@@ -314,7 +314,7 @@ def test_figures_of_the_assimilated_flow_are_those_measured():
             assert f"| {name} | {' | '.join(cells)} |" in page, quantity
 
 
-def test_assimilated_flow_beats_free_forecast_and_interpolation():
+def test_assimilated_flow_beats_free_forecast_and_interpolation_and_knows_its_error():
     figures = assimilated()
     assert figures["members"] == 16
     assert figures["frames"] == 100
@@ -322,6 +322,8 @@ def test_assimilated_flow_beats_free_forecast_and_interpolation():
     analysis = courses.pop("analysis")
     for course in courses.values():
         assert np.all(analysis[10:] < course[10:])
+    ratio = np.array(figures["over_frames"]["spread over error"]["analysis"])[10:]
+    assert np.all((ratio >= 0.8) & (ratio <= 1.25))
 
 
 def test_pictures_are_small():
