@@ -286,7 +286,7 @@ def test_training_with_independent_levels_is_that_of_single_frames(kind):
         expected, of_each = losses(*single, weights=alone)
         np.testing.assert_allclose(loss.asnumpy(), expected.asnumpy(), rtol=1e-5)
         np.testing.assert_allclose(each.asnumpy().ravel(), of_each.asnumpy(), rtol=1e-5, equal_nan=True)
-    with pytest.raises(ValueError, match=r"or one for each frame of them, shape \(2, 4\), but has shape \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"samples or for each frame of them, shape \(2, 4\), but has shape \(2, 3\)"):
         trainer.get_loss(*batch[:2], batch[2][:, :3])
 
 

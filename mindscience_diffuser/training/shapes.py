@@ -47,7 +47,7 @@ def levels_for(name, values, samples):
         return one_for_each(name, values, samples)
     if tuple(values.shape) != tuple(samples.shape[:2]):
         raise ValueError(
-            f"{name} must be one number, have one for each sample, or one for each frame of them, shape "
-            f"{tuple(samples.shape[:2])}, but has shape {tuple(values.shape)}."
+            f"{name} must be one number or have one for each of {samples.shape[0]} samples or for each frame of them, "
+            f"shape {tuple(samples.shape[:2])}, but has shape {tuple(values.shape)}."
         )
     return values
