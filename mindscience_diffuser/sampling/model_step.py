@@ -90,7 +90,9 @@ class ModelStep(nn.Cell):
         mask, original, noise = inputs[known], inputs[known + 1], inputs[known + 2]
         alpha, sigma = shaped(row[-2], original), shaped(row[-1], original)
         level = original * ops.cast(alpha, original.dtype) + noise * ops.cast(sigma, noise.dtype)
-        blended = (level + mask * (results[0] - level),)
+        sample = level + mask * (results[0] - level)
+        # A frame that stays keeps its values as they are.
+        blended = (self.kernel.held(row, sample, results[0]) if self.kernel.moves >= 0 else sample,)
         for i in range(1, len(results)):
             blended += (results[i],)
         return blended

@@ -498,13 +498,21 @@ class Sampler(CompiledSampler):
         if self.inpaint:
             levels = np.stack(plan.next_level, axis=-1).astype(np.float32)
             if not self.scheduler.inverts:
-                levels[-1] = 1, 0  # The known values themselves, also where the trajectory ends at some noise.
+                # The known values themselves, also where the trajectory, or that of a frame, ends at some noise.
+                levels[self._last_rows(plan)] = 1, 0
             if levels.ndim < rows.ndim:  # Channels have weights of their own, but one level.
                 levels = np.broadcast_to(levels[:, None], (*rows.shape[:2], 2))
             rows = np.concatenate([rows, levels], axis=-1)
         if self.motion is not None:
             rows = np.concatenate([rows, self._motion_columns(plan)], axis=-1)
         return layout, rows
+
+    @staticmethod
+    def _last_rows(plan):
+        """Returns where the last step is, an index of arrays by step: that of the plan, or that of each frame."""
+        if plan.moves is None:
+            return -1
+        return len(plan) - 1 - plan.moves[::-1].argmax(axis=0), np.arange(plan.moves.shape[1])
 
     def _load(self, plan, selected):
         """Takes the selected steps of a plan over and returns rows, timesteps and their number as Tensors."""
