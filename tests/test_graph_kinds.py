@@ -1,5 +1,6 @@
 """What a compiled graph must never get silently wrong: views, gradients, attributes, weights, names, seeds."""
 
+import copy
 import functools
 
 import mindspore as ms
@@ -38,6 +39,13 @@ class Model(nn.Cell):
         for condition in conditions:
             output = output + condition
         return output
+
+
+class Wider(nn.Cell):
+    """A model that answers otherwise in training."""
+
+    def construct(self, x, timestep):
+        return 0.6 * x if self.training else 0.3 * x
 
 
 @functools.cache
@@ -322,6 +330,42 @@ def test_weights_that_are_loaded_later_are_used(method):
             ms.load_param_into_net(model, {"dense.weight": Parameter(value, name="dense.weight")})
         expected = md.Sampler(model, scheduler, "step")(noise).asnumpy()
         np.testing.assert_allclose(sampler(noise).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_that_goes_to_training_and_back_is_followed(method):
+    model = Wider().set_train(False)
+    sampler, noise = md.Sampler(model, scheduled("DDIMScheduler"), method), random(*SHAPE)
+    still = sampler(noise).asnumpy()
+    model.set_train(True)
+    assert np.abs(sampler(noise).asnumpy() - still).max() > 1e-2
+    model.set_train(False)
+    np.testing.assert_array_equal(sampler(noise).asnumpy(), still)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_of_a_call_from_python(method):
+    model, noise = Model(), random(*SHAPE)
+    sampler = md.Sampler(model, scheduled("DDIMScheduler"), method)
+
+    def loss(noise):
+        return sampler(noise).sum()
+
+    sampler(noise)
+    value, gradient = ms.value_and_grad(loss)(noise)
+    np.testing.assert_allclose(value.asnumpy(), sampler(noise).asnumpy().sum(), rtol=1e-5)
+    expected = ms.jit(ms.grad(loss))(noise)
+    np.testing.assert_allclose(gradient.asnumpy(), expected.asnumpy(), rtol=1e-4, atol=1e-6)
+    assert np.abs(gradient.asnumpy()).max() > 1e-2
+
+
+def test_a_copy_of_a_sampler_that_was_called_is_a_sampler_of_its_own():
+    sampler, noise = md.Sampler(Model(), scheduled("DDIMScheduler")), random(*SHAPE)
+    before = sampler(noise).asnumpy()
+    other = copy.deepcopy(sampler)
+    other.scheduler.set_timesteps(3)
+    assert np.abs(other(noise).asnumpy() - before).max() > 1e-3
+    np.testing.assert_array_equal(sampler(noise).asnumpy(), before)
 
 
 @pytest.mark.parametrize(

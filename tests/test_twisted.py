@@ -230,6 +230,7 @@ def test_the_random_numbers_of_a_row_do_not_depend_on_the_batch(half, monkeypatc
         taken[-1].append(uniform.asnumpy()[0])
         return particles, particles, log_weights, sizes
 
+    monkeypatch.setattr(md.TwistedSampler, "whole", lambda self, method: method)
     monkeypatch.setattr(md.TwistedSampler, "twisted", recorded)
     monkeypatch.setattr(md.TwistedSampler, "finished", ended)
     sampler(noise, y, generator=3)

@@ -1,12 +1,14 @@
 """What the samplers share: the way from an eager call into a compiled graph."""
 
 import contextlib
+import functools
 import time
 
 import mindspore as ms
 from mindspore import Tensor, ops
+from mindspore.nn.cell import _pynative_executor as executor
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, WholeGraph
 
 IDENTITY = ops.Identity()
 """Copies a Tensor inside a graph. Not in a cell: primitives do not pickle."""
@@ -17,31 +19,49 @@ class CompiledSampler(PublicCell):
 
     A graph with a loop reads a view (a slice of a Tensor, say) as if it began at the first element of its base, and it
     keeps the memory that the Parameters had when it was compiled. So every Tensor gets memory of its own before it
-    enters one, and a graph is compiled again where the Parameters of the model have new memory.
+    enters one, and a graph is compiled again where the Parameters of the model have new memory, or where the model
+    went from training to evaluation or back.
 
     Args:
-        model (nn.Cell): The model whose Parameters are watched.
+        model (nn.Cell): The model that is watched.
     """
 
     def __init__(self, model):
         super().__init__()
         self._watched = (model,)  # In a tuple it is no further child of this cell.
-        self._addresses = None
+        self._compiled_for = None
+        self._wholes = {}
+
+    def whole(self, method):
+        """Returns a compiled method of this sampler as a :class:`WholeGraph`, which runs a trajectory faster.
+
+        While gradients are recorded, in which such a graph has no part, the method is returned as it is.
+        """
+        if executor.requires_grad():
+            return method
+        name = method.__name__
+        if name not in self._wholes:
+            self._wholes[name] = WholeGraph()
+        return functools.partial(self._wholes[name].run, method)
 
     @contextlib.contextmanager
     def compiled_calls(self):
         """Surrounds calls of compiled methods."""
-        if self._addresses is not None and self._addresses != self._memory():
+        if self._compiled_for is not None and self._compiled_for != self._state_of_model():
             self._create_time = time.time_ns()  # Part of the name under which a compiled graph is found again.
+            self._wholes = {}
         try:
             yield
         finally:
             # Compiling a method marks it as the form that other graphs read; that is `construct`.
             self.__parse_method__ = "construct"
-            self._addresses = self._memory()
+            self._compiled_for = self._state_of_model()
 
-    def _memory(self):
-        return tuple(parameter.data_ptr() for parameter in self._watched[0].get_parameters())
+    def _state_of_model(self):
+        """Returns what graphs keep of the model: where its Parameters are, and which of its cells are in training."""
+        model = self._watched[0]
+        addresses = tuple(parameter.data_ptr() for parameter in model.get_parameters())
+        return addresses, tuple(cell.training for _, cell in model.cells_and_names())
 
     def in_graph(self, values):
         """The form of :func:`with_own_memory` that the graph compiler reads, for a tuple."""

@@ -233,7 +233,7 @@ class DiffusionSampler(CompiledSampler):
 
     def _run(self, *inputs):
         with self.compiled_calls():
-            return self.compiled(*map(with_own_memory, inputs))
+            return self.whole(self.compiled)(*map(with_own_memory, inputs))
 
     def _noise(self, name, noise, shape, generator):
         if noise is None:

@@ -386,7 +386,7 @@ class Sampler(CompiledSampler):
                     length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
                     return self._in_parts(states, drawn, length, inputs)
                 values = [of_steps(0, len(self._plan)) for of_steps in drawn]
-                return self.unrolled(*self._tensors[:2], self._known, *states, *values, *inputs)
+                return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *values, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
             message = str(error)
@@ -402,13 +402,14 @@ class Sampler(CompiledSampler):
     def _in_parts(self, states, drawn, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only what is drawn for them is held in memory."""
         rows, timesteps, count = self._tensors
+        looped = self.whole(self.looped)
         if not drawn:
-            return self.looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *inputs)[0]
+            return looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *inputs)[0]
         for first in range(0, len(self._plan), length):
             last = min(first + length, len(self._plan))
             bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
             values = [of_steps(first, last, length) for of_steps in drawn]
-            states = self.looped(rows, timesteps, *bounds, *states, *values, *inputs)
+            states = looped(rows, timesteps, *bounds, *states, *values, *inputs)
         return states[0]
 
     def _stepwise(self, noise, drawn, inputs, callback, progress):

@@ -308,7 +308,7 @@ class TwistedSampler(Sampler):
                 bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
                 drawn = np.zeros((length, rows), np.float32)
                 drawn[: last - first] = uniform[first:last]
-                weights, some, *states = self.twisted(
+                weights, some, *states = self.whole(self.twisted)(
                     *self._tensors[:2], *bounds, weights, *states, fresh(first, last, length), Tensor(drawn), *inputs
                 )
                 sizes.append(some[: last - first])

@@ -1,11 +1,13 @@
 """One step of a training on all ranks: loss, gradients, optimizer and the average of the weights, compiled."""
 
+import functools
 from typing import NamedTuple, Optional
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops
 
+from mindscience_diffuser.cells import WholeGraph
 from mindscience_diffuser.runs.distributed.ranks import rank, rank_count
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.step import replace_value
@@ -165,21 +167,18 @@ class TrainingStep:
         def unscaled(losses):
             return losses if scaler is None else (scaler.unscale(losses[0]),) + losses[1:]
 
-        @ms.jit
         def whole(*batch):
             losses, gradients = losses_and_gradients(*batch)
             losses = unscaled(losses)
             update(gradients)
             return losses
 
-        @ms.jit
         def add(*batch):
             losses, gradients = losses_and_gradients(*batch)
             for total, gradient in zip(sums, gradients):
                 ops.assign_add(total, gradient * (1 / pieces))
             return unscaled(losses)
 
-        @ms.jit
         def apply():
             gradients = ()
             for total in sums:
@@ -189,7 +188,9 @@ class TrainingStep:
                 ops.assign(total, ops.zeros_like(total))
             return True
 
-        self._whole, self._add, self._apply = whole, add, apply
+        self._whole, self._add, self._apply = (
+            functools.partial(WholeGraph().run, function) for function in (whole, add, apply)
+        )
 
     def _part(self, batch, piece):
         """Returns the rows of arrays that belong to one of this rank's pieces."""
