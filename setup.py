@@ -7,7 +7,16 @@ from setuptools import find_packages, setup
 RUNS = ["scikit-learn>=1.2", "matplotlib>=3.7", "pillow>=9.0", "pydantic>=2.0,<3"]
 FIELDS = ["xarray>=2023.1", "netCDF4>=1.6", "zarr>=2.13"]
 SPHERE = ["ducc0>=0.30"]
-TESTS = ["pytest>=7.0", "pytest-xdist>=3.8", "ruff>=0.6", "iris-sample-data>=2.5", *RUNS, *FIELDS, *SPHERE]
+TESTS = [
+    "pytest>=7.0",
+    "pytest-xdist>=3.8",
+    "ruff>=0.6",
+    "pyright[nodejs]>=1.1.414",
+    "iris-sample-data>=2.5",
+    *RUNS,
+    *FIELDS,
+    *SPHERE,
+]
 
 setup(
     name="mindscience_diffuser",
@@ -18,7 +27,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.9,<3.13",
     packages=find_packages(include=["mindscience_diffuser", "mindscience_diffuser.*"]),
-    package_data={"mindscience_diffuser": ["compat/api.json", "examples/*/weights/*", "noise/*.json"]},
+    package_data={
+        "": ["*.pyi"],
+        "mindscience_diffuser": ["py.typed", "compat/api.json", "examples/*/weights/*", "noise/*.json"],
+    },
     install_requires=["mindspore>=2.7,<2.11", "numpy<2", "pyyaml>=6.0", "safetensors>=0.4", "scipy>=1.9", "tqdm>=4.60"],
     extras_require={"runs": RUNS, "fields": FIELDS, "sphere": SPHERE, "tests": TESTS},
 )

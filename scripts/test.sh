@@ -16,6 +16,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 install_with tests
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+PYTHONPATH="$PWD" "$PYTHON" -m pyright --pythonpath "$PYTHON" tests/type_checking/user_script.py
 # Two processes, a file of tests in one of them: most of the time goes into compiling small graphs, on one thread.
 # In the order of the names: files of few tests are the longest here, and at the end one process would wait for them.
 "$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -124,8 +124,8 @@ class ConfigMixin:
         """Builds the scheduler from a configuration.
 
         Args:
-            config (Mapping): ``other.config``, of any class, or the content of a ``scheduler_config.json``. Arguments
-                that the other class was not given take the defaults of this one.
+            config (Mapping, optional): ``other.config``, of any class, or the content of a ``scheduler_config.json``.
+                Arguments that the other class was not given take the defaults of this one.
             return_unused_kwargs (bool): Whether to return what was not used too. Default: ``False``.
             **kwargs: Arguments that replace those of `config`.
 

@@ -88,7 +88,7 @@ class Fields:
         """Writes samples as ``samples.nc``, with the variables, coordinates, units and attributes of the data set.
 
         Args:
-            directory (Path): The folder.
+            directory (str or Path): The folder.
             samples (numpy.ndarray): Shape ``(N, C, *grid)``, in the units of the data set.
 
         Returns:

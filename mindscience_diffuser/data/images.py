@@ -65,7 +65,7 @@ class Images:
         """Writes samples as ``samples/00000.png``, ``samples/00001.png`` and so on.
 
         Args:
-            directory (Path): The folder.
+            directory (str or Path): The folder.
             samples (numpy.ndarray): Shape ``(N, C, H, W)``; values beyond [-1, 1] are limited to it.
 
         Returns:

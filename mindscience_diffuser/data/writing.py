@@ -12,7 +12,7 @@ def write_samples(data, directory, samples):
 
     Args:
         data (object): The data set.
-        directory (Path): The folder, which exists.
+        directory (str or Path): The folder, which exists.
         samples (numpy.ndarray): Shape ``(N, C, ...)``, in the units of the data set.
 
     Returns:

@@ -216,7 +216,7 @@ class CentredNoise(NoiseLaw):
     al., 2022, arXiv:2203.17003, section 3): the covariance over particles is ``I - 1 1^T / N``.
 
     Args:
-        mask (array, optional): ``(N,)``, or ``(B, N)`` for batches of samples of different size: True or 1 for
+        mask (array_like, optional): ``(N,)``, or ``(B, N)`` for batches of samples of different size: True or 1 for
             particles, False or 0 for places without one, where the noise is 0. Default: ``None``, all are particles.
 
     Raises:

@@ -26,8 +26,8 @@ class RigidMotion:
     Args:
         translation_std (float): Standard deviation of each coordinate of the translation, at least 0, in the unit of
             the samples (1 angstrom in AlphaFold 3). Default: ``1.0``.
-        mask (array, optional): ``(N,)``, or ``(B, N)`` for batches of samples of different size: True or 1 for atoms,
-            False or 0 for places without one, which become 0. Default: ``None``, all are atoms.
+        mask (array_like, optional): ``(N,)``, or ``(B, N)`` for batches of samples of different size: True or 1 for
+            atoms, False or 0 for places without one, which become 0. Default: ``None``, all are atoms.
 
     Raises:
         TypeError: If an argument has the wrong type.

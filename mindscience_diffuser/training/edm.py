@@ -23,8 +23,8 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
 
     Args:
         model (nn.Cell): F, called as ``model(c_in * x, c_noise, *conditions)`` with c_noise of shape ``(B,)``.
-        preconditioning (EDMPreconditioning): The scalings, for the network and for the loss alike: those of the
-            scheduler that is to sample, ``scheduler.preconditioning``. Default: ``None``, those of
+        preconditioning (EDMPreconditioning, optional): The scalings, for the network and for the loss alike: those of
+            the scheduler that is to sample, ``scheduler.preconditioning``. Default: ``None``, those of
             ``EDMPreconditioning()``.
         noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws; its variance must be the
             `noise_variance` of the preconditioning. Default: ``None``, white noise.

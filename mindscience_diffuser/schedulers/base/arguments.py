@@ -7,7 +7,7 @@ which derives from them what the class needs. ``self.config`` may hold values fo
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mindspore import Tensor
@@ -269,7 +269,7 @@ FLOW = {"use_flow_sigmas": False, "flow_shift": 1.0}
 DYNAMIC_SHIFT = {"use_dynamic_shifting": False, "time_shift_type": "exponential"}
 
 
-def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults):
+def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults) -> Callable[[type], Any]:
     """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype` at the end.
 
     Args:

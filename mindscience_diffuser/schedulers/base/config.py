@@ -222,6 +222,9 @@ class Configurable:
             subfolder (str, optional): Folder below `path`, ``"scheduler"`` in a checkpoint of a pipeline.
             **overrides: Constructor arguments that replace those of the file.
 
+        Returns:
+            The scheduler, of the class that :meth:`from_config` tells.
+
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If it is not a JSON object.
@@ -242,7 +245,11 @@ class Configurable:
         return cls.from_config(content, **overrides)
 
     def save_pretrained(self, path):
-        """Writes ``scheduler_config.json`` into the folder `path`, which is made if it does not exist."""
+        """Writes ``scheduler_config.json``.
+
+        Args:
+            path (str or Path): Folder that it is written into, which is made if it does not exist.
+        """
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / CONFIG_NAME, self.config.to_json(type(self).__name__))

@@ -90,6 +90,13 @@ class Scheduler(Configurable, PublicCell):
 
     Args:
         compute_dtype (mindspore.dtype): Dtype of the device arithmetic and of all results: float32 or float16.
+
+    Attributes:
+        config (SchedulerConfig): The arguments by name, as a mapping and as attributes, read-only; after `from_config`
+            what else the configuration holds too.
+        timesteps (numpy.ndarray): What the model is told at each step, in their order.
+        num_inference_steps (int): Number of steps of the trajectory, None before `set_timesteps`.
+        plan (StepPlan): The table of the steps, None before `set_timesteps`.
     """
 
     own_settings = ("fixed_shape",)

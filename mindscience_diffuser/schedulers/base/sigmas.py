@@ -14,7 +14,11 @@ from mindscience_diffuser.validation import check_descending, check_number, chec
 
 
 class SigmaScheduler(TrajectoryScheduler):
-    """Base of schedulers with ``sigmas``: the process x = alpha * x0 + sigma * noise at the levels of a trajectory."""
+    """Base of schedulers with ``sigmas``: the process x = alpha * x0 + sigma * noise at the levels of a trajectory.
+
+    Attributes:
+        sigmas (numpy.ndarray): The levels, float64, shape ``(n + 1,)``: of each step, then that of the end.
+    """
 
     @property
     def levels(self):
@@ -81,8 +85,8 @@ class SigmaScheduler(TrajectoryScheduler):
         Args:
             original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (float or Tensor): One of ``timesteps`` or a training timestep, or one for each sample, ``(B,)``,
-                or each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timesteps (float, numpy.ndarray or Tensor): One of ``timesteps`` or a training timestep, or one for each
+                sample, ``(B,)``, or each frame of samples ``(B, T, ...)``, ``(B, T)``.
 
         Returns:
             Tensor of the same shape, in `compute_dtype`.

@@ -61,7 +61,8 @@ class TrajectoryScheduler(Scheduler):
 
         Args:
             sample (Tensor): x at `timestep`, shape ``(B, ...)``.
-            timestep (int, float or Tensor): One of ``timesteps``; needed where the scheduler scales.
+            timestep (int, float, numpy.ndarray or Tensor, optional): One of ``timesteps``; needed where the scheduler
+                scales. Default: ``None``.
 
         Returns:
             Tensor of the same shape; the sample itself where the scheduler does not scale.
@@ -130,9 +131,9 @@ class TrajectoryScheduler(Scheduler):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int, float or Tensor): One of ``timesteps``: a number or a 0-D Tensor, or one value for each
-                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``. Where it is NaN, sample or
-                frame stay as they are. What a scheduler remembers it then remembers of each of them.
+            timestep (int, float, numpy.ndarray or Tensor): One of ``timesteps``: a number or a 0-D Tensor, or one value
+                for each sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``. Where it is NaN,
+                sample or frame stay as they are. What a scheduler remembers it then remembers of each of them.
             noise (Tensor, optional): Fresh noise of the shape of `sample`, for stochastic schedulers.
             generator (optional): Source of the noise where `noise` is not given: a seed (sample k then has a stream
                 of its own that continues over the trajectory), a `numpy.random.Generator`, a
@@ -143,7 +144,8 @@ class TrajectoryScheduler(Scheduler):
             **options: What the class describes, such as `s_churn`; outside graphs only.
 
         Returns:
-            Tensor, x at the next timestep, in `compute_dtype`; with `return_dict` a NamedTuple that begins with it.
+            Tensor, x at the next timestep, in `compute_dtype`; with `return_dict` a NamedTuple that begins with it, the
+            class's `output`.
 
         Raises:
             TypeError: If an argument has the wrong type, or sample and timestep are swapped.

@@ -132,8 +132,8 @@ class DDIMScheduler(DDIMBase):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each sample, ``(B,)``,
-                or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timestep (int, numpy.ndarray or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
             eta (float): Weight of the fresh noise, in [0, 1]. Default: ``0.0``.
             use_clipped_model_output (bool): Whether eps is derived again from the clipped clean sample (as in GLIDE).
                 Default: ``False``.

@@ -114,8 +114,8 @@ class DDPMScheduler(PerTimestepScheduler):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each sample, ``(B,)``,
-                or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timestep (int, numpy.ndarray or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
             predicted_variance (Tensor, optional): The model's variance output, of the same shape, for the learned
                 variance types: a variance (``"learned"``) or an interpolation in [-1, 1] (``"learned_range"``).
             noise (Tensor, optional): Fresh noise of the shape of `sample`.

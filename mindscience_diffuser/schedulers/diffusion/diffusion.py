@@ -33,7 +33,12 @@ DIFFUSION_ARGUMENTS = {
 
 @takes_arguments(**DIFFUSION_ARGUMENTS)
 class DiffusionScheduler(ProcessTables, Scheduler):
-    """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4))."""
+    """The noise process x_t = sqrt(alpha_bar_t) * x0 + sqrt(1 - alpha_bar_t) * noise (Ho et al., 2020, eq. (4)).
+
+    Attributes:
+        betas (numpy.ndarray): beta of each training timestep, float64, shape ``(T,)``.
+        alphas_cumprod (Tensor): alpha_bar of each training timestep, float32, shape ``(T,)``.
+    """
 
     limits = True
     """Whether a step limits the predicted clean sample as the configuration says."""
@@ -133,8 +138,8 @@ class DiffusionScheduler(ProcessTables, Scheduler):
         Args:
             original_samples (Tensor): Clean samples, shape ``(B, ...)``, any rank >= 2.
             noise (Tensor): Standard normal noise of the same shape.
-            timesteps (int or Tensor): A timestep in [0, num_train_timesteps - 1], or one for each sample, ``(B,)``, or
-                for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timesteps (int, numpy.ndarray or Tensor): A timestep in [0, num_train_timesteps - 1], or one for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
 
         Returns:
             Tensor of the same shape, in `compute_dtype`.

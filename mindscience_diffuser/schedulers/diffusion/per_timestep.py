@@ -59,8 +59,8 @@ class PerTimestepScheduler(DiffusionScheduler):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): Shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each sample, ``(B,)``,
-                or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timestep (int, numpy.ndarray or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
             return_dict (bool): Whether to return the predicted clean sample too. Default: ``False``.
 
         Returns:

@@ -147,8 +147,8 @@ class RePaintScheduler(DDIMBase):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x_t, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each sample, ``(B,)``,
-                or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timestep (int, numpy.ndarray or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
             original_image (Tensor): The known clean values, of the same shape.
             mask (Tensor): 1 where they hold, 0 in the hole; broadcasts to the sample.
             noise (Tensor, optional): Fresh noise of the shape of `sample`.
@@ -184,8 +184,8 @@ class RePaintScheduler(DDIMBase):
 
         Args:
             sample (Tensor): Shape ``(B, ...)``.
-            timestep (int or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each sample, ``(B,)``,
-                or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
+            timestep (int, numpy.ndarray or Tensor): Training timestep: a number, a 0-D Tensor, or one value for each
+                sample, ``(B,)``, or for each frame of samples ``(B, T, ...)``, ``(B, T)``.
             noise (Tensor, optional): Fresh noise of the shape of `sample`.
             generator (optional): Source of the noise where `noise` is not given, see :meth:`DDIMScheduler.step`.
 

@@ -53,7 +53,8 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
         Args:
             model_output (Tensor): Output of the model at `sample`, of the same shape.
             sample (Tensor): x at `timestep`, shape ``(B, ...)``, any rank >= 2, float32, float16 or bfloat16.
-            timestep (float or Tensor): One of ``timesteps``: a number, a 0-D Tensor or one for each sample, ``(B,)``.
+            timestep (float, numpy.ndarray or Tensor): One of ``timesteps``: a number, a 0-D Tensor or one for each
+                sample, ``(B,)``.
             per_token_timesteps (Tensor, optional): Timestep of each token, ``(B, L)``, for a sample ``(B, L, ...)``.
                 Each token then moves to the next lower sigma of the schedule. As in diffusers, whose users pass the
                 negated velocity here, a deterministic step moves along +model_output.
