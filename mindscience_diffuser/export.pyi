@@ -17,7 +17,7 @@ class ExportedGraph:
 def export_mindir(
     cell: nn.Cell,
     path: str | Path,
-    *example_inputs: Tensor | tuple[Any, ...],
+    *example_inputs: Tensor | float | tuple[Any, ...],
     dynamic_batch: bool = True,
     input_names: Sequence[str] | None = None,
     overwrite: bool = False,

@@ -101,9 +101,10 @@ def meant(function, owner):
     return getattr(owner, same[1]) if same else function
 
 
-def documented_attributes(cls):
-    """The attributes that the docstring of a class describes, see :func:`entries`."""
-    return entries(sections(inspect.cleandoc(vars(cls).get("__doc__") or "")).get("Attributes", []))
+def told_by(described, section="Args"):
+    """The :func:`entries` of a section of the docstring of a callable, or of a class itself, without its bases."""
+    own = vars(described).get("__doc__") if inspect.isclass(described) else inspect.getdoc(described)
+    return entries(sections(inspect.cleandoc(own or "")).get(section, []))
 
 
 def attributes_set(cls):

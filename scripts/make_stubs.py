@@ -22,11 +22,10 @@ from docstring_types import (
     ATOMS,
     annotated,
     attributes_set,
-    documented_attributes,
-    entries,
     meant,
     returns_nothing,
     sections,
+    told_by,
 )
 from mindspore import dtype as mstype
 from mindspore import nn
@@ -55,7 +54,7 @@ from mindspore import Parameter, Tensor, nn
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self, TypeAlias
 """
-
+"""Imports of the stubs, of which each has those that it uses."""
 
 NOISE = f"{PACKAGE}.noise"
 GENERATOR = """
@@ -65,9 +64,6 @@ class _StandardNormal(Protocol):
 _Generator: TypeAlias = int | _StandardNormal | Sequence[int | _StandardNormal] | None
 """
 """What noise is drawn from, which docstrings tell in words: the type of an argument `generator`."""
-
-FACTOR = {"Tensor": "Tensor | float", "Tensor | None": "Tensor | float | None"}
-"""Arguments that are Tensors: to a checker ``0.5 * x`` is a float, as it knows no base of MindSpore's Tensor."""
 
 METHODS = ("__init__", "__call__", "__len__", "__getitem__", "__enter__", "__exit__")
 """Special methods that users call."""
@@ -114,77 +110,57 @@ class Stub:
             return "_Generator"
         if kind is None:
             return "Any"
+        shown = self.kind(kind, place).split(" | ")
         choices = list(dict.fromkeys(re.findall(r"``[\"']([\w./+-]+)[\"']``", text)))
-        shown = self.kind(kind, place)
-        shown = FACTOR.get(shown, shown)
-        if kind.removesuffix(", optional") == "str" and len(choices) > 1:
-            literal = ", ".join(f'"{c}"' for c in choices)
-            return f"Literal[{literal}]" + (" | None" if kind.endswith("optional") else "")
-        return shown
+        if shown[0] == "str" and len(choices) > 1:
+            shown[0] = literal(choices)
+        if "Tensor" in shown and not {"int", "float"}.intersection(shown):
+            # To a checker 0.5 * x is a float, as it knows no base of MindSpore's Tensor.
+            shown.insert(shown.index("Tensor") + 1, "float")
+        return " | ".join(shown)
 
-    def signature(self, function, owner, name, place, constructor=False):
+    def signature(self, function, owner, name, place):
         """The parameters of a callable, as the text of a stub for each."""
-        told, arguments = {}, {}
-        if constructor:
-            arguments = arguments_of(owner)
-            for kind in reversed(owner.__mro__):
-                told.update(entries(sections(inspect.cleandoc(vars(kind).get("__doc__") or "")).get("Args", [])))
-        elif owner is not None:
-            for kind in reversed(owner.__mro__):
-                method = getattr(vars(kind).get(name), "__func__", vars(kind).get(name))
-                told.update(entries(sections(inspect.getdoc(method)).get("Args", [])))
-                if name in ("construct", "__call__"):
-                    told.update(entries(sections(inspect.cleandoc(vars(kind).get("__doc__") or "")).get("Inputs", [])))
-        described = entries(sections(inspect.getdoc(meant(function, owner))).get("Args", []))
+        shown, told, described = [], told_of(owner, name), told_by(meant(function, owner))
         told.update(described)
-        shown = []
-        stage = None
         for parameter in inspect.signature(function).parameters.values():
-            text = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "") + parameter.name
-            if parameter.kind is parameter.KEYWORD_ONLY and stage not in ("*", "keyword"):
+            stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+            if parameter.kind is parameter.KEYWORD_ONLY and not any(text.startswith("*") for text in shown):
                 shown.append("*")
-                stage = "keyword"
-            if parameter.kind is parameter.VAR_POSITIONAL:
-                stage = "*"
             if parameter.name in ("self", "cls") and not shown:
                 shown.append(parameter.name)
-                continue
-            if name == "step" and text == "**options" and issubclass(owner, TrajectoryScheduler):
+            elif (name, stars) == ("step", "**") and issubclass(owner, TrajectoryScheduler):
                 options = step_of(owner)[0]
                 shown += ["*"] * bool(options)
                 shown += [f"{p.name}: {type(p.default).__name__} = {value(p.default)}" for p in options]
-                continue
-            where = f"{place}({parameter.name})"
-            empty, default = parameter.empty, parameter.default
-            if parameter.annotation is not empty:
-                kind = annotated(parameter.annotation)
-            elif parameter.name in arguments:
-                kind = self.constructor_argument(arguments[parameter.name], where)
-                if default is None and not kind.endswith(("Any", "None")):
-                    kind += " | None"
-            elif parameter.name in told:
-                kind = self.argument(parameter.name, told[parameter.name], where)
-                if kind == "Any" and told[parameter.name][0] is None and "*" not in text:
-                    self.problems.append(f"{where}: the docstring gives no type")
             else:
-                kind = "Any"
-                if described and "*" not in text:
-                    self.problems.append(f"{where}: not in the docstring")
-            if default is None and not re.search(r"\b(None|Any|_Generator)$", kind):
-                if constructor and "Default:" not in told.get(parameter.name, ("", ""))[1]:
-                    # Refused if it is missing.
-                    shown.append(f"{text}: {kind}" + (" = ..." if any(" = " in given for given in shown) else ""))
-                    continue
-                self.problems.append(f"{where}: may be None, but the docstring does not say 'optional': {kind}")
-            shown.append(f"{text}: {kind}" + ("" if default is empty else f" = {value(default)}"))
+                where = f"{place}({parameter.name})"
+                kind = self.parameter(parameter, arguments_of(owner) if name == "__init__" else {}, told, where)
+                if owner and issubclass(owner, SchedulerMixin) and parameter.default is None and kind != "Any":
+                    kind = f"{kind.removesuffix(' | None')} | None"  # Its class in diffusers takes it so.
+                if kind == "Any" and described and not stars and told.get(parameter.name, (None,))[0] is None:
+                    self.problems.append(f"{where}: the docstring does not describe it with a type")
+                default = value(parameter.default)
+                if default == "None" and not re.search(r"\b(None|Any|_Generator)$", kind):
+                    if name != "__init__" or "Default:" in told.get(parameter.name, ("", ""))[1]:
+                        self.problems.append(f"{where}: may be None, but its docstring has no 'optional': {kind}")
+                    # The constructor refuses that it is missing.
+                    default = "..." if any(" = " in text for text in shown) else None
+                shown.append(f"{stars}{parameter.name}: {kind}" + (f" = {default}" if default else ""))
         return shown
+
+    def parameter(self, parameter, arguments, told, place):
+        """The type of a parameter; `arguments` are those of ``takes_arguments``, `told` is what docstrings say."""
+        if parameter.annotation is not parameter.empty:
+            return annotated(parameter.annotation)
+        if parameter.name in arguments:
+            return self.constructor_argument(arguments[parameter.name], place)
+        return self.argument(parameter.name, told[parameter.name], place) if parameter.name in told else "Any"
 
     def constructor_argument(self, argument, place):
         """The type of an argument of ``takes_arguments``."""
-        if argument.choices:
-            literal = ", ".join(repr(c) for c in argument.choices)
-            return f"Literal[{literal}]" + (" | None" if argument.kind.endswith("optional") else "")
-        return self.kind(argument.kind, place)
+        kind = self.kind(argument.kind, place)
+        return kind.replace("str", literal(argument.choices)) if argument.choices else kind
 
     def returned(self, function, owner, name, place):
         """The type of what a callable returns, and of what it returns with ``return_dict``."""
@@ -228,13 +204,13 @@ class Stub:
         """The lines of a function or method."""
         name = name or function.__name__
         place = f"{owner.__name__}.{name}" if owner else name
-        parameters = self.signature(function, owner, name, place, constructor=name == "__init__")
+        parameters = self.signature(function, owner, name, place)
         result, dictionary = ("None", None) if name == "__init__" else self.returned(function, owner, name, place)
         if dictionary is None:
             return [*([f"{indent}@{kind}"] if kind else []), line(indent, name, parameters, result)]
         at = next(i for i, p in enumerate(parameters) if p.startswith("return_dict:"))
         plain = [*parameters[:at], "return_dict: Literal[False] = False", *parameters[at + 1 :]]
-        star = [] if "*" in parameters[:at] or any(p.startswith("*") for p in parameters[:at]) else ["*"]
+        star = [] if any(p.startswith("*") for p in parameters[:at]) else ["*"]
         rest = [p for p in parameters[at + 1 :] if p != "*"]
         full = [*parameters[:at], *star, "return_dict: Literal[True]", *rest]
         lines = []
@@ -294,7 +270,7 @@ class Stub:
     def fields(self, cls, head, names):
         """The lines of a dataclass, each field with its default."""
         defaults = {f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
-        lines, told = [head], entries(sections(inspect.getdoc(cls)).get("Args", []))
+        lines, told = [head], told_by(cls)
         for name in names:
             kind = annotated(cls.__annotations__[name])
             if kind == "str" and name in told:
@@ -305,12 +281,12 @@ class Stub:
     def members(self, cls, left_out):
         """The lines of what a class has of its own."""
         lines = []
-        attributes = documented_attributes(cls)
+        attributes = told_by(cls, "Attributes")
         for name, (kind, _) in attributes.items():
             if name not in left_out and not isinstance(vars(cls).get(name), property):
                 lines += read_only(name, self.kind(kind, f"{cls.__name__}.{name}"))
         known = {*left_out, *attributes, *(name for kind in cls.__mro__ for name in vars(kind))}
-        known.update(*(documented_attributes(base) for base in cls.__mro__[1:]))
+        known.update(*(told_by(base, "Attributes") for base in cls.__mro__[1:]))
         if issubclass(cls, nn.Cell):  # It may have any other one, to a checker; these are those of its arguments.
             known.update(set(attributes_set(cls)).difference(inspect.signature(cls.__init__).parameters))
         lines += [f"    {name}: Any" for name in attributes_set(cls) if name not in known]
@@ -324,7 +300,7 @@ class Stub:
         if issubclass(cls, nn.Cell) and "__call__" not in vars(cls) and constructs(cls):
             construct = self.member(cls, "construct", cls.construct)
             lines += [text.replace("def construct(", "def __call__(") for text in construct]
-        if "__init__" not in vars(cls) and "Args" in sections(inspect.cleandoc(vars(cls).get("__doc__") or "")):
+        if "__init__" not in vars(cls) and told_by(cls):
             lines += self.function(cls.__init__, cls, "__init__", indent="    ")
         if issubclass(cls, TrajectoryScheduler) and "step" not in vars(cls) and step_of(cls) != step_of(cls.__base__):
             lines += self.function(cls.step, cls, "step", indent="    ")
@@ -385,8 +361,15 @@ def line(indent, name, parameters, result):
     return f"{indent}def {name}({', '.join(parameters)}) -> {result}: ..."
 
 
+def literal(choices):
+    """The type of what is one of some texts."""
+    return f"Literal[{', '.join(map(repr, choices))}]"
+
+
 def value(default):
-    """A default as the text of a stub."""
+    """A default as the text of a stub, None where there is none."""
+    if default is inspect.Parameter.empty:
+        return None
     if default is mstype.float32:
         return "mindspore.float32"
     plain = default is None or isinstance(default, (bool, int, float, str))
@@ -414,10 +397,25 @@ def described(member):
     return f"{type(member).__name__}[str, Any]" if isinstance(member, dict) else "Any"
 
 
+def told_of(owner, name):
+    """What docstrings say of the arguments of a method, by name: its own last, after those of the bases."""
+    told = {}
+    if owner and issubclass(owner, SchedulerMixin) and owner.native_class and name != "__init__":
+        told = told_of(owner.native_class, name)
+        told.pop("generator", None)
+    for kind in reversed(owner.__mro__ if owner else ()):
+        if name == "__init__":
+            told.update(told_by(kind))
+        elif name in vars(kind):
+            told.update(told_by(getattr(vars(kind)[name], "__func__", vars(kind)[name])))
+        if name in ("construct", "__call__"):
+            told.update(told_by(kind, "Inputs"))
+    return told
+
+
 def inherits_constructor(cls):
     """Whether a class has the constructor of its base, under another wrapper or none."""
-    documented = "Args" in sections(inspect.cleandoc(vars(cls).get("__doc__") or ""))
-    return not documented and inspect.unwrap(cls.__init__) in [inspect.unwrap(k.__init__) for k in cls.__mro__[1:]]
+    return not told_by(cls) and inspect.unwrap(cls.__init__) in [inspect.unwrap(k.__init__) for k in cls.__mro__[1:]]
 
 
 def constructs(cls):

@@ -2,6 +2,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mindspore import Tensor
 from numpy.typing import ArrayLike, NDArray
 
 from mindscience_diffuser.schedulers import Scheduler
@@ -60,9 +61,19 @@ class CMStochasticIterativeScheduler(SchedulerMixin):
         rho: float = 7.0,
         clip_denoised: bool = True,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None, timesteps: Any = None) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Sequence[int] | NDArray[Any] | None = None,
+    ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class CogVideoXDDIMScheduler(SchedulerMixin):
@@ -83,17 +94,17 @@ class CogVideoXDDIMScheduler(SchedulerMixin):
         rescale_betas_zero_snr: bool = False,
         snr_shift_scale: float = 3.0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         eta: Any = 0.0,
         use_clipped_model_output: Any = False,
         generator: Any = None,
         variance_noise: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class CogVideoXDPMScheduler(SchedulerMixin):
@@ -114,19 +125,19 @@ class CogVideoXDPMScheduler(SchedulerMixin):
         rescale_betas_zero_snr: bool = False,
         snr_shift_scale: float = 3.0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
+        model_output: Tensor | float,
         old_pred_original_sample: Any,
-        timestep: Any,
+        timestep: int | float | NDArray[Any] | Tensor,
         timestep_back: Any,
-        sample: Any,
+        sample: Tensor | float,
         eta: Any = 0.0,
         use_clipped_model_output: Any = False,
         generator: Any = None,
         variance_noise: Any = None,
-        return_dict: Any = False,
+        return_dict: bool = False,
     ) -> Any: ...
 
 class CosineDPMSolverMultistepScheduler(SchedulerMixin):
@@ -145,9 +156,14 @@ class CosineDPMSolverMultistepScheduler(SchedulerMixin):
         euler_at_final: bool = False,
         final_sigmas_type: str = "zero",
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DDIMInverseScheduler(SchedulerMixin):
@@ -167,8 +183,14 @@ class DDIMInverseScheduler(SchedulerMixin):
         rescale_betas_zero_snr: bool = False,
         **kwargs: Any,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class DDIMParallelScheduler(SchedulerMixin):
     def __init__(
@@ -189,17 +211,17 @@ class DDIMParallelScheduler(SchedulerMixin):
         timestep_spacing: str = "leading",
         rescale_betas_zero_snr: bool = False,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
-        eta: Any = 0.0,
-        use_clipped_model_output: Any = False,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        eta: float = 0.0,
+        use_clipped_model_output: bool = False,
         generator: Any = None,
         variance_noise: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DDIMScheduler(SchedulerMixin):
@@ -221,17 +243,17 @@ class DDIMScheduler(SchedulerMixin):
         timestep_spacing: str = "leading",
         rescale_betas_zero_snr: bool = False,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
-        eta: Any = 0.0,
-        use_clipped_model_output: Any = False,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        eta: float = 0.0,
+        use_clipped_model_output: bool = False,
         generator: Any = None,
         variance_noise: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DDPMParallelScheduler(SchedulerMixin):
@@ -253,9 +275,19 @@ class DDPMParallelScheduler(SchedulerMixin):
         steps_offset: int = 0,
         rescale_betas_zero_snr: bool = False,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None, timesteps: Any = None) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Sequence[int] | NDArray[Any] | None = None,
+    ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DDPMScheduler(SchedulerMixin):
@@ -277,16 +309,36 @@ class DDPMScheduler(SchedulerMixin):
         steps_offset: int = 0,
         rescale_betas_zero_snr: bool = False,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None, timesteps: Any = None) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Sequence[int] | NDArray[Any] | None = None,
+    ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DDPMWuerstchenScheduler(SchedulerMixin):
     def __init__(self, scaler: float = 1.0, s: float = 0.008) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, timesteps: Any = None, device: Any = None) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+        device: Any = None,
+    ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DEISMultistepScheduler(SchedulerMixin):
@@ -315,8 +367,14 @@ class DEISMultistepScheduler(SchedulerMixin):
         use_dynamic_shifting: bool = False,
         time_shift_type: str = "exponential",
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None, mu: Any = None) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None, mu: float | None = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class DPMSolverMultistepInverseScheduler(SchedulerMixin):
     def __init__(
@@ -345,15 +403,15 @@ class DPMSolverMultistepInverseScheduler(SchedulerMixin):
         timestep_spacing: str = "linspace",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         generator: Any = None,
         variance_noise: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DPMSolverMultistepScheduler(SchedulerMixin):
@@ -389,16 +447,20 @@ class DPMSolverMultistepScheduler(SchedulerMixin):
         time_shift_type: str = "exponential",
     ) -> None: ...
     def set_timesteps(
-        self, num_inference_steps: Any = None, device: Any = None, mu: Any = None, timesteps: Any = None
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         generator: Any = None,
         variance_noise: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class DPMSolverSDEScheduler(SchedulerMixin):
@@ -417,9 +479,16 @@ class DPMSolverSDEScheduler(SchedulerMixin):
         timestep_spacing: str = "linspace",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None, num_train_timesteps: Any = None) -> None: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None, device: Any = None, num_train_timesteps: Any = None
+    ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True, s_noise: Any = 1.0
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+        s_noise: Any = 1.0,
     ) -> Any: ...
 
 class DPMSolverSinglestepScheduler(SchedulerMixin):
@@ -450,10 +519,19 @@ class DPMSolverSinglestepScheduler(SchedulerMixin):
         time_shift_type: str = "exponential",
     ) -> None: ...
     def set_timesteps(
-        self, num_inference_steps: Any = None, device: Any = None, mu: Any = None, timesteps: Any = None
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class EDMDPMSolverMultistepScheduler(SchedulerMixin):
@@ -476,9 +554,14 @@ class EDMDPMSolverMultistepScheduler(SchedulerMixin):
         euler_at_final: bool = False,
         final_sigmas_type: str = "zero",
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class EDMEulerScheduler(SchedulerMixin):
@@ -493,18 +576,23 @@ class EDMEulerScheduler(SchedulerMixin):
         rho: float = 7.0,
         final_sigmas_type: str = "zero",
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None, sigmas: Any = None) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         s_churn: Any = 0.0,
         s_tmin: Any = 0.0,
         s_tmax: Any = float("inf"),
         s_noise: Any = 1.0,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
         pred_original_sample: Any = None,
     ) -> Any: ...
 
@@ -521,9 +609,14 @@ class EulerAncestralDiscreteScheduler(SchedulerMixin):
         steps_offset: int = 0,
         rescale_betas_zero_snr: bool = False,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class EulerDiscreteScheduler(SchedulerMixin):
@@ -548,19 +641,23 @@ class EulerDiscreteScheduler(SchedulerMixin):
         final_sigmas_type: str = "zero",
     ) -> None: ...
     def set_timesteps(
-        self, num_inference_steps: Any = None, device: Any = None, timesteps: Any = None, sigmas: Any = None
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         s_churn: Any = 0.0,
         s_tmin: Any = 0.0,
         s_tmax: Any = float("inf"),
         s_noise: Any = 1.0,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class FlowMatchEulerDiscreteScheduler(SchedulerMixin):
@@ -583,40 +680,40 @@ class FlowMatchEulerDiscreteScheduler(SchedulerMixin):
     ) -> None: ...
     def set_timesteps(
         self,
-        num_inference_steps: Any = None,
+        num_inference_steps: int | None = None,
         device: Any = None,
-        sigmas: Any = None,
-        mu: Any = None,
-        timesteps: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         s_churn: Any = 0.0,
         s_tmin: Any = 0.0,
         s_tmax: Any = float("inf"),
         s_noise: Any = 1.0,
         generator: Any = None,
-        per_token_timesteps: Any = None,
-        return_dict: Any = True,
+        per_token_timesteps: Tensor | float | None = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class FlowMatchHeunDiscreteScheduler(SchedulerMixin):
     def __init__(self, num_train_timesteps: int = 1000, shift: float = 1.0) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         s_churn: Any = 0.0,
         s_tmin: Any = 0.0,
         s_tmax: Any = float("inf"),
         s_noise: Any = 1.0,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class FlowMatchLCMScheduler(SchedulerMixin):
@@ -640,14 +737,19 @@ class FlowMatchLCMScheduler(SchedulerMixin):
     ) -> None: ...
     def set_timesteps(
         self,
-        num_inference_steps: Any = None,
+        num_inference_steps: int | None = None,
         device: Any = None,
-        sigmas: Any = None,
-        mu: Any = None,
-        timesteps: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class HeunDiscreteScheduler(SchedulerMixin):
@@ -669,17 +771,29 @@ class HeunDiscreteScheduler(SchedulerMixin):
     ) -> None: ...
     def set_timesteps(
         self,
-        num_inference_steps: Any = None,
+        num_inference_steps: int | None = None,
         device: Any = None,
         num_train_timesteps: Any = None,
-        timesteps: Any = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class IPNDMScheduler(SchedulerMixin):
     def __init__(self, num_train_timesteps: int = 1000, trained_betas: ArrayLike | None = None) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class KDPM2AncestralDiscreteScheduler(SchedulerMixin):
     def __init__(
@@ -696,9 +810,16 @@ class KDPM2AncestralDiscreteScheduler(SchedulerMixin):
         timestep_spacing: str = "linspace",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None, num_train_timesteps: Any = None) -> None: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None, device: Any = None, num_train_timesteps: Any = None
+    ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class KDPM2DiscreteScheduler(SchedulerMixin):
@@ -716,8 +837,16 @@ class KDPM2DiscreteScheduler(SchedulerMixin):
         timestep_spacing: str = "linspace",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None, num_train_timesteps: Any = None) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None, device: Any = None, num_train_timesteps: Any = None
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class KarrasVeScheduler(SchedulerMixin):
     def __init__(
@@ -729,9 +858,9 @@ class KarrasVeScheduler(SchedulerMixin):
         s_min: float = 0.05,
         s_max: float = 50,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
     def step(
-        self, model_output: Any, sigma_hat: Any, sigma_prev: Any, sample_hat: Any, return_dict: Any = True
+        self, model_output: Tensor | float, sigma_hat: Any, sigma_prev: Any, sample_hat: Any, return_dict: bool = True
     ) -> Any: ...
 
 class LCMScheduler(SchedulerMixin):
@@ -757,14 +886,19 @@ class LCMScheduler(SchedulerMixin):
     ) -> None: ...
     def set_timesteps(
         self,
-        num_inference_steps: Any = None,
+        num_inference_steps: int | None = None,
         device: Any = None,
-        original_inference_steps: Any = None,
-        timesteps: Any = None,
-        strength: Any = 1.0,
+        original_inference_steps: int | None = None,
+        timesteps: Sequence[int] | NDArray[Any] | None = None,
+        strength: float = 1.0,
     ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class LMSDiscreteScheduler(SchedulerMixin):
@@ -782,8 +916,15 @@ class LMSDiscreteScheduler(SchedulerMixin):
         timestep_spacing: str = "linspace",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, order: Any = 4, return_dict: Any = True) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int | None, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        order: Any = 4,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class PNDMScheduler(SchedulerMixin):
     def __init__(
@@ -799,8 +940,14 @@ class PNDMScheduler(SchedulerMixin):
         timestep_spacing: str = "leading",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 class RFD4ProteinaScheduler(SchedulerMixin):
     def __init__(
@@ -814,15 +961,15 @@ class RFD4ProteinaScheduler(SchedulerMixin):
         t_lim_ode: float = 0.95,
         t_lim_ode_below: float = 0.02,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None, start_time: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None, start_time: float | None = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         emit_mask: Any,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class RePaintScheduler(SchedulerMixin):
@@ -837,17 +984,17 @@ class RePaintScheduler(SchedulerMixin):
         clip_sample: bool = True,
     ) -> None: ...
     def set_timesteps(
-        self, num_inference_steps: Any, jump_length: Any = 10, jump_n_sample: Any = 10, device: Any = None
+        self, num_inference_steps: int, jump_length: int = 10, jump_n_sample: int = 10, device: Any = None
     ) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
-        original_image: Any,
-        mask: Any,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        original_image: Tensor | float,
+        mask: Tensor | float,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class SASolverScheduler(SchedulerMixin):
@@ -877,9 +1024,14 @@ class SASolverScheduler(SchedulerMixin):
         timestep_spacing: str = "linspace",
         steps_offset: int = 0,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any = None, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class SCMScheduler(SchedulerMixin):
@@ -888,14 +1040,19 @@ class SCMScheduler(SchedulerMixin):
     ) -> None: ...
     def set_timesteps(
         self,
-        num_inference_steps: Any,
-        timesteps: Any = None,
+        num_inference_steps: int | None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
         device: Any = None,
-        max_timesteps: Any = 1.5708,
-        intermediate_timesteps: Any = 1.3,
+        max_timesteps: float = 1.5708,
+        intermediate_timesteps: float | None = 1.3,
     ) -> None: ...
     def step(
-        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class SchedulerMixin:
@@ -925,13 +1082,13 @@ class ScoreSdeVeScheduler(SchedulerMixin):
         sampling_eps: float = 1e-05,
         correct_steps: int = 1,
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, sampling_eps: Any = None, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, sampling_eps: Any = None, device: Any = None) -> None: ...
 
 class ScoreSdeVpScheduler(SchedulerMixin):
     def __init__(
         self, num_train_timesteps: int = 2000, beta_min: float = 0.1, beta_max: float = 20, sampling_eps: float = 0.001
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
 
 class TCDScheduler(SchedulerMixin):
     def __init__(
@@ -956,20 +1113,20 @@ class TCDScheduler(SchedulerMixin):
     ) -> None: ...
     def set_timesteps(
         self,
-        num_inference_steps: Any = None,
+        num_inference_steps: int | None = None,
         device: Any = None,
-        original_inference_steps: Any = None,
-        timesteps: Any = None,
-        strength: Any = 1.0,
+        original_inference_steps: int | None = None,
+        timesteps: Sequence[int] | NDArray[Any] | None = None,
+        strength: float = 1.0,
     ) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         eta: Any = 0.3,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class UnCLIPScheduler(SchedulerMixin):
@@ -982,15 +1139,15 @@ class UnCLIPScheduler(SchedulerMixin):
         prediction_type: str = "epsilon",
         beta_schedule: str = "squaredcos_cap_v2",
     ) -> None: ...
-    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
     def step(
         self,
-        model_output: Any,
-        timestep: Any,
-        sample: Any,
+        model_output: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         prev_timestep: Any = None,
         generator: Any = None,
-        return_dict: Any = True,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class UniPCMultistepScheduler(SchedulerMixin):
@@ -1027,8 +1184,18 @@ class UniPCMultistepScheduler(SchedulerMixin):
         shift_terminal: float | None = None,
     ) -> None: ...
     def set_timesteps(
-        self, num_inference_steps: Any = None, device: Any = None, sigmas: Any = None, mu: Any = None
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
     ) -> None: ...
-    def step(self, model_output: Any, timestep: Any, sample: Any, return_dict: Any = True) -> Any: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
 
 CLASSES: list[str]

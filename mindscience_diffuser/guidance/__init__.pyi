@@ -33,7 +33,7 @@ class AdaptiveProjectedGuidance(ClassifierFreeGuidance):
         self,
         model: nn.Cell,
         guidance_scale: float,
-        unconditional: Tensor | tuple[Any, ...],
+        unconditional: Tensor | float | tuple[Any, ...],
         eta: float = 0.0,
         norm_threshold: float = float("inf"),
         **options: Any,
@@ -64,7 +64,7 @@ class ClassifierFreeGuidance(_Guidance):
         self,
         model: nn.Cell,
         guidance_scale: float,
-        unconditional: Tensor | tuple[Any, ...],
+        unconditional: Tensor | float | tuple[Any, ...],
         guidance_rescale: float = 0.0,
         interval: tuple[Any, ...] | None = None,
         sigma_interval: tuple[Any, ...] | None = None,
@@ -77,7 +77,7 @@ class ClassifierFreeZeroStarGuidance(ClassifierFreeGuidance):
         self,
         model: nn.Cell,
         guidance_scale: float,
-        unconditional: Tensor | tuple[Any, ...],
+        unconditional: Tensor | float | tuple[Any, ...],
         zero_init_steps: int = 1,
         **options: Any,
     ) -> None: ...
@@ -134,7 +134,7 @@ class ManifoldConstrainedGuidance(ClassifierFreeGuidance):
         self,
         model: nn.Cell,
         guidance_scale: float,
-        unconditional: Tensor | tuple[Any, ...],
+        unconditional: Tensor | float | tuple[Any, ...],
         guidance_rescale: float = 0.0,
         interval: tuple[Any, ...] | None = None,
         sigma_interval: tuple[Any, ...] | None = None,
@@ -142,7 +142,7 @@ class ManifoldConstrainedGuidance(ClassifierFreeGuidance):
 
 class Mask(nn.Cell):
     mask: Any
-    def __init__(self, mask: Tensor | ArrayLike) -> None: ...
+    def __init__(self, mask: Tensor | float | ArrayLike) -> None: ...
     def construct(self, x: Tensor | float) -> Tensor: ...
     def adjoint(self, y: Any) -> Any: ...
     def __call__(self, x: Tensor | float) -> Tensor: ...
@@ -204,7 +204,11 @@ class Stage(nn.Cell):
     @property
     def needs_level(self) -> Any: ...
     def at_level(
-        self, level: tuple[Any, ...], x: Tensor | float, timestep: Tensor | float, *inputs: Tensor | tuple[Any, ...]
+        self,
+        level: tuple[Any, ...],
+        x: Tensor | float,
+        timestep: Tensor | float,
+        *inputs: Tensor | float | tuple[Any, ...],
     ) -> Any: ...
     def output_of_model(self, level: Any, x: Any, timestep: Any, *conditions: Any) -> Any: ...
     def check_inputs(self, noise: Any, inputs: Any) -> None: ...
@@ -214,7 +218,7 @@ class TangentialClassifierFreeGuidance(ClassifierFreeGuidance):
         self,
         model: nn.Cell,
         guidance_scale: float,
-        unconditional: Tensor | tuple[Any, ...],
+        unconditional: Tensor | float | tuple[Any, ...],
         guidance_rescale: float = 0.0,
         interval: tuple[Any, ...] | None = None,
         sigma_interval: tuple[Any, ...] | None = None,

@@ -175,7 +175,7 @@ class PyramidSampler(nn.Cell):
     def __call__(
         self,
         noise: Tensor | float,
-        *conditions: Tensor | tuple[Any, ...],
+        *conditions: Tensor | float | tuple[Any, ...],
         generator: _Generator = None,
         renoise: Sequence[Tensor] | None = None,
         callback: Callable[..., Any] | None = None,
@@ -211,7 +211,7 @@ class RigidMotion:
     def apply(
         self,
         sample: Tensor | float,
-        motion: NDArray[Any] | Tensor,
+        motion: NDArray[Any] | Tensor | float,
         noise: Tensor | float | None = None,
         noise_std: float = 0.0,
     ) -> Tensor: ...
@@ -256,7 +256,7 @@ class Sampler(_CompiledSampler):
     def __call__(
         self,
         noise: Tensor | float,
-        *conditions: Tensor | tuple[Any, ...],
+        *conditions: Tensor | float | tuple[Any, ...],
         generator: _Generator = None,
         step_noise: Tensor | float | None = None,
         step_motions: Tensor | float | None = None,
@@ -286,7 +286,7 @@ class TwistedSampler(Sampler):
     def __call__(
         self,
         noise: Tensor | float,
-        *inputs: Tensor | tuple[Any, ...],
+        *inputs: Tensor | float | tuple[Any, ...],
         generator: _Generator = None,
         step_noise: Tensor | float | None = None,
         progress: bool = False,
@@ -306,7 +306,7 @@ class TwistedSamples(tuple[Tensor, Tensor, Tensor, Tensor]):
 def assimilate(
     forecast: Sampler,
     analysis: Sampler,
-    history: NDArray[Any] | Tensor,
+    history: NDArray[Any] | Tensor | float,
     observations: Any,
     conditions: Callable[..., Any] | None = None,
     localization: Localization | None = None,

@@ -71,4 +71,5 @@ loaded = Scheduler.from_pretrained("checkpoint", subfolder="scheduler")
 loaded.save_pretrained("elsewhere")
 peer = compat.EulerDiscreteScheduler(beta_start=0.001, trained_betas=None)
 peer.set_timesteps(num_inference_steps=10, device=None)
+sample = peer.step(sample, 900, sample, return_dict=False)[0]
 sample = Sampler(model, peer.native)(noise)

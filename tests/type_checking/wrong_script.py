@@ -37,3 +37,5 @@ DiffusionTrainer(model, scheduler).get_loss(sample, sample)  # wrong: reportCall
 NoiseSource(0, 2, streem=1)  # wrong: reportCallIssue
 compat.EulerDiscreteScheduler(beta_strat=0.001)  # wrong: reportCallIssue
 compat.EulerDiscreteScheduler(beta_start="0.001")  # wrong: reportArgumentType
+compat.DDIMScheduler().step(sample, 980, [0.0])  # wrong: reportArgumentType
+compat.DDIMScheduler().set_timesteps(num_steps=50)  # wrong: reportCallIssue
