@@ -8,6 +8,7 @@ from mindscience_diffuser.noise.betas import (
     shift_snr,
     zero_terminal_snr,
 )
+from mindscience_diffuser.noise.counter import CounterNoise
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas, log_uniform_sigmas
 from mindscience_diffuser.noise.laws import (
     CentredNoise,
@@ -54,6 +55,7 @@ from mindscience_diffuser.noise.timesteps import (
 __all__ = [
     "BETA_SCHEDULES",
     "CentredNoise",
+    "CounterNoise",
     "EDMPreconditioning",
     "GaussianFieldNoise",
     "NoiseLaw",

@@ -4,6 +4,7 @@ from mindscience_diffuser.sampling.assimilation import Assimilated, assimilate
 from mindscience_diffuser.sampling.diffusion_sampler import DiffusionSampler, DiffusionSamplerConfig
 from mindscience_diffuser.sampling.ensemble_update import Localization
 from mindscience_diffuser.sampling.frames import FrameSchedule
+from mindscience_diffuser.sampling.graph_noise import GraphNoise
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.residual import ResidualSampler
@@ -16,6 +17,7 @@ __all__ = [
     "DiffusionSampler",
     "DiffusionSamplerConfig",
     "FrameSchedule",
+    "GraphNoise",
     "Localization",
     "ModelStep",
     "PyramidSampler",
