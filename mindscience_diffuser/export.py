@@ -28,9 +28,9 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
         path (str or Path): File to write, ending in ``.mindir``; its folder must exist.
         *example_inputs (Tensor or tuple[Tensor]): Inputs of ``cell.construct``, in order; only shapes and dtypes
             matter. A file has Tensors only: each entry of a tuple becomes an input of its own.
-        dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input, the
-            second of a Sampler's ``step_noise`` and ``step_motions``. The file is run once with another batch size
-            before it is kept. Default: ``True``.
+        dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input but
+            ``seed``, and the second of a Sampler's ``step_noise`` and ``step_motions``. The file is run once with
+            another batch size before it is kept. Default: ``True``.
         input_names (Sequence[str], optional): Names of the inputs when the file is called, one for each Tensor, all
             different. Default: those of ``construct``; a Sampler's conditions are ``condition_0``, ``condition_1``,
             ..., and the entries of a tuple ``condition_0_0``, ``condition_0_1``, ...
@@ -288,18 +288,19 @@ def _flat(values):
 
 
 def batch_axis(name):
-    """Returns the axis of an input that is the batch, by its name; what is drawn for each step comes step by step."""
-    return 1 if name in ("step_noise", "step_motions") else 0
+    """Returns the axis of an input that is the batch, by its name: None for a seed, 1 for what comes step by step."""
+    return None if name == "seed" else 1 if name in ("step_noise", "step_motions") else 0
 
 
 def _with_more(values, names):
     """Returns inputs whose batch is larger by one; an axis of another size than the batch, such as 1, stays."""
     axes = [batch_axis(name) for name in names]
-    batch = values[0].shape[axes[0]] if values and values[0].ndim > axes[0] else None
+    leading = [(value, axis) for value, axis in zip(values, axes) if axis is not None][:1]
+    batch = next((value.shape[axis] for value, axis in leading if value.ndim > axis), None)
     larger = []
     for value, axis in zip(values, axes):
         shape = list(value.shape)
-        if value.ndim > axis and shape[axis] == batch:
+        if axis is not None and value.ndim > axis and shape[axis] == batch:
             shape[axis] += 1
         larger.append(ms.ops.zeros(tuple(shape), value.dtype))
     return larger

@@ -8,7 +8,7 @@ from mindscience_diffuser.noise.betas import (
     shift_snr,
     zero_terminal_snr,
 )
-from mindscience_diffuser.noise.counter import CounterNoise
+from mindscience_diffuser.noise.counter import CounterNoise, counter_noise
 from mindscience_diffuser.noise.edm import EDMPreconditioning, edm_scalings, log_normal_sigmas, log_uniform_sigmas
 from mindscience_diffuser.noise.laws import (
     CentredNoise,
@@ -80,6 +80,7 @@ __all__ = [
     "churn",
     "clean_sample_weights",
     "continuing",
+    "counter_noise",
     "custom_timesteps",
     "draw_noise",
     "draw_steps",

@@ -145,6 +145,34 @@ class CounterNoise:
         return threefry(key, (index, np.full((1, 1), number, np.int32)), rotated_left)
 
 
+def counter_noise(generator, batch):
+    """Returns the noise of counters, at its first draw, for what a caller gave as `generator`.
+
+    Args:
+        generator (optional): A seed, for the samples from 0 on; a :class:`CounterNoise`; or None for a seed from
+            NumPy's global stream.
+        batch (int): Number of samples.
+
+    Raises:
+        TypeError: If `generator` is none of these.
+        ValueError: If a seed is out of range, or a :class:`CounterNoise` has another number of samples.
+    """
+    if generator is None:
+        generator = int(np.random.randint(2**31))
+    if isinstance(generator, numbers.Integral):
+        return CounterNoise(generator, batch)
+    if not isinstance(generator, CounterNoise):
+        raise TypeError(
+            "'generator' must be None, a seed or a CounterNoise where noise is drawn in the graph, but is "
+            f"{generator!r} of type {type(generator).__name__}: no other stream can go on there."
+        )
+    if len(generator.samples) != batch:
+        raise ValueError(
+            f"'generator' has {len(generator.samples)} samples, but the batch has {batch}: give a number for each."
+        )
+    return CounterNoise(generator.seed, generator.samples)
+
+
 def check_size(shape):
     """Returns the number of values of a sample of a shape ``(B, ...)``; ValueError if a counter cannot number them."""
     size = math.prod(shape[1:])

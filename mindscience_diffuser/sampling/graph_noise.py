@@ -1,9 +1,12 @@
 """The form of :class:`~mindscience_diffuser.noise.counter.CounterNoise` that is part of a graph."""
 
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
-from mindspore import nn, ops
 
 from mindscience_diffuser.noise.counter import FROM_BELOW, TURN, threefry
+
+# By themselves they compile sooner than Python's operators. Not in a cell: primitives do not pickle.
+MUL, OR, AND, SHIFTED_RIGHT = ops.Mul(), ops.BitwiseOr(), ops.BitwiseAnd(), ops.RightShift()
 
 
 class GraphNoise(nn.Cell):
@@ -56,7 +59,7 @@ class GraphNoise(nn.Cell):
 def rotated_left(word, n):
     """The form of :func:`mindscience_diffuser.noise.counter.rotated_left` for Tensors."""
     # A product is a shift to the left, modulo 2^32. The shift to the right fills up with the sign: the mask undoes it.
-    return word * 2**n | (ops.bitwise_right_shift(word, 32 - n) & (2**n - 1))
+    return OR(MUL(word, 2**n), AND(SHIFTED_RIGHT(word, Tensor(32 - n, mstype.int32)), 2**n - 1))
 
 
 def normal_pairs(x, y):

@@ -9,9 +9,19 @@ from tqdm import tqdm
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.inputs import check_is_tensor, check_noise_law, check_scheduler
-from mindscience_diffuser.noise import continuing, draw_steps, share_of, source_by
+from mindscience_diffuser.noise import (
+    NoiseSource,
+    WhiteNoise,
+    continuing,
+    counter_noise,
+    draw_steps,
+    share_of,
+    source_by,
+)
+from mindscience_diffuser.noise.counter import check_size
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.frames import plan_of_frames
+from mindscience_diffuser.sampling.graph_noise import GraphNoise
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.sampling.rigid_motion import check_motion, motion_columns
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
@@ -70,14 +80,20 @@ class Sampler(CompiledSampler):
             ``(B, T)``; for a clean frame the `clean_timestep` of the scheduler. Default: ``None``, one level for all.
         motion (RigidMotion, optional): Moves samples ``(B, N, 3)`` between a step and the next one, before the fresh
             noise of the latter: the start and the final sample are as they are. Default: ``None``, nothing moves.
+        noise_in_graph (bool): Whether the graph of a stochastic plan draws its fresh noise itself, as
+            :class:`~mindscience_diffuser.CounterNoise` does: step i, from 0, takes draw i + 1. In place of the noise it
+            takes a seed and the sample numbers, and sample k of a seed has the same noise on any device, in any batch
+            and in an exported file. :meth:`initial_noise` is then draw 0. White noise only. Default: ``False``, the
+            host draws, which is faster on CPU.
         **step_options: Options of the scheduler's `step` that hold for the whole trajectory, such as `eta`.
 
     Inputs:
         - **noise** (Tensor) - where the trajectory starts, ``(B, ...)``, float32, float16 or bfloat16.
-        - **inputs** (Tensor) - inside a graph: fresh noise ``(n, B, ...)`` for a stochastic plan; motions
-          ``(n, B, 4, 3)`` with `motion`, and its mask ``(B, N)``, float32, if it has one; mask, known values and their
-          noise, each ``(B, ...)``, with `inpaint`; then the conditions. In an eager call the conditions alone, the rest
-          by keyword.
+        - **inputs** (Tensor) - inside a graph: fresh noise ``(n, B, ...)`` for a stochastic plan, or with
+          `noise_in_graph` the seed, int32, ``(2,)``, its lower and upper 32 bits, and the sample numbers, int32,
+          ``(B,)``; motions ``(n, B, 4, 3)`` with `motion`, and its mask ``(B, N)``, float32, if it has one; mask, known
+          values and their noise, each ``(B, ...)``, with `inpaint`; then the conditions. In an eager call the
+          conditions alone, the rest by keyword.
 
     Outputs:
         Tensor, the final sample, in the scheduler's `compute_dtype`; with `return_intermediates` a tuple of it, all
@@ -100,6 +116,7 @@ class Sampler(CompiledSampler):
         noise_law=None,
         frames=None,
         motion=None,
+        noise_in_graph=False,
         **step_options,
     ):
         if not isinstance(model, nn.Cell):
@@ -112,6 +129,13 @@ class Sampler(CompiledSampler):
         self.return_intermediates = return_intermediates
         self.inpaint = check_bool("inpaint", inpaint)
         self.noise_law = check_noise_law(noise_law, preconditioning_of(scheduler))
+        self.noise_in_graph = check_bool("noise_in_graph", noise_in_graph)
+        if noise_in_graph and not isinstance(self.noise_law, WhiteNoise):
+            raise ValueError(
+                f"'noise_in_graph' is True, but 'noise_law' is {type(self.noise_law).__name__}: a graph draws white "
+                "noise only. Leave noise_in_graph out, the host draws by any law."
+            )
+        self.graph_noise = GraphNoise()
         self.scheduler = scheduler
         self.staged = isinstance(model, Stage) and model.needs_level
         self.step_options = step_options
@@ -129,7 +153,8 @@ class Sampler(CompiledSampler):
         layout, _ = self._packed(plan)
         self.advance = ModelStep(model, layout, scheduler.compute_dtype, inpaint, self.motion)
         self.stochastic = plan.stochastic
-        self.drawn = int(plan.stochastic) + int(motion is not None)
+        self.draws = plan.stochastic and noise_in_graph
+        self.drawn = int(plan.stochastic and not noise_in_graph) + int(motion is not None)
         self.history = len(plan.states) - 1
         if method == "loop" and self.history >= MOST_STATES:
             raise ValueError(
@@ -245,12 +270,15 @@ class Sampler(CompiledSampler):
         Returns:
             Tensor, float32.
         """
+        if self.noise_in_graph:
+            generator = counter_noise(generator, shape[0])
         return Tensor(self.noise_law.draw(shape, generator) * np.float32(self.scheduler.init_noise_sigma))
 
     @property
     def input_names(self):
         """Names of the inputs of the graph form, without the conditions."""
-        names = ("noise", "step_noise") if self.stochastic else ("noise",)
+        fresh = ("seed", "samples") if self.draws else ("step_noise",) if self.stochastic else ()
+        names = ("noise", *fresh)
         if self.motion is not None:
             names = (*names, "step_motions") if self.motion.mask is None else (*names, "step_motions", "motion_mask")
         return (*names, "mask", "known", "known_noise") if self.inpaint else names
@@ -274,6 +302,7 @@ class Sampler(CompiledSampler):
     def looped(self, rows, timesteps, first, last, *inputs):
         """Runs the steps in [first, last); `inputs` are the states, then those of a step, what is drawn for each."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
+        keys, inputs = self.noise_keys(inputs)
         unused = (first,) * (MOST_STATES - self.history - 1)
         # Under names of their own: every value that a tuple in a loop has had stays in memory to the end of the loop.
         s0, s1, s2, s3, s4, s5, s6, s7 = states + unused
@@ -281,7 +310,7 @@ class Sampler(CompiledSampler):
         while k < last:
             # Gathered: an index in brackets would be checked for its sign in every step.
             row = looked_up(rows, k)
-            given = ()
+            given = (self.graph_noise.draw(keys, k + 1, s0),) if self.draws else ()
             for i in range(self.drawn):
                 given += (ops.gather(inputs[i], k - first, 0),)
             given += inputs[self.drawn :]
@@ -294,6 +323,7 @@ class Sampler(CompiledSampler):
     def unrolled(self, rows, timesteps, known, *inputs):
         """Runs all steps, written out one by one; `known` are the :func:`known_weights` that the graph is for."""
         states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
+        keys, inputs = self.noise_keys(inputs)
         samples, predictions = (states[0],), ()
         width = rows.shape[-1]
         # Taken apart once: indexing a large Tensor step by step costs more than the steps.
@@ -303,6 +333,10 @@ class Sampler(CompiledSampler):
             weights = mint.unbind(rows.swapaxes(1, 2).reshape((-1, 1, rows.shape[1])))
         told = mint.unbind(timesteps)
         fresh = ()
+        if self.draws:
+            # All at once, which compiles once: the memory is that of noise from the host.
+            numbers = ops.cumsum(ops.ones((rows.shape[0], 1, 1), mstype.int32), 0)
+            fresh += (mint.unbind(self.graph_noise.draw(keys, numbers, states[0])),)
         for i in range(self.drawn):
             fresh += (mint.unbind(inputs[i]),)
         for i in range(rows.shape[0]):
@@ -322,8 +356,18 @@ class Sampler(CompiledSampler):
 
     @ms.jit
     def compiled_step(self, row, timestep, *inputs):
-        """One step; `inputs` are the states, then those of :class:`ModelStep`."""
-        return self.advance(weights_of(row), timestep, inputs[: self.history + 1], inputs[self.history + 1 :])
+        """One step; `inputs` are the states, then those of :class:`ModelStep`, or what a draw takes in place of it."""
+        states, inputs = inputs[: self.history + 1], inputs[self.history + 1 :]
+        if self.draws:
+            keys, following = self.noise_keys(inputs[1:])
+            inputs = (self.graph_noise.draw(keys, inputs[0], states[0]), *following)
+        return self.advance(weights_of(row), timestep, states, inputs)
+
+    def noise_keys(self, inputs):
+        """Takes the seed and the sample numbers, which come first, from the inputs where the graph draws its noise."""
+        if self.draws:
+            return self.graph_noise.keys(inputs[0], inputs[1]), inputs[2:]
+        return (), inputs
 
     def __call__(
         self,
@@ -345,8 +389,10 @@ class Sampler(CompiledSampler):
             *conditions (Tensor or tuple of Tensors): Passed on to the model; first axis B.
             generator (optional): Source of the fresh noise of a stochastic plan: a seed, a
                 :class:`~mindscience_diffuser.NoiseSource`, or what :func:`~mindscience_diffuser.noise.draw_noise`
-                takes. With a seed or a source, sample k gets the same noise whatever the batch.
-            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``.
+                takes. With a seed or a source, sample k gets the same noise whatever the batch. With `noise_in_graph`:
+                a seed, or a :class:`~mindscience_diffuser.CounterNoise`, which numbers the samples; None takes a seed
+                from NumPy's global stream.
+            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`.
             step_motions (Tensor, optional): With `motion`: the motions themselves, ``(n, B, 4, 3)``, that after each
                 step; after the last one there is none, whatever stands there. By default they are drawn from
                 `generator`, of a seed from a stream of their own.
@@ -374,19 +420,23 @@ class Sampler(CompiledSampler):
         if self.motion is not None and self.motion.mask is not None:
             given = (self.motion.mask_of(noise.shape[0]), *given)
         inputs = tuple(map(with_own_memory, given))
+        seeds = ()
+        if self.noise_in_graph:
+            generator = counter_noise(generator, noise.shape[0])
+            seeds = self._noise_inputs(noise, generator, step_noise)
         drawn = self._motions(noise, generator, step_motions)
         fresh = self._fresh_noise(noise, generator, step_noise)
-        drawn = (fresh, *drawn) if self.stochastic else drawn
+        drawn = (fresh, *drawn) if self.stochastic and not self.draws else drawn
         try:
             with self.compiled_calls():
                 if self.method == "step":
-                    return self._stepwise(noise, drawn, inputs, callback, progress)
+                    return self._stepwise(noise, seeds, drawn, inputs, callback, progress)
                 states = self.initial(with_own_memory(noise))
                 if self.method == "loop":
                     length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
-                    return self._in_parts(states, drawn, length, inputs)
+                    return self._in_parts(states, seeds, drawn, length, inputs)
                 values = [of_steps(0, len(self._plan)) for of_steps in drawn]
-                return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *values, *inputs)
+                return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *seeds, *values, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
             message = str(error)
@@ -399,25 +449,26 @@ class Sampler(CompiledSampler):
         # By the size alone: another number of steps finds the same graph.
         return min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
 
-    def _in_parts(self, states, drawn, length, inputs):
+    def _in_parts(self, states, seeds, drawn, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only what is drawn for them is held in memory."""
         rows, timesteps, count = self._tensors
         looped = self.whole(self.looped)
         if not drawn:
-            return looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *inputs)[0]
+            return looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *seeds, *inputs)[0]
         for first in range(0, len(self._plan), length):
             last = min(first + length, len(self._plan))
             bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
             values = [of_steps(first, last, length) for of_steps in drawn]
-            states = looped(rows, timesteps, *bounds, *states, *values, *inputs)
+            states = looped(rows, timesteps, *bounds, *states, *seeds, *values, *inputs)
         return states[0]
 
-    def _stepwise(self, noise, drawn, inputs, callback, progress):
+    def _stepwise(self, noise, seeds, drawn, inputs, callback, progress):
         states = self.initial(noise)
         samples, predictions = [states[0]], []
         for i, timestep in enumerate(tqdm(self._plan.timesteps, disable=not progress, desc="sampling")):
+            number = (Tensor(i + 1, mstype.int32),) if self.draws else ()
             values = [of_steps(i, i + 1)[0] for of_steps in drawn]
-            states = self.compiled_step(*self._step_inputs[i], *states, *values, *inputs)
+            states = self.compiled_step(*self._step_inputs[i], *states, *number, *seeds, *values, *inputs)
             if self.return_intermediates:
                 predictions.append(states[-1])
                 states = states[:-1]
@@ -446,6 +497,16 @@ class Sampler(CompiledSampler):
 
         return drawn
 
+    def _noise_inputs(self, noise, source, step_noise):
+        """Returns what a graph that draws its fresh noise takes in place of it: the seed and the sample numbers."""
+        if step_noise is not None:
+            raise ValueError(
+                "'step_noise' is given, but this Sampler was built with noise_in_graph=True: its graph draws the noise "
+                "from a seed. Give 'generator', or build it without noise_in_graph."
+            )
+        check_size(noise.shape)
+        return (Tensor(source.seed_words), Tensor(source.sample_numbers)) if self.draws else ()
+
     def _motions(self, noise, generator, step_motions):
         """Returns the function that gives the motions of steps [first, last), filled up to `length`, in a tuple."""
         if self.motion is None:
@@ -456,7 +517,10 @@ class Sampler(CompiledSampler):
         count, batch = len(self._plan), noise.shape[0]
         if step_motions is None:
             # All at once, before any noise: other parts of the trajectory would draw in another order.
-            source = continuing(generator, batch, MOTION_STREAM)
+            if self.noise_in_graph:
+                source = NoiseSource(generator.seed, generator.samples, MOTION_STREAM)
+            else:
+                source = continuing(generator, batch, MOTION_STREAM)
             motions = self.motion.draw_steps(count, batch, source)
         else:
             motions = step_motions.asnumpy() if isinstance(step_motions, Tensor) else np.asarray(step_motions)
