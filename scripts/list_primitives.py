@@ -31,6 +31,7 @@ GRAPHS = {
     "ddim_inpaint_loop": (DDIMScheduler, {}, "loop", {"eta": 0.5, "inpaint": True}),
     "ddim_threshold_unrolled": (DDIMScheduler, {"thresholding": True, "sample_max_value": 2.0}, "unrolled", {}),
     "ddpm_loop": (DDPMScheduler, {}, "loop", {}),
+    "ddpm_noise_in_graph_loop": (DDPMScheduler, {}, "loop", {"noise_in_graph": True}),
     "ddpm_learned_step": (DDPMScheduler, {"variance_type": "learned_range"}, None, {}),
 }
 DTYPES = ("float32", "float16")
@@ -48,6 +49,8 @@ def export_graph(name, dtype, path):
     guided = ClassifierFreeGuidance(model, 2.0, ops.zeros((1, 10)), guidance_rescale=0.5, interval=(10, 900))
     sampler = Sampler(guided, scheduler, method, **options)
     fresh = [ops.zeros((2, *sample.shape), dtype)] if sampler.stochastic else []
+    if sampler.draws:
+        fresh = [ops.zeros((2,), ms.int32), ops.zeros((2,), ms.int32)]
     known = [sample] * 3 if sampler.inpaint else []
     return export_mindir(sampler, path, sample, *fresh, *known, ops.zeros((2, 10)))
 

@@ -18,6 +18,7 @@ CASES = {
     "ddim_threshold_unrolled": (DDIMScheduler, {"thresholding": True, "sample_max_value": 2.0}, "unrolled", {}),
     "ddim_inpaint_loop": (DDIMScheduler, {}, "loop", {"eta": 0.5, "inpaint": True}),
     "ddpm_unrolled": (DDPMScheduler, {}, "unrolled", {}),
+    "ddpm_noise_in_graph_loop": (DDPMScheduler, {}, "loop", {"noise_in_graph": True}),
 }
 
 
@@ -30,7 +31,9 @@ def export_sampler(name, dtype, path):
     sampler = Sampler(guided, scheduler, method, **options)
     sample = ops.zeros((2, 16, 4), dtype)
     inputs = [sample]
-    if sampler.stochastic:
+    if sampler.draws:
+        inputs += [ops.zeros((2,), ms.int32), ops.zeros((2,), ms.int32)]
+    elif sampler.stochastic:
         inputs.append(ops.zeros((2, 2, 16, 4), dtype))
     if sampler.inpaint:
         inputs += [sample] * 3

@@ -73,14 +73,21 @@ def test_export_writes_the_file_and_a_configuration_that_samples_from_it(exporte
     [
         ["sampling.step={eta: 0.7}", "sampling.guidance_interval=[100, 800]", "sampling.guidance_rescale=0.7"],
         ["scheduler.name=DDPMScheduler", "sampling.compute_dtype=float16", "sampling.guidance_scale=1"],
+        ["scheduler.name=DDPMScheduler", "sampling.noise_in_graph=true", "sampling.guidance_scale=1"],
     ],
-    ids=["ddim_eta_guided", "ddpm_float16"],
+    ids=["ddim_eta_guided", "ddpm_float16", "ddpm_noise_in_graph"],
 )
 def test_stochastic_samples_from_the_file_equal_those_of_the_model(config_file, tmp_path, overrides):
     assert main(["export", "--config", str(config_file), f"output={tmp_path}", *overrides]) == 0
     file = tmp_path / "export" / "sampler.mindir"
     images = drawn(config_file, tmp_path / "model", *overrides)
     np.testing.assert_allclose(drawn(file.parent / "config.yaml", tmp_path / "file"), images, atol=1e-6)
+
+
+def test_a_graph_does_not_draw_noise_of_another_law(config_file, capsys):
+    overrides = ["sampling.noise_in_graph=true", "noise={name: StudentTNoise, nu: 5}"]
+    line = refusal("export", config_file, capsys, *overrides)
+    assert "'sampling.noise_in_graph' is true, but 'noise' is StudentTNoise" in line
 
 
 def test_existing_file_is_replaced_only_when_asked(exported, config_file, capsys, tmp_path):

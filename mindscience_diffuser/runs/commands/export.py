@@ -101,12 +101,11 @@ def load_exported(config, data, kind, scheduler):
 def inputs_of(config, data, kind, scheduler, batch):
     """Returns shape and dtype of each input of an exported trajectory: noise, further noise if any, conditions."""
     plan = kind.plan(config, scheduler)
-    fresh = config.sampling.compute_dtype if plan.stochastic else "float32"
     further = kind.further_noise(config, data, scheduler, plan, batch)
     conditions = zip(data.condition_shapes, data.condition_dtypes)
     return [
         ((batch, *data.sample_shape), "float32"),
-        *((shape, fresh) for shape, _ in further),
+        *((shape, dtype) for shape, dtype, _ in further),
         *(((batch, *shape), dtype) for shape, dtype in conditions),
     ]
 

@@ -238,6 +238,9 @@ class Sampling(Section):
     batch_size: Count = Field(250, description="Samples that are drawn at a time; changes no sample")
     shard_size: Count = Field(1000, description="With more samples than this, so many go into one file")
     compute_dtype: Literal["float32", "float16"] = Field("float32", description="That of model and steps")
+    noise_in_graph: bool = Field(
+        False, description="Whether the graph draws the noise of the steps from the seed and the sample numbers"
+    )
     picture_per_class: Count = Field(10, description="Samples of each class in the picture")
     exported: Optional[Text] = Field(None, description="MINDIR file to sample from in place of the model")
 
@@ -247,6 +250,7 @@ class PyramidFlowSampling(Sampling):
 
     num_inference_steps: Union[Count, Counts] = Field(10, description="Steps of every stage, or of each")
     frames: None = Field(None, description="Not over growing resolutions")
+    noise_in_graph: Literal[False] = Field(False, description="Not over growing resolutions")
 
 
 class Exporting(Section):

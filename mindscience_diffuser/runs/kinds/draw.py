@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Tensor
 from tqdm import tqdm
 
-from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.noise import CounterNoise, NoiseSource, draw_noise
 
 
 class Trajectories(NamedTuple):
@@ -37,7 +37,8 @@ def model_trajectories(config, data, kind, scheduler, model):
 def exported_trajectories(config, data, kind, scheduler, graph):
     """Returns the Trajectories of a file of the ``export`` command, with the results of its model.
 
-    A stochastic plan takes the noise of all its steps at once, so n times the memory of a batch is held for it.
+    A stochastic plan takes the noise of all its steps at once, so n times the memory of a batch is held for it, unless
+    its graph draws the noise itself.
 
     Args:
         config (SampledRun): Its sampling section says what is drawn.
@@ -50,7 +51,7 @@ def exported_trajectories(config, data, kind, scheduler, graph):
 
     def run(noise, conditions, source, advance):
         further = kind.further_noise(config, data, scheduler, plan, noise.shape[0])
-        inputs = [Tensor(draw(source)) for _, draw in further]
+        inputs = [Tensor(draw(source)) for *_, draw in further]
         final = graph(noise * scheduler.init_noise_sigma, *inputs, *conditions)
         advance(len(plan))
         return final
@@ -75,13 +76,14 @@ def draw_ranges(config, data, trajectories, ranges, progress=True):
         dict of what is written of a range, arrays ``(N, ...)`` by name.
     """
     size = min(config.sampling.batch_size, data.sample_count(config.sampling))
+    noise_of = CounterNoise if config.sampling.noise_in_graph else NoiseSource
     batches = sum(len(range(first, last, size)) for first, last in ranges)
     with tqdm(total=batches * trajectories.steps, desc="sampling", unit="step", disable=not progress) as bar:
         for first, last in ranges:
             samples = []
             for start in range(first, last, size):
                 numbers = np.arange(start, start + size)
-                source = NoiseSource(config.seed, numbers)
+                source = noise_of(config.seed, numbers)
                 noise = Tensor(draw_noise((size, *data.sample_shape), source))
                 conditions = [Tensor(values) for values in data.conditions(numbers)]
                 final = trajectories.run(noise, conditions, source, bar.update)

@@ -106,7 +106,8 @@ class Kind:
         guided = self.guided(config, data, scheduler, self.called(config, data, scheduler, model))
         scheduler.set_timesteps(config.sampling.num_inference_steps)
         frames = frame_schedule(config)
-        return Sampler(guided.set_train(False), scheduler, method, frames=frames, **config.sampling.step)
+        options = {"frames": frames, "noise_in_graph": config.sampling.noise_in_graph, **config.sampling.step}
+        return Sampler(guided.set_train(False), scheduler, method, **options)
 
     def called(self, config, data, scheduler, model):
         """Returns the model as the sampler calls it, tried on the held-out data."""
@@ -142,11 +143,16 @@ class Kind:
         return tuple(Tensor(value) for value in data.unconditional(model))
 
     def further_noise(self, config, data, scheduler, plan, batch):
-        """Returns what noise a trajectory of a batch takes besides its start: pairs of a shape and how to draw it."""
+        """Returns what gives a trajectory its noise besides its start: shape, dtype and how a source makes it."""
         if not plan.stochastic:
             return []
+        if config.sampling.noise_in_graph:
+            return [
+                ((2,), "int32", lambda source: source.seed_words),
+                ((batch,), "int32", lambda source: source.sample_numbers),
+            ]
         shape, dtype = (batch, *data.sample_shape), config.sampling.compute_dtype
-        return [((len(plan), *shape), lambda source: draw_steps(plan.needs_noise, shape, source).astype(dtype))]
+        return [((len(plan), *shape), dtype, lambda source: draw_steps(plan.needs_noise, shape, source).astype(dtype))]
 
     def flops(self, config, data, scheduler, model):
         """Returns the operations of the model's matrix products for one sample, or None where the model has no count.
@@ -172,6 +178,12 @@ class Kind:
                 f"{name} at '{place}' does not suit a run of the kind '{config.run}': {reason}", f"{place}.name"
             )
         _check_step_options(config, scheduler)
+        if config.sampling.noise_in_graph and config.noise is not None and config.noise.name != "WhiteNoise":
+            raise ConfigError(
+                f"'sampling.noise_in_graph' is true, but 'noise' is {config.noise.name}: a graph draws white noise "
+                "only. Set it to false",
+                "sampling.noise_in_graph",
+            )
         try:
             plan = self.plan(config, scheduler)
         except (TypeError, ValueError) as error:

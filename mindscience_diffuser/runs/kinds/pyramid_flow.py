@@ -53,7 +53,10 @@ class PyramidFlow(Kind):
     def further_noise(self, config, data, scheduler, plan, batch):
         """Returns the block noise of each stage but the first."""
         shapes = shapes_of_stages(data.sample_shape, scheduler)[1:]
-        return [((batch, *shape), functools.partial(block_noise, (batch, *shape), scheduler.gamma)) for shape in shapes]
+        return [
+            ((batch, *shape), "float32", functools.partial(block_noise, (batch, *shape), scheduler.gamma))
+            for shape in shapes
+        ]
 
     def flops(self, config, data, scheduler, model):
         """Returns the operations of all stages for one sample, see :meth:`Kind.flops`."""
