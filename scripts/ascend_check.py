@@ -1,12 +1,13 @@
 """Compare an Ascend device with the CPU, and time the steps there.
 
-    python scripts/ascend_check.py [--parts golden samplers exported times] [--golden 24] [--repeats 7]
+    python scripts/ascend_check.py [--parts golden samplers exported noise times] [--golden 24] [--repeats 7]
 
 - golden: trajectories of 50 steps through `scheduler.step`, float32 and float16, against the samples that
   tests/golden/ddim_ddpm.npz stores of diffusers on CPU; `--golden` says how many of its configurations.
 - samplers: trajectories of the shipped digits model, guided, in a Sampler: float32 and float16 on the device against
   float32 on CPU, computed in another process.
 - exported: MINDIR files that this other process wrote on CPU, reloaded and run on the device.
+- noise: what the integer operators of a graph draw, against the NumPy form; one wrong bit is a difference of about 1.
 - times: microseconds a step, called one by one and as a trajectory in one graph, medians.
 
 A difference is relative: the norm of the difference over the norm of the CPU's result, the worst over the stored steps.
@@ -40,6 +41,8 @@ from trajectory import HalfModel  # noqa: E402
 
 import mindscience_diffuser  # noqa: E402
 from mindscience_diffuser import (  # noqa: E402
+    CounterNoise,
+    GraphNoise,
     NoiseSource,
     Sampler,
     compat,  # noqa: E402
@@ -57,6 +60,7 @@ TOLERANCES = {
     "golden": {"float32": 1e-4, "float16": 2e-2},
     "samplers": {"float32": 1e-3, "float16": 5e-2},
     "exported": {"float32": 1e-3, "float16": 5e-2},
+    "noise": {"float32": 1e-5, "float16": 1e-3},
 }
 PARTS = (*TOLERANCES, "times")
 NOT_FOR_SCHEDULER = ("scheduler", "num_inference_steps", "eta", "use_clipped_model_output")
@@ -224,6 +228,19 @@ def write_expected(folder, names, exported_names):
             export_mindir(sampler, exported_file(folder, name, dtype), *inputs)
 
 
+def noise(report):
+    """Compares the noise that a device draws with integer operators with its NumPy form."""
+    print("\nnoise: drawn by counters")
+    shape, source, draw = (4, 3, 16, 17), CounterNoise(2**63 + 5, [0, 1, 7, 2**31 - 1]), GraphNoise()
+
+    def case(dtype):
+        seed, samples = Tensor(source.seed_words), Tensor(source.sample_numbers)
+        drawn = draw(seed, samples, Tensor(3, ms.int32), ms.ops.zeros(shape, getattr(ms, dtype)))
+        return difference(drawn.asnumpy(), source.draw(3, shape))
+
+    report.compare("noise", f"draw 3 of {shape}", {dtype: lambda dtype=dtype: case(dtype) for dtype in DTYPES})
+
+
 def times(sizes, repeats):
     """Prints the microseconds of a step, called one by one and inside a graph with a toy model."""
     print(f"\ntimes: us a step over {STEPS} steps, medians of {repeats}; in a graph with the model out = 0.5 * x")
@@ -305,6 +322,8 @@ def main(arguments=None):
                 samplers(report, expected, options.samplers)
             if exported_names:
                 exported(report, Path(folder), expected, exported_names)
+    if "noise" in options.parts:
+        noise(report)
     if "times" in options.parts:
         times(options.sizes, options.repeats)
     print(f"\n{report.failures} differences are too large or could not be found." if report.failures else "\nAll good.")

@@ -40,7 +40,7 @@ def test_the_same_code_runs_on_the_cpu(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "EXCEEDS" not in printed and "FAILS" not in printed
     assert "All good." in printed
-    assert len(re.findall(r"float32 \S+ ok   float16 \S+ ok", printed)) == 3
+    assert len(re.findall(r"float32 \S+ ok   float16 \S+ ok", printed)) == 4
     assert len(re.findall(r"small .* step +\d+   loop +\d+   unrolled +\d+", printed)) == 4
 
 

@@ -169,8 +169,9 @@ _function = _drawn
 def set_noise_function(function=None):
     """Replaces the function that all noise on the host comes from, until it is set again.
 
-    Schedulers, samplers, pipelines and training draw through it. Only what a compiled graph of the user draws itself,
-    where a step inside it is given no noise, does not.
+    Schedulers, samplers, pipelines and training draw through it. Only what a compiled graph draws itself does not: that
+    of a :class:`~mindscience_diffuser.Sampler` with `noise_in_graph`, and one of the user in which a step is given no
+    noise.
 
     Args:
         function (callable, optional): Called as ``function(shape, generator)`` with a tuple and what the caller was
