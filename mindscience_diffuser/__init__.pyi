@@ -27,6 +27,7 @@ from mindscience_diffuser.models import (
 )
 from mindscience_diffuser.noise import (
     CentredNoise,
+    CounterNoise,
     EDMPreconditioning,
     GaussianFieldNoise,
     NoiseLaw,
@@ -43,6 +44,7 @@ from mindscience_diffuser.sampling import (
     DiffusionSampler,
     DiffusionSamplerConfig,
     FrameSchedule,
+    GraphNoise,
     Localization,
     PyramidSampler,
     ResidualSampler,
@@ -127,6 +129,7 @@ __all__ = [
     "ConditionDiffusionTransformer",
     "ConsistencyDistillation",
     "CosineDPMSolverMultistepScheduler",
+    "CounterNoise",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
     "DDIMPipeline",
@@ -162,6 +165,7 @@ __all__ = [
     "Fourier",
     "FrameSchedule",
     "GaussianFieldNoise",
+    "GraphNoise",
     "GuidanceDiffusionTransformer",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",

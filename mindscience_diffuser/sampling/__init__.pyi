@@ -18,6 +18,7 @@ __all__ = [
     "DiffusionSampler",
     "DiffusionSamplerConfig",
     "FrameSchedule",
+    "GraphNoise",
     "Localization",
     "ModelStep",
     "PyramidSampler",
@@ -109,6 +110,18 @@ class FrameSchedule:
         context: int = 0,
     ) -> None: ...
     def matrix(self, steps: int) -> NDArray[Any]: ...
+
+class GraphNoise(nn.Cell):
+    def __init__(self) -> None: ...
+    def construct(
+        self, seed: Tensor | float, samples: Tensor | float, number: Tensor | float, like: Tensor | float
+    ) -> Tensor: ...
+    def keys(self, seed: Any, samples: Any) -> Any: ...
+    def draw(self, keys: Any, number: Any, like: Any) -> Any: ...
+    def words(self, keys: Any, number: Any, pairs: Any) -> Any: ...
+    def __call__(
+        self, seed: Tensor | float, samples: Tensor | float, number: Tensor | float, like: Tensor | float
+    ) -> Tensor: ...
 
 class Localization:
     radius: Any
@@ -223,6 +236,7 @@ class Sampler(_CompiledSampler):
     return_intermediates: Any
     inpaint: Any
     noise_law: Any
+    noise_in_graph: Any
     scheduler: Any
     step_options: Any
     frames: Any
@@ -237,6 +251,7 @@ class Sampler(_CompiledSampler):
         noise_law: NoiseLaw | None = None,
         frames: FrameSchedule | ArrayLike | None = None,
         motion: RigidMotion | None = None,
+        noise_in_graph: bool = False,
         **step_options: Any,
     ) -> None: ...
     @property
@@ -253,6 +268,7 @@ class Sampler(_CompiledSampler):
     def looped(self, rows: Any, timesteps: Any, first: Any, last: Any, *inputs: Any) -> Any: ...
     def unrolled(self, rows: Any, timesteps: Any, known: Any, *inputs: Any) -> Any: ...
     def compiled_step(self, row: Any, timestep: Any, *inputs: Any) -> Any: ...
+    def noise_keys(self, inputs: Any) -> Any: ...
     def __call__(
         self,
         noise: Tensor | float,
