@@ -1,6 +1,7 @@
 """Noise schedules, timestep spacings and the noise source: formulas and properties, without MindSpore."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mindscience_diffuser.noise import (
     custom_timesteps,
     draw_noise,
     draw_steps,
+    drawn_ahead,
     noise_weights,
     rescale_zero_terminal_snr,
     set_noise_function,
@@ -209,6 +211,42 @@ def test_a_seed_draws_the_stream_of_each_sample_and_a_list_has_one_seed_for_each
     np.testing.assert_array_equal(draw_noise((2, 3), 5), NoiseSource(5, 2).standard_normal((2, 3)))
     listed = draw_noise((2, 3), [5, 6])
     np.testing.assert_array_equal(listed[1:], draw_noise((1, 3), 6))
+
+
+def test_noise_drawn_ahead_is_that_drawn_in_turn_one_part_at_a_time():
+    source, begun, used, threads = NoiseSource(3, 2), [], [], set()
+
+    def draw(first, last):
+        begun.append(first)
+        threads.add(threading.get_ident())
+        assert len(begun) - len(used) <= 2  # The part in use and the next one.
+        return source.next_draws(last - first, (2, 5))
+
+    parts = [(0, 2), (2, 3), (3, 7), (7, 8)]
+    for (first, last), drawn in zip(parts, drawn_ahead(draw, parts, source)):
+        used.append(drawn)
+        assert drawn.shape == (last - first, 2, 5)
+    np.testing.assert_array_equal(np.concatenate(used), NoiseSource(3, 2).next_draws(8, (2, 5)))
+    assert begun == [0, 2, 3, 7] and threading.get_ident() not in threads
+
+
+def test_what_others_may_draw_from_is_not_drawn_ahead():
+    begun = []
+    for generator in (np.random.default_rng(0), None, [np.random.default_rng(0)]):
+        drawing = drawn_ahead(lambda *part: begun.append(part), [(0, 1), (1, 2)], generator)
+        next(drawing)
+        assert begun == [(0, 1)]
+        begun.clear()
+    with set_noise_function(lambda shape, generator: np.zeros(shape)):
+        next(drawn_ahead(lambda *part: begun.append(part), [(0, 1), (1, 2)], NoiseSource(0, 1)))
+    assert begun == [(0, 1)]
+
+
+def test_an_error_while_drawing_ahead_reaches_the_caller():
+    drawing = drawn_ahead(lambda k: 1 // (1 - k), [(0,), (1,), (2,)], NoiseSource(0, 1))
+    assert next(drawing) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(drawing)
 
 
 def test_a_noise_function_replaces_all_noise_until_it_is_set_back():

@@ -43,7 +43,14 @@ from mindscience_diffuser.noise.sigmas import (
     sigma_to_timestep,
     stretch_to_terminal,
 )
-from mindscience_diffuser.noise.source import NoiseSource, continuing, draw_noise, draw_steps, set_noise_function
+from mindscience_diffuser.noise.source import (
+    NoiseSource,
+    continuing,
+    draw_noise,
+    draw_steps,
+    drawn_ahead,
+    set_noise_function,
+)
 from mindscience_diffuser.noise.timesteps import (
     TIMESTEP_SPACINGS,
     custom_timesteps,
@@ -84,6 +91,7 @@ __all__ = [
     "custom_timesteps",
     "draw_noise",
     "draw_steps",
+    "drawn_ahead",
     "edm_scalings",
     "flow_shift",
     "log_normal_sigmas",

@@ -1,6 +1,7 @@
 """The one place that draws noise."""
 
 import functools
+import itertools
 import math
 import numbers
 import os
@@ -85,8 +86,15 @@ def _threads():
     return ThreadPoolExecutor(os.cpu_count())
 
 
-# A forked child has the pool of its parent, but none of its threads.
+@functools.cache
+def _one_thread():
+    """The thread that draws ahead, which waits for those that draw side by side."""
+    return ThreadPoolExecutor(1)
+
+
+# A forked child has the pools of its parent, but none of their threads.
 os.register_at_fork(after_in_child=_threads.cache_clear)
+os.register_at_fork(after_in_child=_one_thread.cache_clear)
 
 
 def draw_noise(shape, generator=None):
@@ -134,6 +142,24 @@ def draw_steps(needed, shape, generator=None):
     noise = np.zeros((len(needed), *shape), np.float32)
     noise[needed] = drawn
     return noise
+
+
+def drawn_ahead(draw, parts, generator):
+    """Yields ``draw(*part)`` for each part; where it may, it draws the next one while the caller uses this one.
+
+    It may where nobody else draws from `generator` in the meantime, a :class:`NoiseSource`: the results are those of
+    drawing one after the other.
+    """
+    if _function is not _drawn or not isinstance(generator, NoiseSource):
+        yield from itertools.starmap(draw, parts)
+        return
+    following = None
+    for part in parts:
+        drawn, following = following, _one_thread().submit(draw, *part)
+        if drawn is not None:
+            yield drawn.result()
+    if following is not None:
+        yield following.result()
 
 
 def _drawn(shape, generator):

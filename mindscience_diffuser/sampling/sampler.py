@@ -1,5 +1,8 @@
 """A whole trajectory: model and scheduler along a plan, compiled."""
 
+import functools
+import itertools
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, mint, nn, ops
@@ -15,6 +18,7 @@ from mindscience_diffuser.noise import (
     continuing,
     counter_noise,
     draw_steps,
+    drawn_ahead,
     share_of,
     source_by,
 )
@@ -435,7 +439,8 @@ class Sampler(CompiledSampler):
                 if self.method == "loop":
                     length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
                     return self._in_parts(states, seeds, drawn, length, inputs)
-                values = [of_steps(0, len(self._plan)) for of_steps in drawn]
+                whole = [(0, len(self._plan), 0)]
+                values = [next(of_spans(whole)) for of_spans in drawn]
                 return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *seeds, *values, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
@@ -455,19 +460,20 @@ class Sampler(CompiledSampler):
         looped = self.whole(self.looped)
         if not drawn:
             return looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *seeds, *inputs)[0]
-        for first in range(0, len(self._plan), length):
-            last = min(first + length, len(self._plan))
+        spans = self._spans(length)
+        for (first, last, _), *values in zip(spans, *(of_spans(spans) for of_spans in drawn)):
             bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
-            values = [of_steps(first, last, length) for of_steps in drawn]
             states = looped(rows, timesteps, *bounds, *states, *seeds, *values, *inputs)
         return states[0]
 
     def _stepwise(self, noise, seeds, drawn, inputs, callback, progress):
         states = self.initial(noise)
         samples, predictions = [states[0]], []
-        for i, timestep in enumerate(tqdm(self._plan.timesteps, disable=not progress, desc="sampling")):
+        spans = self._spans(1)
+        each = zip(self._plan.timesteps, spans, *(of_spans(spans) for of_spans in drawn))
+        for timestep, (i, _, _), *values in tqdm(each, total=len(spans), disable=not progress, desc="sampling"):
             number = (Tensor(i + 1, mstype.int32),) if self.draws else ()
-            values = [of_steps(i, i + 1)[0] for of_steps in drawn]
+            values = [value[0] for value in values]
             states = self.compiled_step(*self._step_inputs[i], *states, *number, *seeds, *values, *inputs)
             if self.return_intermediates:
                 predictions.append(states[-1])
@@ -479,23 +485,32 @@ class Sampler(CompiledSampler):
             return states[0], ops.stack(samples), ops.stack(predictions)
         return states[0]
 
+    def _spans(self, length):
+        """Returns the plan in parts of `length` steps: the first step, the one before which to end, and `length`."""
+        count = len(self._plan)
+        return [(first, min(first + length, count), length) for first in range(0, count, length)]
+
     def _fresh_noise(self, noise, generator, step_noise):
-        """Returns the function that gives the fresh noise of steps [first, last), filled up to `length` steps."""
+        """Returns the function that yields the fresh noise of each of some :meth:`_spans`, filled up to its length."""
         if step_noise is not None:
             expected = (len(self._plan), *noise.shape)
             if tuple(step_noise.shape) != expected:
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
-            return lambda first, last, length=0: with_own_memory(step_noise[first:last])
-        generator = source_by(self.noise_law, continuing(generator, noise.shape[0]))
+            return lambda spans: (with_own_memory(step_noise[first:last]) for first, last, _ in spans)
+        streams = continuing(generator, noise.shape[0])
+        source = source_by(self.noise_law, streams)
 
-        def drawn(first, last, length=0):
-            values = draw_steps(self._plan.needs_noise[first:last], noise.shape, generator)
+        def drawn(first, last, length):
+            values = draw_steps(self._plan.needs_noise[first:last], noise.shape, source)
             if length > len(values):
                 values = np.concatenate([values, np.zeros((length - len(values), *noise.shape), np.float32)])
+            return values
+
+        def on_device(values):
             # Nobody else holds the array, so that the Tensor may use its memory.
             return Tensor.from_numpy(values).astype(self.scheduler.compute_dtype)
 
-        return drawn
+        return lambda spans: map(on_device, drawn_ahead(drawn, spans, streams))
 
     def _noise_inputs(self, noise, source, step_noise):
         """Returns what a graph that draws its fresh noise takes in place of it: the seed and the sample numbers."""
@@ -508,7 +523,7 @@ class Sampler(CompiledSampler):
         return (Tensor(source.seed_words), Tensor(source.sample_numbers)) if self.draws else ()
 
     def _motions(self, noise, generator, step_motions):
-        """Returns the function that gives the motions of steps [first, last), filled up to `length`, in a tuple."""
+        """Returns the function that yields the motions of each of some :meth:`_spans`, filled up, in a tuple."""
         if self.motion is None:
             if step_motions is not None:
                 raise ValueError("'step_motions' is given, but this Sampler was not built with a motion.")
@@ -529,12 +544,12 @@ class Sampler(CompiledSampler):
                 f"'step_motions' has shape {motions.shape}, but this trajectory needs {(count, batch, 4, 3)}."
             )
 
-        def of_steps(first, last, length=0):
+        def of_span(first, last, length):
             missing = max(length - (last - first), 0)
             part = np.pad(motions[first:last], [(0, missing), (0, 0), (0, 0), (0, 0)])
             return Tensor(part.astype(np.float32))
 
-        return (of_steps,)
+        return (functools.partial(itertools.starmap, of_span),)
 
     def _motion_columns(self, plan):
         """Returns what the rows of a whole plan say of motions, see :func:`motion_columns`."""

@@ -303,13 +303,14 @@ class TwistedSampler(Sampler):
             states = self.initial(with_own_memory(noise))
             weights, sizes = ops.zeros((rows, self.particles), mstype.float32), []
             length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
-            for first in tqdm(range(0, len(self._plan), length), disable=not progress, desc="sampling"):
-                last = min(first + length, len(self._plan))
+            spans = self._spans(length)
+            each = zip(spans, fresh(spans))
+            for (first, last, _), noise in tqdm(each, total=len(spans), disable=not progress, desc="sampling"):
                 bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
                 drawn = np.zeros((length, rows), np.float32)
                 drawn[: last - first] = uniform[first:last]
                 weights, some, *states = self.whole(self.twisted)(
-                    *self._tensors[:2], *bounds, weights, *states, fresh(first, last, length), Tensor(drawn), *inputs
+                    *self._tensors[:2], *bounds, weights, *states, noise, Tensor(drawn), *inputs
                 )
                 sizes.append(some[: last - first])
             last = Tensor(uniform[-1].astype(np.float32))

@@ -1,12 +1,14 @@
 """Whole trajectories of 50 steps: ours in one graph, and the same loop in diffusers on PyTorch CPU.
 
-    python scripts/bench/trajectory.py [--parts ratios pass model memory compile] [--turns 7]
+    python scripts/bench/trajectory.py [--parts ratios pass model memory drawing compile] [--turns 7]
 
 - ratios: the toy model ``out = 0.5 * x``; time of our trajectory (unrolled, loop, one call a step) over diffusers',
   its noise given on both sides and, where there is any, drawn on both sides.
 - pass: one DDIM step in the graph over one bare fused a*x + b*e pass in a graph of as many.
 - model: with the shipped digits model, the share of a trajectory that is not the model.
 - memory: how much the peak memory of a process grows from 1 to 50 steps in a graph, in samples.
+- drawing: the time that drawing the noise takes on the host, over that of a DDPM trajectory with an untrained UNet of
+  the default size, which is what drawing would add if the model did not run at the same time; some minutes.
 - compile: seconds of the first call of an in-graph loop with the digits model, 200 steps over 20.
 
 What is compared takes turns, each implementation in a process of its own (turns.py), medians over the measured calls.
@@ -28,7 +30,8 @@ from step import CASES, SIZES, STEPS, LinearPasses, arrays, given
 from turns import Job, Processes, timed
 
 import mindscience_diffuser
-from mindscience_diffuser import Sampler
+from mindscience_diffuser import NoiseSource, Sampler
+from mindscience_diffuser.noise import draw_steps
 
 METHODS = ("unrolled", "loop", "step")
 MEMORY_SHAPE = (4, 16, 256, 256)
@@ -213,6 +216,19 @@ def memory(*_):
         print(f"  {name:16} {float(output.split()[-1]):.2f}")
 
 
+def drawing(*_):
+    print(f"\ndrawing the noise of {STEPS} steps over a trajectory with the UNet")
+    shape = SIZES["large"]
+    sampler = Sampler(mindscience_diffuser.UNet(shape[1], shape[1]).set_train(False), our_scheduler(CASES["DDPM"]))
+    start = ms.Tensor(arrays(shape)[0])
+    run = timed(lambda: sampler(start, generator=0).asnumpy())
+    run()
+    needed = sampler.plan.needs_noise
+    draw = timed(lambda: draw_steps(needed, shape, NoiseSource(0, shape[0])))
+    trajectory, drawn = run(), statistics.median(draw() for _ in range(5))
+    print(f"  {shape}: {drawn * 1e3:.0f} ms of {trajectory * 1e3:.0f} ms, {drawn / trajectory:.2%}")
+
+
 def first_call(model, shape, steps):
     """Returns the seconds by which the first call of an in-graph loop takes longer than the second."""
     sampler = Sampler(model, our_scheduler(CASES["DDIM"], steps), "loop")
@@ -235,6 +251,7 @@ def main():
         "pass": bare_pass,
         "model": model_share,
         "memory": memory,
+        "drawing": drawing,
         "compile": compile_time,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
