@@ -74,6 +74,7 @@ _MODULES = {
     "NoiseSource": "mindscience_diffuser.noise",
     "PNDMScheduler": "mindscience_diffuser.schedulers",
     "PatchDiffusionTransformer": "mindscience_diffuser.models",
+    "PatchedModel": "mindscience_diffuser.guidance.patches",
     "PositionalConditionTransformer": "mindscience_diffuser.models",
     "PositionalTransformer": "mindscience_diffuser.models",
     "PosteriorGuidance": "mindscience_diffuser.guidance",
@@ -108,6 +109,7 @@ _MODULES = {
     "assimilate": "mindscience_diffuser.sampling",
     "block_noise": "mindscience_diffuser.noise",
     "calculate_shift": "mindscience_diffuser.noise",
+    "random_patches": "mindscience_diffuser.training",
     "register_scheduler": "mindscience_diffuser.schedulers",
     "set_noise_function": "mindscience_diffuser.noise",
 }

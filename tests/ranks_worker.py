@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
+from mindspore import Tensor, nn, ops
 
+from mindscience_diffuser import DDIMScheduler, PatchedModel, Sampler
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.runs.commands import train
 from mindscience_diffuser.runs.distributed import ranks
@@ -17,8 +20,25 @@ def keep_losses(config, objective, training_step, progress, directory):
     np.savez(directory / "trained.npz", losses=progress.losses, **training_step.average.state())
 
 
+class Patch(nn.Cell):
+    """A model whose output at a point depends on the whole patch and on its place."""
+
+    def construct(self, x, timestep, position):
+        """Returns the prediction."""
+        return ops.tanh(x) * ops.mean(x, (1, 2, 3), True) + 0.1 * position[:, :1] * position[:, 1:]
+
+
+def draw_in_patches():
+    """Returns samples of a domain whose patches the ranks share, if there are more than one."""
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(3)
+    model = PatchedModel(Patch(), (16, 16), 5, 4, over_ranks=ranks.launched())
+    noise = np.random.default_rng(0).standard_normal((2, 1, 40, 37))
+    return Sampler(model, scheduler)(Tensor(noise, ms.float32)).asnumpy()
+
+
 def run(output):
-    """Trains for 50 steps, samples 60 digits in shards of 16 and exchanges an array of odd size between the ranks."""
+    """Trains for 50 steps, samples 60 digits in shards of 16, exchanges an array of odd size and shares out patches."""
     train.write_results = keep_losses
     small = ["model.hidden_channels=16", "model.layers=1", "model.heads=2"]
     training = ["training.steps=50", "training.batch_size=16", "training.warmup_steps=5", "training.clip_norm=1.0"]
@@ -28,6 +48,7 @@ def run(output):
     assert main(["sample", "--config", str(CONFIG), f"output={output}", *sampling, *sizes]) == 0
     gathered = ranks.gather(np.arange(3, dtype=np.uint8) + ranks.rank())
     np.save(output / f"gathered-{ranks.rank()}.npy", np.stack(gathered))
+    np.save(output / f"patched-{ranks.rank()}.npy", draw_in_patches())
 
 
 if __name__ == "__main__":

@@ -67,11 +67,18 @@ def test_every_rank_has_the_arrays_of_all(outputs):
         np.testing.assert_array_equal(np.load(outputs[1] / f"gathered-{rank}.npy"), [[0, 1, 2], [1, 2, 3]])
 
 
+def test_patches_shared_by_two_ranks_are_those_of_one_byte_for_byte(outputs):
+    alone = np.load(outputs[0] / "patched-0.npy")
+    assert np.abs(alone).max() > 0.1
+    for rank in (0, 1):
+        assert np.load(outputs[1] / f"patched-{rank}.npy").tobytes() == alone.tobytes()
+
+
 def test_only_one_rank_writes_and_nothing_temporary_is_left(outputs):
     alone, two = (
         {str(path.relative_to(output)) for path in output.rglob("*") if "logs" not in path.parts} for output in outputs
     )
-    assert two - {"logs"} == alone | {"gathered-1.npy"}
+    assert two - {"logs"} == alone | {"gathered-1.npy", "patched-1.npy"}
     assert not [name for name in two if ".partial-" in name]
 
 

@@ -17,6 +17,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import setting
+from mindscience_diffuser.guidance.patches import PatchedModel
 from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage, level_for
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
@@ -94,7 +95,8 @@ class PosteriorGuidance(Stage):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a value is out of range, `method` is unknown, or `noise_std` is 0 where the method divides by it.
+        ValueError: If a value is out of range, `method` is unknown, `noise_std` is 0 where the method divides by it, or
+            the method takes gradients of a PatchedModel that lets none through.
     """
 
     def __init__(self, model, scheduler, measure, noise_std, method="jacobian_free", prior_std=1.0, iterations=3):
@@ -106,6 +108,12 @@ class PosteriorGuidance(Stage):
         self.measure = measure
         self.method = check_choice("method", method, METHODS)
         self.likelihood, self.gain = METHODS[method]
+        patched = [cell for _, cell in model.cells_and_names() if isinstance(cell, PatchedModel)]
+        if "model" in METHODS[method] and not all(cell.differentiable for cell in patched):
+            raise ValueError(
+                f"'method' is {method!r}, which takes gradients of the model, but its PatchedModel lets none through: "
+                "build it with differentiable=True, or use method='jacobian_free'."
+            )
         self.linear = hasattr(measure, "adjoint")
         self.iterations = check_integer("iterations", iterations, low=1)
         std = _checked_noise_std(noise_std, method)

@@ -58,6 +58,7 @@ class PatchDiffusionTransformer(PublicCell):
         self.out_channels = check_integer("out_channels", out_channels, low=1)
         self.patch_height = check_integer("patch_height", patch_height, low=1)
         self.patch_width = check_integer("patch_width", patch_width, low=1)
+        self.grid_multiple = (self.patch_height, self.patch_width)
         area = self.patch_height * self.patch_width
         self.transformer = PositionalConditionTransformer(
             self.in_channels * area,

@@ -6,6 +6,7 @@ from mindscience_diffuser.training.ema import ExponentialMovingAverage
 from mindscience_diffuser.training.flow_levels import training_sigmas
 from mindscience_diffuser.training.flow_matching import FlowMatchingTrainer, flow_weights
 from mindscience_diffuser.training.learning_rate import warmup_cosine
+from mindscience_diffuser.training.patches import random_patches
 from mindscience_diffuser.training.pyramid_flow import PyramidFlowTrainer
 from mindscience_diffuser.training.timesteps import training_timesteps
 from mindscience_diffuser.training.trainer import DiffusionTrainer
@@ -22,6 +23,7 @@ __all__ = [
     "min_snr_weights",
     "p2_weights",
     "signal_to_noise",
+    "random_patches",
     "training_sigmas",
     "training_timesteps",
     "warmup_cosine",

@@ -15,11 +15,12 @@ from mindscience_diffuser.runs.config.identity import file_checksum, result_dete
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.dataset import build_data, method
 from mindscience_diffuser.runs.distributed.ranks import gather, rank
-from mindscience_diffuser.runs.errors import InterruptedRunError
+from mindscience_diffuser.runs.errors import ConfigError, InterruptedRunError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.draw import draw_ranges, exported_trajectories, model_trajectories
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.kinds.patches import over_ranks
 from mindscience_diffuser.runs.pictures.samples import save_samples
 from mindscience_diffuser.runs.storage.shards import MANIFEST, Shards
 
@@ -38,7 +39,7 @@ def sample(config):
     configuration with all defaults) and ``metrics.json``, each whole or not at all. More than ``sampling.shard_size``
     samples go into numbered files instead, see :class:`~mindscience_diffuser.runs.storage.shards.Shards`: they are
     drawn by all ranks of the launch, never held in memory together, and a run that was interrupted goes on where it
-    was.
+    was. With ``patches.over_ranks`` all ranks draw the same samples together, patch by patch.
 
     Returns:
         Path of the directory.
@@ -60,9 +61,17 @@ def sample(config):
         trajectories = exported_trajectories(config, data, kind, scheduler, graph)
     directory = Path(config.output) / "sample"
     count = data.sample_count(config.sampling)
-    if count > config.sampling.shard_size or (directory / MANIFEST).exists():
+    sharded, together = count > config.sampling.shard_size or (directory / MANIFEST).exists(), over_ranks(config)
+    if sharded and together:
+        raise ConfigError(
+            f"'patches.over_ranks' is true, with which all ranks draw one sample together, but there are {count} "
+            f"samples, more than 'sampling.shard_size', {config.sampling.shard_size}, or '{directory}' has shards: set "
+            "one of them so that it fits, or patches.over_ranks to false, and each rank draws samples of its own",
+            "patches.over_ranks",
+        )
+    if sharded:
         arrays, figures = sample_shards(config, data, trajectories, directory, weights, measuring)
-    elif rank() == 0:
+    elif rank() == 0 or together:
         arrays, figures = sample_at_once(config, data, trajectories, directory, measuring)
     if rank() == 0:
         write_atomically(directory / "config.yaml", to_yaml(config))
@@ -72,13 +81,16 @@ def sample(config):
 
 
 def sample_at_once(config, data, trajectories, directory, measuring):
-    """Draws all samples into ``samples.npz``; returns what is written of them and their figures."""
-    directory.mkdir(parents=True, exist_ok=True)
-    remove_partial_files(directory)
+    """Draws all samples; rank 0 writes ``samples.npz`` and returns what is written of them and their figures."""
+    if rank() == 0:
+        directory.mkdir(parents=True, exist_ok=True)
+        remove_partial_files(directory)
     started = time.perf_counter()
     everything = [(0, data.sample_count(config.sampling))]
-    arrays = list(draw_ranges(config, data, trajectories, everything))[0]
+    arrays = list(draw_ranges(config, data, trajectories, everything, progress=rank() == 0))[0]
     seconds = time.perf_counter() - started
+    if rank() > 0:
+        return None, None
     raw = io.BytesIO()
     np.savez(raw, **arrays)
     write_atomically(directory / "samples.npz", raw.getvalue())

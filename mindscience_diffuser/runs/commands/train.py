@@ -25,7 +25,10 @@ WEIGHTS = "weights.safetensors"
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
 STEPS_BETWEEN_READINGS = 20
 # These do not change the weights either.
-NOT_DECIDING = ("sampling", "guidance", "rollout", "training.checkpoint_every", "training.checkpoints_kept")
+NOT_DECIDING = (
+    *("sampling", "guidance", "rollout", "training.checkpoint_every", "training.checkpoints_kept"),
+    *(f"patches.{name}" for name in ("overlap", "chunk", "over_ranks", "differentiable")),
+)
 # This changes how they are written, but not the training.
 WRITTEN_AS = "training.weights_dtype"
 

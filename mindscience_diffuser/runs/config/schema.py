@@ -220,6 +220,27 @@ class Frames(Section):
     uncertainty: NonNegative = Field(1.0, description="Steps by which a frame lags behind, of pyramid and trapezoid")
 
 
+class Patches(Section):
+    """Patches of samples: the model is trained on random ones, and called with overlapping ones to draw the whole."""
+
+    size: Annotated[list[Count], Field(min_length=1, max_length=3)] = Field(
+        description="Points of a patch along each axis of the grid"
+    )
+    overlap: Annotated[int, Field(ge=0)] = Field(
+        description="Points that neighbouring patches share at least when samples are drawn, below those of a patch"
+    )
+    chunk: Count = Field(16, description="Patches of each sample that the model is given at a time")
+    positions: bool = Field(
+        True, description="Whether the model is given the position of each point in the domain as its last condition"
+    )
+    over_ranks: bool = Field(
+        False, description="Whether the ranks of a launch share the patches of each sample, and not the samples"
+    )
+    differentiable: bool = Field(
+        False, description="Whether gradients go through the patches, for guidance that needs those of the model"
+    )
+
+
 class Sampling(Section):
     """How samples are drawn from a trained model."""
 
@@ -327,14 +348,20 @@ class SampledRun(TrainedRun):
         return found
 
 
-class DiffusionRun(SampledRun):
+class PatchedRun(SampledRun):
+    """What every run has whose samples may be larger than what the model is given."""
+
+    patches: Optional[Patches] = Field(None, description="Patches of the samples; null: whole samples")
+
+
+class DiffusionRun(PatchedRun):
     """A diffusion model trained with one noise schedule."""
 
     run: Literal["diffusion"] = Field("diffusion", description="Kind of the run")
     training: DiffusionTraining = Field(default_factory=DiffusionTraining)
 
 
-class FlowMatchingRun(SampledRun):
+class FlowMatchingRun(PatchedRun):
     """A rectified flow."""
 
     run: Literal["flow_matching"] = Field("flow_matching", description="Kind of the run")
@@ -351,7 +378,7 @@ class FrozenRegression(Section):
     )
 
 
-class EDMRun(SampledRun):
+class EDMRun(PatchedRun):
     """A network inside an EDM denoiser."""
 
     run: Literal["edm"] = Field(description="Kind of the run")

@@ -2,10 +2,12 @@
 
 import functools
 from collections import namedtuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mindscience_diffuser.noise import draw_noise
+from mindscience_diffuser.training import random_patches
 
 
 @functools.cache
@@ -17,6 +19,20 @@ def batch_of(conditions):
 def white_noise(levels, shape, generator):
     """Returns standard normal noise of a shape, whatever the levels."""
     return draw_noise(shape, generator)
+
+
+class Cropping(NamedTuple):
+    """Which patches of the samples a batch has.
+
+    Attributes:
+        size (tuple): Points of a patch along each axis of the grid.
+        positions (bool): Whether the positions of the patches are the last condition.
+        law (bool): Whether the noise has a law, so that the noise of a patch is a part of that of its sample.
+    """
+
+    size: tuple
+    positions: bool
+    law: bool
 
 
 class TrainingBatches:
@@ -32,10 +48,19 @@ class TrainingBatches:
         seed (int): Seed of the run.
         unconditional (Sequence[numpy.ndarray]): What takes the place of each condition then. Default: ``()``.
         draw_noise (Callable): Returns the noise of a batch from the levels, its shape and a generator.
+        cropping (Cropping, optional): Patches of the samples. Default: ``None``, whole samples.
     """
 
     def __init__(
-        self, data, batch_size, draw_levels, condition_dropout, seed, unconditional=(), draw_noise=white_noise
+        self,
+        data,
+        batch_size,
+        draw_levels,
+        condition_dropout,
+        seed,
+        unconditional=(),
+        draw_noise=white_noise,
+        cropping=None,
     ):
         self.data = data
         self.batch_size = batch_size
@@ -44,6 +69,7 @@ class TrainingBatches:
         self.condition_dropout = condition_dropout
         self.unconditional = unconditional
         self.seed = seed
+        self.cropping = cropping
         self._order = {}
 
     def __len__(self):
@@ -55,13 +81,21 @@ class TrainingBatches:
         samples, *conditions = self.data.batch(self.chosen(step))
         levels = self.draw_levels(self.seed, step, self.batch_size)
         generator = np.random.default_rng((self.seed, step, 1))
-        noise = self.draw_noise(levels, samples.shape, generator)
+        cropping, shape = self.cropping, samples.shape
+        if cropping is not None and not cropping.law:
+            shape = (*shape[:2], *cropping.size)
+        noise = self.draw_noise(levels, shape, generator)
         kept = generator.random((self.batch_size, 1)) >= self.condition_dropout
         if self.condition_dropout:
             conditions = [
                 np.where(kept.reshape((-1,) + (1,) * (condition.ndim - 1)), condition, nothing)
                 for condition, nothing in zip(conditions, self.unconditional)
             ]
+        if cropping is not None:
+            places = np.random.default_rng((self.seed, step, 4))
+            samples, noise, *conditions = random_patches(
+                cropping.size, places, samples, noise, *conditions, with_positions=cropping.positions
+            )
         return batch_of(len(conditions))(samples, noise, levels, *conditions)
 
     def chosen(self, step):

@@ -35,6 +35,11 @@ class EDM(Kind):
                 "conditions of each sample: set it to 0",
                 "training.condition_dropout",
             )
+        if has_regression(config) and config.patches is not None:
+            raise ConfigError(
+                "'patches' must not be set together with 'regression.weights': a regression predicts whole samples",
+                "patches",
+            )
         objective = super().objective(config)
         noted = {"regression": regression_checksum(config)} if has_regression(config) else {}
         return objective._replace(facts={**objective.facts, **noted})
@@ -65,8 +70,9 @@ class EDM(Kind):
         return ResidualSampler(sampler, trained_regression(config, data, config.sampling.compute_dtype))
 
     def exported_values(self, config):
-        """Returns the checksum of the regression."""
-        return {"regression.weights": regression_checksum(config)} if has_regression(config) else {}
+        """Returns those of every kind, and the checksum of the regression."""
+        regression = {"regression.weights": regression_checksum(config)} if has_regression(config) else {}
+        return {**super().exported_values(config), **regression}
 
     def check_guidance(self, config):
         """Raises ConfigError if the guidance contradicts itself, or there is one beside a regression."""

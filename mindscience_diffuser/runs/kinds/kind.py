@@ -5,10 +5,11 @@ import inspect
 from mindspore import Tensor
 
 from mindscience_diffuser.guidance import ClassifierFreeGuidance
+from mindscience_diffuser.guidance.patches import PatchedModel, patch_count
 from mindscience_diffuser.noise import draw_steps
 from mindscience_diffuser.runs.config.components import build, key_of
 from mindscience_diffuser.runs.config.registry import lookup
-from mindscience_diffuser.runs.data.batches import TrainingBatches, white_noise
+from mindscience_diffuser.runs.data.batches import Cropping, TrainingBatches, white_noise
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError, nearest
@@ -24,6 +25,7 @@ from mindscience_diffuser.runs.kinds.models import (
     setting_up,
 )
 from mindscience_diffuser.runs.kinds.objective import Objective
+from mindscience_diffuser.runs.kinds.patches import on_patches, patches_of, whole
 from mindscience_diffuser.runs.kinds.present import present
 from mindscience_diffuser.sampling import Sampler
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
@@ -77,6 +79,10 @@ class Kind:
         with setting_up(config):
             check_frames(config, data)
             draw_levels = self.levels(config, data, scheduler)
+            samples, *conditions = data.batch(range(TRIED))
+            conditions = self.model_conditions(config, samples, conditions)
+            samples, conditions = on_patches(config, data, model, samples, conditions)
+            patches = patches_of(config)
             batches = TrainingBatches(
                 data,
                 training.batch_size,
@@ -85,9 +91,8 @@ class Kind:
                 config.seed,
                 data.unconditional(model) if training.condition_dropout else (),
                 self.training_noise(scheduler),
+                patches and Cropping(tuple(patches.size), patches.positions, config.noise is not None),
             )
-            samples, *conditions = data.batch(range(TRIED))
-            conditions = self.model_conditions(config, samples, conditions)
             called = predicting(config, model, samples, draw_levels(config.seed, 0, TRIED), conditions)
             self.unconditional(config, data, model)
             loss = weighed(self.loss(config, data, called, scheduler), weights)
@@ -115,12 +120,17 @@ class Kind:
         check_frames(config, data)
         told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples), axis=0)
         conditions = self.model_conditions(config, samples, conditions)
-        return predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
+        samples, conditions = on_patches(config, data, model, samples, conditions)
+        called = predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
+        return whole(config, called)
 
     def guided(self, config, data, scheduler, model):
         """Returns the model with its guidance."""
         sampling = config.sampling
-        unconditional = self.unconditional(config, data, model.model if isinstance(model, Prediction) else model)
+        own = model
+        while isinstance(own, (PatchedModel, Prediction)):
+            own = own.model
+        unconditional = self.unconditional(config, data, own)
         if config.guidance is not None:
             given = {"model": model, "scheduler": scheduler, "unconditional": unconditional, "data": data.train}
             return build("guidance", config.guidance, **given)
@@ -162,11 +172,15 @@ class Kind:
         if not hasattr(model, "flops"):
             return None
         calls = 1 if config.sampling.guidance_scale == 1 else self.model_calls_guided
-        return calls * len(self.plan(config, scheduler)) * model.flops(*data.grid)
+        count, grid = 1, data.grid
+        if patches_of(config) is not None:
+            size = config.patches.size
+            count, grid = patch_count(grid, size, config.patches.overlap), size
+        return calls * len(self.plan(config, scheduler)) * count * model.flops(*grid)
 
     def exported_values(self, config):
         """Returns what an exported file holds besides model, guidance and plan, by dotted key, ready for JSON."""
-        return {}
+        return {} if patches_of(config) is None else {"patches": config.patches.model_dump()}
 
     def check_sampling(self, config, scheduler):
         """Sets the scheduler's timesteps; raises ConfigError unless scheduler and sampling suit one another."""

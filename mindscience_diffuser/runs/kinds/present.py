@@ -5,11 +5,13 @@ from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.draw import draw
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.kinds.patches import alone
 from mindscience_diffuser.runs.pictures.samples import save_samples
 
 
 def present(config, directory):
     """Draws the samples that the ``sample`` command would draw, writes ``samples.png`` and returns their figures."""
+    config = alone(config)
     data = build_data(config)
     scheduler = build_scheduler(config, config.sampling.compute_dtype)
     kind = lookup("kind", config.run)()
