@@ -16,6 +16,7 @@ from mindscience_diffuser.guidance import (
     Stage,
     TangentialClassifierFreeGuidance,
 )
+from mindscience_diffuser.guidance.patches import PatchedModel
 from mindscience_diffuser.models import (
     ConditionDiffusionTransformer,
     DiffusionTransformer,
@@ -112,6 +113,7 @@ from mindscience_diffuser.training import (
     EDMTrainer,
     FlowMatchingTrainer,
     PyramidFlowTrainer,
+    random_patches,
 )
 
 __all__ = [
@@ -182,6 +184,7 @@ __all__ = [
     "NoiseSource",
     "PNDMScheduler",
     "PatchDiffusionTransformer",
+    "PatchedModel",
     "PositionalConditionTransformer",
     "PositionalTransformer",
     "PosteriorGuidance",
@@ -216,6 +219,7 @@ __all__ = [
     "assimilate",
     "block_noise",
     "calculate_shift",
+    "random_patches",
     "register_scheduler",
     "set_noise_function",
 ]

@@ -284,9 +284,7 @@ def checked_patch(patch, model=None):
         )
     patch = tuple(check_integer("patch", size, low=1) for size in patch)
     if not 1 <= len(patch) <= MOST_AXES:
-        raise ValueError(
-            f"'patch' must have 1 to {MOST_AXES} numbers, one for each axis of the grid, but is {patch}."
-        )
+        raise ValueError(f"'patch' must have 1 to {MOST_AXES} numbers, one for each axis of the grid, but is {patch}.")
     multiple = getattr(model, "grid_multiple", (1,) * len(patch))
     if len(multiple) != len(patch):
         raise ValueError(

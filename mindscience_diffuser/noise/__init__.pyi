@@ -39,6 +39,7 @@ __all__ = [
     "custom_timesteps",
     "draw_noise",
     "draw_steps",
+    "drawn_ahead",
     "edm_scalings",
     "flow_shift",
     "log_normal_sigmas",
@@ -191,6 +192,7 @@ def draw_noise(shape: Sequence[int] | NDArray[Any], generator: _Generator = None
 def draw_steps(
     needed: NDArray[Any], shape: Sequence[int] | NDArray[Any], generator: _Generator = None
 ) -> NDArray[Any]: ...
+def drawn_ahead(draw: Any, parts: Any, generator: Any) -> Any: ...
 def edm_scalings(
     sigma: NDArray[Any] | Tensor | float,
     sigma_data: float | NDArray[Any] | Tensor,

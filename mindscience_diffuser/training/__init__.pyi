@@ -2,6 +2,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy
 from mindspore import Parameter, Tensor, nn
 from numpy.typing import NDArray
 
@@ -19,6 +20,7 @@ __all__ = [
     "min_snr_weights",
     "p2_weights",
     "signal_to_noise",
+    "random_patches",
     "training_sigmas",
     "training_timesteps",
     "warmup_cosine",
@@ -260,6 +262,13 @@ def flow_weights(weighting: Any, sigmas: Any) -> Any: ...
 def min_snr_weights(snr: Any, gamma: Any, objective: Any) -> Any: ...
 def p2_weights(snr: Any, gamma: Any, k: Any) -> Any: ...
 def signal_to_noise(alphas_cumprod: Any) -> Any: ...
+def random_patches(
+    patch: Sequence[int] | NDArray[Any],
+    generator: numpy.random.Generator,
+    samples: NDArray[Any],
+    *fields: NDArray[Any],
+    with_positions: bool = True,
+) -> list[Any]: ...
 def training_sigmas(
     seed: int,
     step: int,
