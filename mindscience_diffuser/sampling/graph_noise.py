@@ -47,7 +47,8 @@ class GraphNoise(nn.Cell):
         noise = noise.reshape(draws + (-1, size + size % 2))
         if size % 2 == 1:
             noise = noise[..., :size]
-        return ops.cast(noise.reshape(draws + (-1,) + like.shape[1:]), like.dtype)
+        # Shifts have no gradient: without this, no graph around them would have one either.
+        return ops.stop_gradient(ops.cast(noise.reshape(draws + (-1,) + like.shape[1:]), like.dtype))
 
     def words(self, keys, number, pairs):
         """Returns the two words of each of the first pairs of a draw, int32."""
