@@ -121,6 +121,29 @@ def test_every_word_becomes_finite_values_in_float32_and_float16():
     np.testing.assert_allclose(half, CounterNoise(0, 2).draw(1, (2, 3, 5)), rtol=1e-3, atol=1e-6)
 
 
+class Loss(nn.Cell):
+    """The sum of the squares of a sample after two steps of a loop that adds noise."""
+
+    def __init__(self):
+        super().__init__()
+        self.noise = GraphNoise()
+
+    def construct(self, sample, seed, samples, last):
+        keys, number = self.noise.keys(seed, samples), Tensor(0, ms.int32)
+        while number < last:
+            sample = sample + self.noise.draw(keys, number, sample)
+            number = number + 1
+        return sample.square().sum()
+
+
+def test_a_loop_around_the_noise_has_gradients(mode):
+    source, sample = CounterNoise(5, 2), np.ones((2, 3), np.float32)
+    inputs = Tensor(source.seed_words), Tensor(source.sample_numbers), Tensor(2, ms.int32)
+    gradient = ms.grad(Loss())(Tensor(sample), *inputs).asnumpy()
+    expected = 2 * (sample + source.draw(0, (2, 3)) + source.draw(1, (2, 3)))
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-5)
+
+
 def test_ten_million_values_are_normal_and_independent():
     noise = CounterNoise(11, 10).draw(1, (10, 10**6)).reshape(-1)
     count = noise.size

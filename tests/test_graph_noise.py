@@ -152,14 +152,6 @@ def test_a_file_takes_a_seed_and_sample_numbers_of_any_batch(samplers, tmp_path)
         np.testing.assert_allclose(result, original(start, generator=source).asnumpy(), rtol=0, atol=1e-6)
 
 
-def test_gradients_go_through_the_trajectory_and_not_through_its_noise(samplers, host):
-    source, start = CounterNoise(5, 2), ops.ones((2, *SHAPE))
-    gradient = ms.grad(lambda x: samplers["loop"](x, generator=source).sum())(start).asnumpy()
-    expected = ms.grad(lambda x: host(x, step_noise=host_noise(source)).sum())(start).asnumpy()
-    assert np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-6)
-
-
 class FromSeed(nn.Cell):
     """A trajectory whose start is drawn in the graph too."""
 
