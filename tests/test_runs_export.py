@@ -84,8 +84,8 @@ def test_stochastic_samples_from_the_file_equal_those_of_the_model(config_file, 
     np.testing.assert_allclose(drawn(file.parent / "config.yaml", tmp_path / "file"), images, atol=1e-6)
 
 
-def test_a_graph_does_not_draw_noise_of_another_law(config_file, capsys):
-    overrides = ["sampling.noise_in_graph=true", "noise={name: StudentTNoise, nu: 5}"]
+def test_a_graph_does_not_draw_noise_of_another_law(config_file, tmp_path, capsys):
+    overrides = [f"output={tmp_path}", "sampling.noise_in_graph=true", "noise={name: StudentTNoise, nu: 5}"]
     line = refusal("export", config_file, capsys, *overrides)
     assert "'sampling.noise_in_graph' is true, but 'noise' is StudentTNoise" in line
 

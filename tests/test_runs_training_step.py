@@ -78,6 +78,26 @@ def test_an_overflow_is_not_applied_and_halves_the_scale():
     assert trained.state()["optimizer.global_step"] == 1
 
 
+class OneByOne(nn.Cell):
+    """A cell that no open batch size compiles."""
+
+    def construct(self, rows):
+        return ms.ops.stack([rows[i] for i in range(rows.shape[0])])
+
+
+def test_it_compiles_after_another_compilation_has_failed(tmp_path):
+    with pytest.raises(TypeError):
+        ms.export(
+            OneByOne(),
+            ms.Tensor(shape=[None, 3], dtype=ms.float32),
+            file_name=str(tmp_path / "a"),
+            file_format="MINDIR",
+        )
+    trained = step(loss_scale="dynamic")
+    trained([ROWS])
+    assert trained.state()["optimizer.global_step"] == 1
+
+
 def test_state_restores_a_step_bit_for_bit():
     options = {"accumulate": 2, "loss_scale": "dynamic", "clip_norm": 0.5}
     trained, other = step(**options), step(**options)

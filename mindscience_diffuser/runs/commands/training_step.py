@@ -163,6 +163,8 @@ class TrainingStep:
                     optimizer(clipped(gradients))
                     average()
                 scaler.adjust(finite)
+            # Without a value no graph would compile once the compilation of some other graph has failed.
+            return True
 
         def unscaled(losses):
             return losses if scaler is None else (scaler.unscale(losses[0]),) + losses[1:]
