@@ -69,8 +69,9 @@ class StepKernel(nn.Cell):
         if self.x0_form is not None:
             cast += (self.limited(self.weighted_sum(row, self.x0_form, cast, known)),)
         results = ()
-        for i, form in enumerate(self.sum_forms):
-            result = self.weighted_sum(row, form, cast, known)
+        # By number, here and below: `enumerate` and a slice take as long to compile as the arithmetic.
+        for i in range(len(self.sum_forms)):
+            result = self.weighted_sum(row, self.sum_forms[i], cast, known)
             # The states come first, among the inputs and among the sums.
             results += (self.held(row, result, cast[i]) if self.moves >= 0 and i < self.output else result,)
         if self.returns_x0:
@@ -123,7 +124,8 @@ class StepKernel(nn.Cell):
         terms = self.simplified(terms, known)
         first, column = terms[0]
         total = values[first] if column < 0 else values[first] * self.weight(row, column, values[first])
-        for index, column in terms[1:]:
+        for i in range(1, len(terms)):
+            index, column = terms[i]
             value = values[index]
             if column < 0:
                 total = total + value

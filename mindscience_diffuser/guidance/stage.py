@@ -13,8 +13,8 @@ SCALES = (0, 1, 4)
 def level_for(values, x):
     """Returns the values of a level, float32, 0-D or shaped to multiply `x` where channels have scales of their own."""
     level = ()
-    for i, value in enumerate(values):
-        value = ops.cast(value, mstype.float32)
+    for i in range(len(values)):
+        value = ops.cast(values[i], mstype.float32)
         # Channels may differ in their scales, not in their noise.
         level += (shaped(value, x) if i in SCALES else value.reshape(-1)[0],)
     return level
