@@ -163,7 +163,7 @@ class TrainingStep:
                     optimizer(clipped(gradients))
                     average()
                 scaler.adjust(finite)
-            # Without a value no graph would compile once the compilation of some other graph has failed.
+            # Without a value this graph would not compile after the compilation of another graph has failed.
             return True
 
         def unscaled(losses):
