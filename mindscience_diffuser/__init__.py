@@ -111,6 +111,8 @@ _MODULES = {
     "calculate_shift": "mindscience_diffuser.noise",
     "random_patches": "mindscience_diffuser.training",
     "register_scheduler": "mindscience_diffuser.schedulers",
+    "schedule_sigmas": "mindscience_diffuser.noise",
+    "schedule_timesteps": "mindscience_diffuser.noise",
     "set_noise_function": "mindscience_diffuser.noise",
 }
 

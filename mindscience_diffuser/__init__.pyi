@@ -38,6 +38,8 @@ from mindscience_diffuser.noise import (
     WhiteNoise,
     block_noise,
     calculate_shift,
+    schedule_sigmas,
+    schedule_timesteps,
     set_noise_function,
 )
 from mindscience_diffuser.pipelines import DDIMPipeline, DDPMPipeline, DiffusionPipeline
@@ -221,6 +223,8 @@ __all__ = [
     "calculate_shift",
     "random_patches",
     "register_scheduler",
+    "schedule_sigmas",
+    "schedule_timesteps",
     "set_noise_function",
 ]
 

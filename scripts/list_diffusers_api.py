@@ -18,7 +18,7 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers.configuration_utils import ConfigMixin
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.schedulers.scheduling_utils import AysSchedules, SchedulerMixin
 from diffusers.utils import BaseOutput
 
 import mindscience_diffuser
@@ -179,6 +179,7 @@ def main():
     listed = {name: describe(cls) for name, cls in found.items() if cls is not None}
     lines = [f"{json.dumps(name)}: {json.dumps(facts, default=str)}" for name, facts in listed.items()]
     header = f'"diffusers": {json.dumps(diffusers.__version__)}'
+    header += f',\n"AysSchedules": {json.dumps(AysSchedules)}'
     FILE.write_text("{" + header + ',\n"schedulers": {\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8")
     print(f"{len(listed)} schedulers of diffusers {diffusers.__version__} in {FILE}")
     print("not in diffusers:", ", ".join(name for name, cls in found.items() if cls is None) or "none")

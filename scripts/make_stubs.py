@@ -476,7 +476,8 @@ def owners_of_classes(modules):
 def drop_ins():
     """Where the classes of `compat` are declared, as :func:`owners_of_classes` tells of others."""
     module = importlib.import_module(COMPAT)
-    return {name: (COMPAT, name, getattr(module, name)) for name in module.__all__}
+    members = {name: getattr(module, name) for name in module.__all__}
+    return {name: (COMPAT, name, member) for name, member in members.items() if inspect.isclass(member)}
 
 
 def home_of(cls, modules):

@@ -39,7 +39,7 @@ CHANGES = {
     "dynamic": {**FLOW, "use_dynamic_shifting": True},
     "terminal": {**FLOW, "shift_terminal": 0.02},
     "inverted": {**FLOW, "invert_sigmas": True},
-    "edm": {"sigma_data": 0.7, "sigma_schedule": "exponential"},
+    "edm": {"sigma_data": 0.7},
     "others": {"beta_min": 0.2, "scaler": 2.0, "s": 0.01, "gamma": 0.25},
 }
 """Other values of the arguments that describe noise processes."""

@@ -259,7 +259,7 @@ def test_plans_differ_where_the_model_is_told_another_level():
         ({"sigma_max": None}, TypeError, "sigma_max"),
         ({"sigma_data": 0.0}, ValueError, "sigma_data"),
         ({"rho": "7"}, TypeError, "rho"),
-        ({"sigma_schedule": "beta"}, ValueError, "'karras', 'exponential'"),
+        ({"sigma_schedule": "cosine"}, ValueError, "'karras', 'exponential'"),
         ({"prediction_type": "flow"}, ValueError, "'epsilon', 'v_prediction', 'sample'"),
         ({"solver_order": 3}, ValueError, "'solver_order' must be in [1, 2]"),
         ({"s_tmin": 2.0, "s_tmax": 1.0}, ValueError, "'s_tmin' must be at most 's_tmax'"),

@@ -5,12 +5,15 @@ same name in :mod:`mindscience_diffuser`, which does the work: ``scheduler.nativ
 into a graph. The classes are built when they are first asked for, from one list of what diffusers offers.
 """
 
-from mindscience_diffuser.compat.description import described
+from mindscience_diffuser.compat.description import ays_schedules, described
 
 CLASSES = sorted(described())
 """Names of the schedulers."""
 
-__all__ = [*CLASSES, "SchedulerMixin"]
+AysSchedules = ays_schedules()
+"""Timesteps and sigmas of Align Your Steps for ``set_timesteps``, as diffusers exports them."""
+
+__all__ = [*CLASSES, "AysSchedules", "SchedulerMixin"]
 
 
 def __getattr__(name):

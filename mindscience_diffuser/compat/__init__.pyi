@@ -47,6 +47,7 @@ __all__ = [
     "TCDScheduler",
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
+    "AysSchedules",
     "SchedulerMixin",
 ]
 
@@ -1198,4 +1199,5 @@ class UniPCMultistepScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
+AysSchedules: dict[str, Any]
 CLASSES: list[str]

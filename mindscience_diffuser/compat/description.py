@@ -33,6 +33,11 @@ def peer_version():
     return _listed()["diffusers"]
 
 
+def ays_schedules():
+    """Returns the published timesteps and sigmas of Align Your Steps by diffusers' names, a dict of lists."""
+    return _listed()["AysSchedules"]
+
+
 def arguments_of(name):
     """Returns the constructor arguments of a scheduler with their defaults, none for a name that is not listed."""
     listed = [a for a in described().get(name, {}).get("arguments", []) if not a[0].startswith("*")]

@@ -146,6 +146,11 @@ class RampPositions(ChurnedDenoiser, FlooredLeading):
         if config.sigma_schedule == "karras":
             high, low = (sigma ** (1 / config.rho) for sigma in (config.sigma_max, config.sigma_min))
             levels = (high + ramp * (low - high)) ** config.rho
+        elif config.sigma_schedule != "exponential":
+            raise ValueError(
+                f"'sigmas' are positions on the ramp of 'karras' or 'exponential', but sigma_schedule is "
+                f"{config.sigma_schedule!r}: give 'num_inference_steps'."
+            )
         else:
             levels = np.geomspace(config.sigma_max, config.sigma_min, len(ramp))
         self.num_inference_steps = num_inference_steps

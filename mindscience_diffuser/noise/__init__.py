@@ -33,14 +33,21 @@ from mindscience_diffuser.noise.pyramid import (
     renoising_by_end,
     renoising_by_start,
 )
-from mindscience_diffuser.noise.sigmas import (
+from mindscience_diffuser.noise.schedules import (
+    AYS_SIGMAS,
+    FLOW_SCHEDULES,
+    RATIO_SCHEDULES,
     SIGMA_SCHEDULES,
+    schedule_sigmas,
+    schedule_timesteps,
+    sigma_to_timestep,
+)
+from mindscience_diffuser.noise.sigmas import (
     ancestral,
     calculate_shift,
     churn,
     flow_shift,
     resolution_shift,
-    sigma_to_timestep,
     stretch_to_terminal,
 )
 from mindscience_diffuser.noise.source import (
@@ -60,15 +67,18 @@ from mindscience_diffuser.noise.timesteps import (
 )
 
 __all__ = [
+    "AYS_SIGMAS",
     "BETA_SCHEDULES",
     "CentredNoise",
     "CounterNoise",
     "EDMPreconditioning",
+    "FLOW_SCHEDULES",
     "GaussianFieldNoise",
     "NoiseLaw",
     "NoiseSource",
     "PREDICTION_TYPES",
     "PRESETS",
+    "RATIO_SCHEDULES",
     "SIGMA_SCHEDULES",
     "SphericalNoise",
     "StudentTNoise",
@@ -105,6 +115,8 @@ __all__ = [
     "renoising_by_start",
     "rescale_zero_terminal_snr",
     "resolution_shift",
+    "schedule_sigmas",
+    "schedule_timesteps",
     "set_noise_function",
     "share_of",
     "shift_snr",

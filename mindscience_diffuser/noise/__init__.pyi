@@ -8,15 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import TypeAlias
 
 __all__ = [
+    "AYS_SIGMAS",
     "BETA_SCHEDULES",
     "CentredNoise",
     "CounterNoise",
     "EDMPreconditioning",
+    "FLOW_SCHEDULES",
     "GaussianFieldNoise",
     "NoiseLaw",
     "NoiseSource",
     "PREDICTION_TYPES",
     "PRESETS",
+    "RATIO_SCHEDULES",
     "SIGMA_SCHEDULES",
     "SphericalNoise",
     "StudentTNoise",
@@ -53,6 +56,8 @@ __all__ = [
     "renoising_by_start",
     "rescale_zero_terminal_snr",
     "resolution_shift",
+    "schedule_sigmas",
+    "schedule_timesteps",
     "set_noise_function",
     "share_of",
     "shift_snr",
@@ -153,9 +158,12 @@ class StudentTNoise(NoiseLaw):
 
 class WhiteNoise(NoiseLaw): ...
 
+AYS_SIGMAS: dict[str, Any]
 BETA_SCHEDULES: dict[str, Any]
+FLOW_SCHEDULES: tuple[str, ...]
 PREDICTION_TYPES: tuple[str, ...]
 PRESETS: dict[str, Any]
+RATIO_SCHEDULES: tuple[str, ...]
 SIGMA_SCHEDULES: dict[str, Any]
 TIMESTEP_SPACINGS: tuple[str, ...]
 
@@ -221,6 +229,19 @@ def renoising_by_end(end: float | NDArray[Any], gamma: float = 0.333333333333333
 def renoising_by_start(start: float | NDArray[Any], gamma: float = -0.3333333333333333) -> tuple[Any, ...]: ...
 def rescale_zero_terminal_snr(betas: NDArray[Any]) -> NDArray[Any]: ...
 def resolution_shift(tokens: int, base_tokens: int) -> Any: ...
+def schedule_sigmas(
+    name: Literal[
+        "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd", "linear_quadratic"
+    ],
+    num_inference_steps: int,
+    sigma_max: float = 1.0,
+    sigma_min: float = 0.0,
+) -> NDArray[Any]: ...
+def schedule_timesteps(
+    name: Literal["karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"],
+    num_inference_steps: int,
+    alphas_cumprod: ArrayLike,
+) -> NDArray[Any]: ...
 def set_noise_function(function: Callable[..., Any] | None = None) -> Any: ...
 def share_of(count: int | NDArray[Any], share: float | NDArray[Any]) -> int | Any: ...
 def shift_snr(alphas_cumprod: Any, scale: Any) -> Any: ...

@@ -1,7 +1,6 @@
-"""Sigma schedules, float64: noise levels of a trajectory from the highest to the lowest, shape ``(n,)``."""
+"""What moves and splits noise levels, float64: shifts of a flow's levels, churn and ancestral steps."""
 
 import numpy as np
-from scipy.special import betaincinv
 
 from mindscience_diffuser.validation import check_number
 
@@ -43,43 +42,6 @@ def stretch_to_terminal(sigmas, terminal):
     """
     distance = 1 - sigmas
     return sigmas if distance[-1] == 0 else 1 - distance * ((1 - terminal) / distance[-1])
-
-
-def karras_sigmas(sigma_max, sigma_min, count, rho=7.0):
-    """Karras et al., 2022 (arXiv:2206.00364), eq. (5): linear in s^(1 / rho)."""
-    return np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), count) ** rho
-
-
-def exponential_sigmas(sigma_max, sigma_min, count):
-    """Linear in log(s)."""
-    return np.exp(np.linspace(np.log(sigma_max), np.log(sigma_min), count))
-
-
-def beta_sigmas(sigma_max, sigma_min, count, alpha=0.6, beta=0.6):
-    """Quantiles of the beta distribution (Lee et al., 2024, arXiv:2407.12173, section 4), scaled to the range."""
-    return sigma_min + betaincinv(alpha, beta, 1 - np.linspace(0, 1, count)) * (sigma_max - sigma_min)
-
-
-SIGMA_SCHEDULES = {
-    "karras": karras_sigmas,
-    "exponential": exponential_sigmas,
-    "beta": beta_sigmas,
-    "lu": exponential_sigmas,  # Lu et al., 2022 (arXiv:2206.00927): even steps of the log-SNR, which is -log(sigma).
-}
-
-
-def sigma_to_timestep(sigmas, training_sigmas):
-    """Returns the fractional training timesteps of levels, linear in log(sigma) between training levels.
-
-    Args:
-        sigmas (numpy.ndarray): Levels; what lies outside the training levels takes the nearest of them.
-        training_sigmas (numpy.ndarray): Level of each training timestep, ascending, shape ``(T,)``.
-
-    Returns:
-        numpy.ndarray, float64, of the shape of `sigmas`, in [0, T - 1].
-    """
-    log_sigmas = np.log(np.maximum(sigmas, 1e-10))
-    return np.interp(log_sigmas, np.log(training_sigmas), np.arange(len(training_sigmas)))
 
 
 def churn(sigmas, calls, s_churn, s_tmin, s_tmax, s_noise):

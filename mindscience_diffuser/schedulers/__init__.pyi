@@ -233,7 +233,9 @@ class CosineDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         sigma_min: float | None = 0.3,
         sigma_max: float | None = 500,
         sigma_data: float | Sequence[float] | NDArray[Any] = 1.0,
-        sigma_schedule: Literal["karras", "exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ] = "exponential",
         num_train_timesteps: int = 1000,
         solver_order: int = 2,
         prediction_type: Literal["epsilon", "v_prediction", "sample"] = "v_prediction",
@@ -457,6 +459,18 @@ class DEISMultistepScheduler(_LogSNRScheduler):
         steps_offset: int = 0,
         use_dynamic_shifting: bool = False,
         time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
@@ -499,6 +513,18 @@ class DPMSolverMultistepInverseScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
         variance_type: Literal["learned", "learned_range"] | None = None,
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def set_timesteps(self, num_inference_steps: int) -> None: ...
@@ -534,6 +560,18 @@ class DPMSolverMultistepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
         rescale_betas_zero_snr: bool = False,
         use_dynamic_shifting: bool = False,
         time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -552,6 +590,10 @@ class DPMSolverSDEScheduler(_TwoCallScheduler):
         noise_sampler_seed: int | None = None,
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(self, s_noise: Any = 1.0) -> Any: ...
@@ -606,6 +648,18 @@ class DPMSolverSinglestepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
         variance_type: Literal["learned", "learned_range"] | None = None,
         use_dynamic_shifting: bool = False,
         time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def ends_clean(self) -> Any: ...
@@ -661,7 +715,9 @@ class EDMDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         sigma_min: float | None = 0.002,
         sigma_max: float | None = 80.0,
         sigma_data: float | Sequence[float] | NDArray[Any] = 0.5,
-        sigma_schedule: Literal["karras", "exponential"] = "karras",
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ] = "karras",
         num_train_timesteps: int = 1000,
         prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon",
         rho: float = 7.0,
@@ -684,7 +740,9 @@ class EDMDPMSolverSinglestepScheduler(_ChurnedSteps, _EDMScheduler):
         sigma_min: float | None = 0.002,
         sigma_max: float | None = 80.0,
         sigma_data: float | Sequence[float] | NDArray[Any] = 0.5,
-        sigma_schedule: Literal["karras", "exponential"] = "karras",
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ] = "karras",
         num_train_timesteps: int = 1000,
         prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon",
         rho: float = 7.0,
@@ -705,7 +763,9 @@ class EDMEulerScheduler(_EDMScheduler):
         sigma_min: float | None = 0.002,
         sigma_max: float | None = 80.0,
         sigma_data: float | Sequence[float] | NDArray[Any] = 0.5,
-        sigma_schedule: Literal["karras", "exponential"] = "karras",
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ] = "karras",
         num_train_timesteps: int = 1000,
         prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon",
         rho: float = 7.0,
@@ -754,7 +814,9 @@ class EDMHeunScheduler(_ChurnedSteps, _EDMScheduler):
         sigma_max: float | None = 80.0,
         sigma_data: float | Sequence[float] | NDArray[Any] = 0.5,
         sigma_offset_noise: float = 0.0,
-        sigma_schedule: Literal["karras", "exponential"] = "karras",
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ] = "karras",
         num_train_timesteps: int = 1000,
         prediction_type: Literal["epsilon", "v_prediction", "sample"] = "epsilon",
         rho: float = 7.0,
@@ -795,6 +857,10 @@ class EulerAncestralDiscreteScheduler(_SolverScheduler):
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
         rescale_betas_zero_snr: bool = False,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -818,6 +884,10 @@ class EulerDiscreteScheduler(_SolverScheduler):
         steps_offset: int = 0,
         rescale_betas_zero_snr: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(
@@ -871,6 +941,7 @@ class FlowMatchEulerDiscreteScheduler(_FlowMatchScheduler):
         use_beta_sigmas: bool | None = False,
         time_shift_type: Literal["exponential", "linear"] = "exponential",
         stochastic_sampling: bool = False,
+        sigma_schedule: Literal["karras", "exponential", "beta", "linear_quadratic"] | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     @overload
@@ -899,7 +970,11 @@ class FlowMatchEulerDiscreteScheduler(_FlowMatchScheduler):
 
 class FlowMatchHeunDiscreteScheduler(_FlowMatchScheduler):
     def __init__(
-        self, num_train_timesteps: int = 1000, shift: float = 1.0, compute_dtype: Any = mindspore.float32
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        sigma_schedule: Literal["karras", "exponential", "beta", "linear_quadratic"] | None = None,
+        compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(
         self, s_churn: Any = 0.0, s_tmin: Any = 0.0, s_tmax: Any = float("inf"), s_noise: Any = 1.0
@@ -955,6 +1030,7 @@ class FlowMatchLCMScheduler(_FlowMatchScheduler):
         upscale_mode: Literal[
             "nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"
         ] = "bicubic",
+        sigma_schedule: Literal["karras", "exponential", "beta", "linear_quadratic"] | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def set_scale_factors(self, scale_factors: Any, upscale_mode: Any = "bicubic") -> None: ...
@@ -994,6 +1070,10 @@ class HeunDiscreteScheduler(_TwoCallScheduler):
         clip_sample_range: float = 1.0,
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -1027,6 +1107,10 @@ class KDPM2AncestralDiscreteScheduler(_TwoCallScheduler):
         prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon",
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -1044,6 +1128,10 @@ class KDPM2DiscreteScheduler(_TwoCallScheduler):
         prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon",
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -1130,6 +1218,10 @@ class LMSDiscreteScheduler(_SolverScheduler):
         prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon",
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(self, order: Any = 4, begin: Any = 0) -> Any: ...
@@ -1412,6 +1504,18 @@ class SASolverScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
         variance_type: Literal["learned", "learned_range"] | None = None,
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     @property
@@ -1800,6 +1904,18 @@ class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
         sigma_min: float | None = None,
         sigma_max: float | None = None,
         shift_terminal: float | None = None,
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     @property

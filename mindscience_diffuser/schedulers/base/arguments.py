@@ -16,7 +16,9 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.cells import locking
 from mindscience_diffuser.noise import (
     BETA_SCHEDULES,
+    FLOW_SCHEDULES,
     PREDICTION_TYPES,
+    RATIO_SCHEDULES,
     TIMESTEP_SPACINGS,
     check_gamma,
 )
@@ -207,7 +209,13 @@ ARGUMENTS = {
         "Variance of each value of the noise that a level multiplies, that of a law of noise (arXiv:2410.14171)",
         "(0, inf)",
     ),
-    "sigma_schedule": choice("How the levels lie between `sigma_max` and `sigma_min`", "karras", "exponential"),
+    "sigma_schedule": optional(
+        choice(
+            "Ready-made schedule that spaces the sigmas between the highest and the lowest level, whatever "
+            "`timestep_spacing`, see :func:`~mindscience_diffuser.schedule_sigmas`",
+            *RATIO_SCHEDULES,
+        )
+    ),
     "rho": number('Bends ``"karras"`` levels towards `sigma_min` (arXiv:2206.00364, eq. (5))', "(0, inf)"),
     "quantize": flag(
         "Whether the predicted clean sample is limited to [-1, 1] and brought down to the 256 levels of 8-bit pixels"
@@ -263,6 +271,16 @@ LINEAR_BETAS = {
 LATENT_BETAS = {**LINEAR_BETAS, "beta_start": 0.00085, "beta_end": 0.012}
 LINSPACE = {"timestep_spacing": "linspace", "steps_offset": 0}
 ONE_SIGMA_DATA = number("Standard deviation of the data", "(0, inf)")
+EDM_SCHEDULES = {"sigma_schedule": choice("How the levels lie between `sigma_max` and `sigma_min`", *RATIO_SCHEDULES)}
+FLOW_CHOICES = {
+    "sigma_schedule": optional(
+        choice(
+            "Ready-made schedule that spaces the sigmas, after their shift, from the first one on, see "
+            ":func:`~mindscience_diffuser.schedule_sigmas`",
+            *FLOW_SCHEDULES,
+        )
+    )
+}
 THRESHOLDING = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
 SIGMA_SPACINGS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
 FLOW = {"use_flow_sigmas": False, "flow_shift": 1.0}

@@ -74,7 +74,7 @@ class SchedulerConfig(Mapping):
         return json_text(content)
 
 
-METHOD_CHOICES = ("algorithm_type", "solver_type", "variance_type")
+METHOD_CHOICES = ("algorithm_type", "solver_type", "variance_type", "sigma_schedule")
 """Arguments that choose among the variants of a method, which other methods may call alike and have others of."""
 
 

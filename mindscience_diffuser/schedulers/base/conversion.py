@@ -27,7 +27,7 @@ OF_FLOWS = {
     "shift_terminal": None,
     "invert_sigmas": False,
 }
-OF_OTHERS = dict.fromkeys(("stages", "stage_range", "gamma", "sigma_schedule", "beta_min", "beta_max", "scaler", "s"))
+OF_OTHERS = dict.fromkeys(("stages", "stage_range", "gamma", "beta_min", "beta_max", "scaler", "s"))
 OF_ALL = {"num_train_timesteps": None, "use_flow_sigmas": False, "prediction_type": "epsilon", "sigma_data": None}
 DESCRIBING = {**OF_BETAS, **OF_FLOWS, **OF_OTHERS, **OF_ALL}
 """Arguments that describe a noise process, and the value that they have in a class without them, if there is one."""

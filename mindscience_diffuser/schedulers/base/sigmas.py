@@ -34,13 +34,14 @@ class SigmaScheduler(TrajectoryScheduler):
         return 0.0 if self.settings.get("use_flow_sigmas") else float(self._training_level[0][-1])
 
     def _chosen_spacing(self):
-        switches = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
-        switches["lu"] = "use_lu_lambdas"
-        chosen = [name for name, switch in switches.items() if self.settings.get(switch)]
+        switches = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential", "use_beta_sigmas": "beta"}
+        switches["use_lu_lambdas"] = "lu"
+        switches["sigma_schedule"] = self.settings.get("sigma_schedule")
+        chosen = [switch for switch in switches if self.settings.get(switch)]
         if len(chosen) > 1:
-            names = " and ".join(f"'{switches[name]}'" for name in chosen)
+            names = " and ".join(map(repr, chosen))
             raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
-        return chosen[0] if chosen else None
+        return switches[chosen[0]] if chosen else None
 
     def spaced_range(self, highest, lowest):
         """Returns the highest and the lowest of the spaced sigmas: what the configuration says, else these two."""

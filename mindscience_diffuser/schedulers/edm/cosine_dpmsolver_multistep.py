@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import EDM_SCHEDULES, takes_arguments
 from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
 from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import SLOPES, SYNONYMS, DPMSolverMethod
 from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
@@ -11,6 +11,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
 @takes_arguments(
     choices={
         **UP_TO_THREE,
+        **EDM_SCHEDULES,
         "prediction_type": ("epsilon", "v_prediction", "sample"),
         "solver_type": tuple(SLOPES),
     },

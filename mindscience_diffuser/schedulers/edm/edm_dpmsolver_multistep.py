@@ -1,6 +1,6 @@
 """DPM-Solver++ around an EDM denoiser (Lu et al., 2022, arXiv:2211.01095; Karras et al., 2022, arXiv:2206.00364)."""
 
-from mindscience_diffuser.schedulers.base.arguments import THRESHOLDING, takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import EDM_SCHEDULES, THRESHOLDING, takes_arguments
 from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
 from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import SLOPES, SYNONYMS, DPMSolverMethod
 from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
@@ -9,6 +9,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
 @takes_arguments(
     choices={
         **UP_TO_THREE,
+        **EDM_SCHEDULES,
         "prediction_type": ("epsilon", "v_prediction", "sample"),
         "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
         "solver_type": tuple(SLOPES),

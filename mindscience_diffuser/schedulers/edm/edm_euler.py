@@ -1,12 +1,12 @@
 """Euler's method around an EDM denoiser (Karras et al., 2022, arXiv:2206.00364)."""
 
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import EDM_SCHEDULES, takes_arguments
 from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
 from mindscience_diffuser.schedulers.sigma.churn import churned_euler_plan
 
 
 @takes_arguments(
-    choices={"prediction_type": ("epsilon", "v_prediction", "sample")},
+    choices={**EDM_SCHEDULES, "prediction_type": ("epsilon", "v_prediction", "sample")},
     sigma_min=0.002,
     sigma_max=80.0,
     sigma_data=0.5,

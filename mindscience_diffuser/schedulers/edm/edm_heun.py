@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import EDM_SCHEDULES, takes_arguments
 from mindscience_diffuser.schedulers.edm.churned import ChurnedSteps
 from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
 from mindscience_diffuser.validation import check_integer
 
 
 @takes_arguments(
-    choices={"prediction_type": ("epsilon", "v_prediction", "sample")},
+    choices={**EDM_SCHEDULES, "prediction_type": ("epsilon", "v_prediction", "sample")},
     sigma_min=0.002,
     sigma_max=80.0,
     sigma_data=0.5,

@@ -29,6 +29,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, UP_TO_T
     **FLOW,
     **LINSPACE,
     **DYNAMIC_SHIFT,
+    sigma_schedule=None,
 )
 class DEISMultistepScheduler(LogSNRScheduler):
     """Exponential Adams-Bashforth in rho = sigma / alpha: tAB-DEIS of the paper with polynomials of log(rho).

@@ -91,6 +91,7 @@ class DPMSolverFromBetas(DPMSolverMethod):
     **LINSPACE,
     rescale_betas_zero_snr=False,
     **DYNAMIC_SHIFT,
+    sigma_schedule=None,
 )
 class DPMSolverMultistepScheduler(DPMSolverFromBetas, LogSNRScheduler):
     """One model call a step, of order 1 to 3: DPM-Solver++(2M), DPM-Solver++(3M) and their SDE forms.

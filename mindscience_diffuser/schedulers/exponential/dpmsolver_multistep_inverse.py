@@ -30,6 +30,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
     lambda_min_clipped=-float("inf"),
     variance_type=None,
     **LINSPACE,
+    sigma_schedule=None,
 )
 class DPMSolverMultistepInverseScheduler(DPMSolverFromBetas, LogSNRScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` along ascending levels, from a sample to its noise.

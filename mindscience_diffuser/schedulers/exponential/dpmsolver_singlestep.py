@@ -30,6 +30,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
     lambda_min_clipped=-float("inf"),
     variance_type=None,
     **DYNAMIC_SHIFT,
+    sigma_schedule=None,
 )
 class DPMSolverSinglestepScheduler(DPMSolverFromBetas, LogSNRScheduler):
     """Groups of steps that start from one base point: the k-th model call of a group is a step of order k from it.

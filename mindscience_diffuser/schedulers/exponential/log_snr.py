@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mindscience_diffuser.noise import PREDICTION_TYPES, flow_shift
-from mindscience_diffuser.schedulers.base.arguments import choice, integer, optional
+from mindscience_diffuser.noise import FLOW_SCHEDULES, PREDICTION_TYPES, RATIO_SCHEDULES, flow_shift
+from mindscience_diffuser.schedulers.base.arguments import ARGUMENTS, choice, integer, optional
 from mindscience_diffuser.schedulers.exponential.multistep import MultistepMethod
 from mindscience_diffuser.schedulers.sigma.solver import SolverScheduler
 from mindscience_diffuser.validation import check_descending
@@ -16,6 +16,9 @@ CHOICES = {
     "time_shift_type": ("exponential",),
     "variance_type": optional(
         choice("That the model predicts a variance too, of which no use is made", "learned", "learned_range")
+    ),
+    "sigma_schedule": optional(
+        choice(ARGUMENTS["sigma_schedule"].text, *dict.fromkeys(RATIO_SCHEDULES + FLOW_SCHEDULES))
     ),
 }
 """What arguments that other classes have too may be in these."""

@@ -32,6 +32,7 @@ from mindscience_diffuser.validation import check_number
     lambda_min_clipped=-float("inf"),
     variance_type=None,
     **LINSPACE,
+    sigma_schedule=None,
 )
 class SASolverScheduler(PredictorCorrectorMethod, LogSNRScheduler):
     """Predictor and corrector of the reverse SDE whose stochasticity tau is a function of the timestep.

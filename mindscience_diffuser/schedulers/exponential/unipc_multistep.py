@@ -40,6 +40,7 @@ SLOPES = {"bh1": "last", "bh2": "half"}
     sigma_min=None,
     sigma_max=None,
     shift_terminal=None,
+    sigma_schedule=None,
 )
 class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
     """A predictor of order p (UniP) and a corrector of order p + 1 (UniC) with one model call a step.

@@ -7,12 +7,12 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import FLOW_CHOICES, takes_arguments
 from mindscience_diffuser.schedulers.flow.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
 from mindscience_diffuser.step import compiles_as, replace_value
 
 
-@takes_arguments(**FLOW_ARGUMENTS, stochastic_sampling=False)
+@takes_arguments(choices=FLOW_CHOICES, **FLOW_ARGUMENTS, stochastic_sampling=False, sigma_schedule=None)
 class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
     """First order: ``x_next = x + (sigma_next - sigma) * v``.
 

@@ -4,11 +4,11 @@ import numpy as np
 
 from mindscience_diffuser.noise import churn
 from mindscience_diffuser.plan import StepPlan, linear_combination
-from mindscience_diffuser.schedulers.base.arguments import takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import FLOW_CHOICES, takes_arguments
 from mindscience_diffuser.schedulers.flow.flow_match import FlowMatchScheduler
 
 
-@takes_arguments(num_train_timesteps=1000, shift=1.0)
+@takes_arguments(choices=FLOW_CHOICES, num_train_timesteps=1000, shift=1.0, sigma_schedule=None)
 class FlowMatchHeunDiscreteScheduler(FlowMatchScheduler):
     """Second order: two model calls a step, but for the last one to sigma = 0, which is an Euler step.
 

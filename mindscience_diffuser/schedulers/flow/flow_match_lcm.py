@@ -2,14 +2,16 @@
 
 import math
 
-from mindscience_diffuser.schedulers.base.arguments import UPSCALE_MODES, takes_arguments
+from mindscience_diffuser.schedulers.base.arguments import FLOW_CHOICES, UPSCALE_MODES, takes_arguments
 from mindscience_diffuser.schedulers.flow.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
 from mindscience_diffuser.schedulers.flow.upscaling import resize
 from mindscience_diffuser.step import compiles_as
 from mindscience_diffuser.validation import check_choice, check_number
 
 
-@takes_arguments(**FLOW_ARGUMENTS, scale_factors=None, upscale_mode="bicubic")
+@takes_arguments(
+    choices=FLOW_CHOICES, **FLOW_ARGUMENTS, scale_factors=None, upscale_mode="bicubic", sigma_schedule=None
+)
 class FlowMatchLCMScheduler(FlowMatchScheduler):
     """Consistency sampling of a flow: ``x_next = (1 - sigma_next) * x0 + sigma_next * z``, ``x0 = x - sigma * v``.
 

@@ -14,6 +14,7 @@ from mindscience_diffuser.validation import check_number
     **SIGMA_SPACINGS,
     noise_sampler_seed=None,
     **LINSPACE,
+    sigma_schedule=None,
 )
 class DPMSolverSDEScheduler(TwoCallScheduler):
     """A midpoint method in log(sigma) whose both calls add noise of one Brownian path: 2n - 1 model calls for n steps.

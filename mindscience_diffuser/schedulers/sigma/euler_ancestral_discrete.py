@@ -11,6 +11,7 @@ from mindscience_diffuser.schedulers.sigma.solver import SolverScheduler
     prediction_type="epsilon",
     **LINSPACE,
     rescale_betas_zero_snr=False,
+    sigma_schedule=None,
 )
 class EulerAncestralDiscreteScheduler(SolverScheduler):
     """First order: an Euler step down to ``sigma_down = sigma_next^2 / sigma``, and fresh noise up to sigma_next.

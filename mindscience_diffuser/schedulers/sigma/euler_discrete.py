@@ -19,6 +19,7 @@ from mindscience_diffuser.schedulers.sigma.solver import SolverScheduler
     steps_offset=0,
     rescale_betas_zero_snr=False,
     final_sigmas_type="zero",
+    sigma_schedule=None,
 )
 class EulerDiscreteScheduler(SolverScheduler):
     """First order, algorithm 2 of the paper without its correction: from x to x_hat, which has more noise, and down.

@@ -14,6 +14,7 @@ from mindscience_diffuser.schedulers.sigma.two_call import TwoCallScheduler
     clip_sample=False,
     clip_sample_range=1.0,
     **LINSPACE,
+    sigma_schedule=None,
 )
 class HeunDiscreteScheduler(TwoCallScheduler):
     """Second order, algorithm 1 of the paper: 2n - 1 model calls for n steps.

@@ -12,6 +12,7 @@ from mindscience_diffuser.schedulers.sigma.two_call import TwoCallScheduler
     **SIGMA_SPACINGS,
     prediction_type="epsilon",
     **LINSPACE,
+    sigma_schedule=None,
 )
 class KDPM2DiscreteScheduler(TwoCallScheduler):
     """Second order, a midpoint method in log(sigma): 2n - 1 model calls for n steps.
@@ -47,6 +48,7 @@ class KDPM2DiscreteScheduler(TwoCallScheduler):
     **SIGMA_SPACINGS,
     prediction_type="epsilon",
     **LINSPACE,
+    sigma_schedule=None,
 )
 class KDPM2AncestralDiscreteScheduler(TwoCallScheduler):
     """The same method as far as sigma_down, and then fresh noise: 2n - 1 model calls for n steps.

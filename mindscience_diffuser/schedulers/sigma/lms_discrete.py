@@ -15,6 +15,7 @@ HIGHEST_ORDER = 4
     **SIGMA_SPACINGS,
     prediction_type="epsilon",
     **LINSPACE,
+    sigma_schedule=None,
 )
 class LMSDiscreteScheduler(SolverScheduler):
     """Order up to 4, one model call a step.

@@ -3,6 +3,8 @@
 import numpy as np
 
 from mindscience_diffuser.noise import (
+    AYS_SIGMAS,
+    RATIO_SCHEDULES,
     SIGMA_SCHEDULES,
     alphas_cumprod_from_betas,
     clean_sample_weights,
@@ -52,6 +54,11 @@ class SolverScheduler(SigmaScheduler):
         self.replace_alphas_cumprod(self.alphas_cumprod)
         self.flow = config.get("use_flow_sigmas", False)
         self.spacing = self._chosen_spacing()
+        if self.spacing == "linear_quadratic" and not self.flow:
+            raise ValueError(
+                "'sigma_schedule' is 'linear_quadratic', which spaces the levels of a rectified flow: set "
+                f"use_flow_sigmas=True, or choose one of {', '.join(map(repr, RATIO_SCHEDULES))}."
+            )
         self.limit = configured_limit(config)
         # Before the first call of set_timesteps the schedule is that of training.
         self._take_levels(*self._training_grid(), 0.0)
@@ -168,6 +175,9 @@ class SolverScheduler(SigmaScheduler):
         if self.flow and self.spacing is None:
             sigmas = self._flow_levels(count, shift)
             return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(sigmas[-1]))
+        if self.spacing == "linear_quadratic":
+            sigmas = SIGMA_SCHEDULES[self.spacing](1.0, 0.0, count)
+            return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(1 / self.num_train_timesteps))
         grid = self._grid(count)
         if grid.max() >= self.num_train_timesteps:
             raise ValueError(
@@ -178,11 +188,14 @@ class SolverScheduler(SigmaScheduler):
         sigmas = self._interpolated(grid)
         if self.spacing is None:
             return self._take_levels(sigmas, grid, self._final(self.training_sigmas[0]))
-        ends = self.training_sigmas[[-1, 0]] if self.spaces_whole_range else sigmas[[0, -1]]
-        sigmas = SIGMA_SCHEDULES[self.spacing](*self.spaced_range(*ends), count)
+        whole = self.spaces_whole_range or self.settings.get("sigma_schedule")
+        highest, lowest = self.spaced_range(*(self.training_sigmas[[-1, 0]] if whole else sigmas[[0, -1]]))
+        sigmas = SIGMA_SCHEDULES[self.spacing](highest, lowest, count)
+        # A table has a level for the end; the other schedules call the model at the lowest level.
+        final = lowest if self.spacing in AYS_SIGMAS else sigmas[-1]
         if self.flow:  # The flow's level of the same ratio of noise to signal.
-            sigmas = sigmas / (1 + sigmas)
-        return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(sigmas[-1]))
+            sigmas, final = sigmas / (1 + sigmas), final / (1 + final)
+        return self._take_levels(sigmas, self._timesteps_of(sigmas), self._final(final))
 
     def _flow_levels(self, count, shift):
         """Returns `count` levels of a flow, shifted towards noise."""
@@ -223,7 +236,8 @@ class SolverScheduler(SigmaScheduler):
         if self.flow:
             return sigmas * self.num_train_timesteps
         timesteps = sigma_to_timestep(sigmas, self.training_sigmas)
-        return timesteps.round() if self.spacing in self.rounded else timesteps
+        named = self.integral and self.settings.get("sigma_schedule")
+        return timesteps.round() if named or self.spacing in self.rounded else timesteps
 
     def _final(self, lowest):
         """Returns the level at which the trajectory ends; `lowest` is what ``"sigma_min"`` stands for."""
