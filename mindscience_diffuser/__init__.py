@@ -50,6 +50,7 @@ _MODULES = {
     "EDMTrainer": "mindscience_diffuser.training",
     "EulerAncestralDiscreteScheduler": "mindscience_diffuser.schedulers",
     "EulerDiscreteScheduler": "mindscience_diffuser.schedulers",
+    "FlowMapEulerDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchEulerDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchHeunDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMatchLCMScheduler": "mindscience_diffuser.schedulers",

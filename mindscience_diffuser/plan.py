@@ -99,7 +99,8 @@ class StepPlan:
     statistics of their own, frames at noise levels of their own. Arrays then have the shape ``(n, S)``.
 
     Args:
-        timesteps (numpy.ndarray): What the model is told at each step, shape ``(n,)``.
+        timesteps (numpy.ndarray): What the model is told at each step, shape ``(n,)``, or ``(n, k)`` where it is told k
+            numbers.
         x0 (Weights): The predicted clean sample as a sum over ``sample``, history names, ``output``, ``noise``.
         states (Mapping[str, Weights]): The next value of ``sample`` and of each remembered tensor; ``x0`` may take
             part. The first key is ``sample``.

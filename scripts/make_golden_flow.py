@@ -1,4 +1,4 @@
-"""Make tests/golden/lcm_flow.npz: trajectories of diffusers' LCM, TCD and flow-matching schedulers in float32.
+"""Make tests/golden/lcm_flow.npz: trajectories of diffusers' LCM, TCD, flow-matching and flow-map schedulers, float32.
 
     python scripts/make_golden_flow.py [--check]
 
@@ -10,7 +10,7 @@ where there is none: upscaling other than "nearest").
 Left out, because diffusers 0.42.1 does something else there than this package, which its documentation tells:
 epsilon at zero SNR and `shift_terminal` with a single step (NaN); custom LCM and TCD timesteps with `strength` (noise
 after the last step); `invert_sigmas` with fresh noise (ends at noise); timesteps without sigmas under a shift (the two
-do not belong together); repeated timesteps (starts at the second).
+do not belong together); repeated timesteps (starts at the second). A flow map takes no timesteps beside sigmas.
 """
 
 import argparse
@@ -107,7 +107,10 @@ OPTIONS = {
     ),
     "FlowMatchHeunDiscreteScheduler": (10, {"shift": SHIFTS[:3], "set": FLOW_STEPS[:3], "step": CHURN}),
     "FlowMatchLCMScheduler": (14, {**FLOW, "scale": [{}, {}, *SCALES]}),
+    "FlowMapEulerDiscreteScheduler": (10, {"shift": SHIFTS[:3], "set": FLOW_STEPS[:4] + FLOW_STEPS[5:]}),
 }
+
+LATER = ("FlowMapEulerDiscreteScheduler",)
 
 
 def is_comparable(config):
@@ -167,6 +170,8 @@ def diffusers_trajectory(config, seed):
             told = reference_flow.token_timesteps(timesteps, i)
             options["per_token_timesteps"] = torch.from_numpy(told)
             told = told[..., None]
+        elif name == "FlowMapEulerDiscreteScheduler":
+            told = 0.5 * (told + np.append(timesteps, 0.0)[i + 1])
         out = reference_flow.toy_model(x, told, config)
         t = t if name.startswith("FlowMatch") else t.item()
         x = scheduler.step(torch.from_numpy(out), t, torch.from_numpy(x), **options).prev_sample.numpy()
@@ -184,7 +189,13 @@ def main():
     diffusers.utils.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
     generator = np.random.default_rng(20250501)
-    configs = [config for name in OPTIONS for config in draw(name, generator)] + list(per_token())
+    configs = [config for name in OPTIONS for config in draw(name, generator)]
+    # The noise of a trajectory is drawn by its number: what came later comes last.
+    configs = (
+        [c for c in configs if c["scheduler"] not in LATER]
+        + list(per_token())
+        + [c for c in configs if c["scheduler"] in LATER]
+    )
     index, stored, errors = [], {}, []
     for k, config in enumerate(configs):
         samples = diffusers_trajectory(config, seed=k)

@@ -109,6 +109,7 @@ TOLD = {
     "EDMDPMSolverSinglestepScheduler": exploding(lambda t: np.exp(4 * t)),
     "EDMEulerScheduler": exploding(lambda t: np.exp(4 * t)),
     "EDMHeunScheduler": exploding(lambda t: np.exp(4 * t)),
+    "FlowMapEulerDiscreteScheduler": lambda t: (1 - t / 1000, t / 1000),
     "FlowMatchEulerDiscreteScheduler": lambda t: (1 - t / 1000, t / 1000),
     "FlowMatchHeunDiscreteScheduler": lambda t: (1 - t / 1000, t / 1000),
     "FlowMatchLCMScheduler": lambda t: (1 - t / 1000, t / 1000),

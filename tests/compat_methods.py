@@ -48,6 +48,7 @@ SHORT_ENDS = [{"shift_terminal": 0.02}, {"shift_terminal": 0.3}]
 MORE = {
     "CMStochasticIterativeScheduler": [{"rho": 5.0}],
     "DDPMWuerstchenScheduler": [{"scaler": 2.0}, {"s": 0.01}],
+    "FlowMapEulerDiscreteScheduler": [{"shift": 4.0}],
     "FlowMatchEulerDiscreteScheduler": SHORT_ENDS,
     "FlowMatchHeunDiscreteScheduler": [{"shift": 4.0}],
     "FlowMatchLCMScheduler": SHORT_ENDS,
@@ -67,6 +68,7 @@ def arguments(name, method, scheduler, tensor):
     by_name = {
         "add_noise": ((sample, noise, scheduler.timesteps[2:5:2]), {}),
         "scale_noise": ((sample, scheduler.timesteps[2:5:2], noise), {}),
+        "apply_shift": ((tensor(np.array([0.9, 0.3])),), {}),
         "get_velocity": ((sample, noise, scheduler.timesteps[2:5:2]), {}),
         "scale_model_input": ((sample, t), {}),
         "index_for_timestep": ((t,), {}),

@@ -38,8 +38,11 @@ def draws(seed, index, shape):
 
 
 def toy_model(x, t, config):
-    """A smooth model output of the dtype of `x`; `t` is a number, or an array that broadcasts to `x`."""
-    if not config["scheduler"].startswith("FlowMatch"):
+    """A smooth model output of the dtype of `x`; `t` is a number, or an array that broadcasts to `x`.
+
+    Where a model is told both ends of a step, `t` is their mean.
+    """
+    if not config["scheduler"].startswith("FlowMa"):
         return reference.toy_model(x, t, {"prediction_type": "epsilon", "num_train_timesteps": 1000, **config["init"]})
     u = np.asarray(t, np.float64).astype(x.dtype) / x.dtype.type(1000)
     return x.dtype.type(0.6) * x + u * (x.dtype.type(0.1) * np.sin(x.dtype.type(3) * x) - x.dtype.type(0.2))
@@ -79,6 +82,8 @@ def flow_schedule(config):
         sigmas = np.array(chosen["sigmas"], np.float64)
     elif timesteps is not None:
         sigmas = np.array(timesteps, np.float64) / 1000
+    elif config["scheduler"] == "FlowMapEulerDiscreteScheduler":
+        sigmas = np.linspace(1, 0, chosen["num_inference_steps"] + 1)[:-1]
     else:
         sigmas = np.linspace(1, least, chosen["num_inference_steps"])
     sigmas = shift / (shift + 1 / sigmas - 1)
@@ -137,7 +142,8 @@ def reference_trajectory(config, seed):
                 x0 = x0.repeat(factor, axis=-1).repeat(factor, axis=-2)
             samples.append((1 - later) * x0 + later * draws(seed, i, x0.shape))
         else:
-            samples.append(x + (later - now) * toy_model(x, t, config))
+            told = 500 * (now + later) if kind == "FlowMapEulerDiscreteScheduler" else t
+            samples.append(x + (later - now) * toy_model(x, told, config))
         x = samples[-1]
     return samples
 

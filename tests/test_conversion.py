@@ -61,10 +61,10 @@ def process(scheduler):
     """What the training timesteps mean, from the constructed scheduler: levels, and the kind of prediction."""
     settings, kind = scheduler.settings, type(scheduler).__name__
     count, prediction = settings.get("num_train_timesteps"), settings.get("prediction_type", "epsilon")
-    if settings.get("use_flow_sigmas") or kind.startswith("FlowMatch"):
+    if settings.get("use_flow_sigmas") or kind.startswith(("FlowMap", "FlowMatch")):
         # The level of a timestep t is t / T; the shift says which are visited.
         shift = settings.get("shift", settings.get("flow_shift"))
-        prediction = "flow_prediction" if kind.startswith("FlowMatch") else prediction
+        prediction = "flow_prediction" if kind.startswith(("FlowMap", "FlowMatch")) else prediction
         further = [settings.get(name) or False for name in ("use_dynamic_shifting", "shift_terminal", "invert_sigmas")]
         return "flow", [count, shift, *further], prediction
     if isinstance(scheduler, DiffusionScheduler):

@@ -27,6 +27,7 @@ __all__ = [
     "EDMEulerScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
+    "FlowMapEulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
@@ -658,6 +659,24 @@ class EulerDiscreteScheduler(SchedulerMixin):
         s_tmax: Any = float("inf"),
         s_noise: Any = 1.0,
         generator: Any = None,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class FlowMapEulerDiscreteScheduler(SchedulerMixin):
+    def __init__(self, num_train_timesteps: int = 1000, shift: float = 1.0) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        r_timestep: Any = None,
         return_dict: bool = True,
     ) -> Any: ...
 

@@ -13,7 +13,7 @@ from mindscience_diffuser.compat.internals import weighted_sum
 from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
-from mindscience_diffuser.noise import churn, draw_noise
+from mindscience_diffuser.noise import churn, draw_noise, flow_shift
 from mindscience_diffuser.step import EagerPlan
 
 logger = logging.getLogger(__name__)
@@ -243,6 +243,49 @@ class EDMEuler(SchedulerMixin):
         return result_of(return_dict, prev_sample=prev_sample, pred_original_sample=pred_original_sample)
 
 
+class FlowMapEuler(SchedulerMixin):
+    """FlowMapEulerDiscreteScheduler: a step leads from any timestep to any other one, wherever the trajectory is."""
+
+    steps_in_graph = True
+
+    def apply_shift(self, sigmas):
+        """Returns levels shifted as the schedule is."""
+        return flow_shift(sigmas, self.config.shift)
+
+    def index_for_timestep(self, timestep):
+        """Returns the index of a timestep of the schedule, None for another one."""
+        distance = np.abs(self.timesteps.asnumpy() - np.ravel(to_host(timestep))[0])
+        return int(distance.argmin()) if distance.min() <= 1e-3 else None
+
+    def _index_of(self, timestep, schedule_timesteps=None):
+        return self.index_for_timestep(timestep) or 0
+
+    def _sigma_of(self, timestep):
+        """Returns the level of a timestep of the schedule, t / T of another one."""
+        index = self.index_for_timestep(timestep)
+        return (
+            np.asarray(to_host(timestep)) / self.config.num_train_timesteps if index is None else self._sigma_at(index)
+        )
+
+    def _sigma_at(self, index):
+        return self.sigmas.asnumpy()[index]
+
+    def step(self, model_output, timestep, sample, r_timestep=None, return_dict=True):
+        """A step from the level of `timestep` to that of `r_timestep`, by default to the next one of the schedule."""
+        if r_timestep is None and self.index_for_timestep(timestep) is None:
+            raise ValueError(
+                f"'r_timestep' is needed, since 'timestep', {timestep}, is none of scheduler.timesteps and has no next."
+            )
+        end = (
+            self._sigma_at(self.index_for_timestep(timestep) + 1) if r_timestep is None else self._sigma_of(r_timestep)
+        )
+        length = np.asarray(end - self._sigma_of(timestep))
+        length = length.reshape(length.shape + (1,) * (model_output.ndim - length.ndim))
+        self._step_index = self._index_at(timestep) + 1
+        prev_sample = as_floats(sample) + weighted_sum((length, model_output))
+        return result_of(return_dict, prev_sample=in_dtype(prev_sample, model_output))
+
+
 class FlowMatchHeun(SchedulerMixin):
     """FlowMatchHeunDiscreteScheduler: noise has the level of the present step, whatever the timestep."""
 
@@ -352,6 +395,7 @@ def _one_for_each_row(generator, batch):
 CONVENTIONS = {
     "CogVideoXDPMScheduler": CogVideoXDPM,
     "EDMEulerScheduler": EDMEuler,
+    "FlowMapEulerDiscreteScheduler": FlowMapEuler,
     "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
     "DPMSolverSinglestepScheduler": DPMSolverSinglestep,
     "PNDMScheduler": PNDM,

@@ -34,7 +34,10 @@ class InGraph:
         fields = getattr(native_class, "output", SchedulerOutput)._fields
         return {
             "noises_by_row": issubclass(native_class, SigmaScheduler)
-            and ("index_for_timestep" in facts["methods"] or facts["finds_unknown_timesteps"]),
+            and (
+                ["schedule_timesteps", None] in facts["methods"].get("index_for_timestep", ())
+                or facts["finds_unknown_timesteps"]
+            ),
             "native_options": tuple(inspect.signature(native_class.step).parameters),
             "graph_results": tuple(fields.index(name) for name in facts["output"] if name in fields),
         }
@@ -166,6 +169,12 @@ class InGraph:
         """The form of the `step` of EDM's Euler method, for steps without churn from the output of the model."""
         if s_churn != 0 or pred_original_sample is not None:
             raise ValueError("Inside a graph leave 's_churn' and 'pred_original_sample' out.")
+        return self.step_without_options(model_output, timestep, sample, return_dict)
+
+    def step_to_end(self, model_output, timestep, sample, r_timestep=None, return_dict=True):
+        """The form of the `step` of a flow map, for steps to the next timestep."""
+        if r_timestep is not None:
+            raise ValueError("Inside a graph a step leads to the next timestep: leave 'r_timestep' out.")
         return self.step_without_options(model_output, timestep, sample, return_dict)
 
     def step_of_tokens(

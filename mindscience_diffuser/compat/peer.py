@@ -123,6 +123,14 @@ class UncheckedSteps(KeptRange):
         return np.asarray(values, np.float64)
 
 
+class ShiftedTimesteps(UncheckedSteps):
+    """Flow maps: also what the model is told is shifted, and follows from the sigmas where both are given."""
+
+    def _take_sigmas(self, sigmas, timesteps):
+        del timesteps
+        super()._take_sigmas(sigmas, sigmas * self.num_train_timesteps)
+
+
 class UncheckedChurn(ChurnedFlow, UncheckedSteps):
     """Heun's method along a flow."""
 
@@ -359,6 +367,7 @@ RULES = {
     "DDPMWuerstchenScheduler": AlwaysDraws,
     "EDMDPMSolverMultistepScheduler": DrawsHalved,
     "EDMEulerScheduler": RampPositions,
+    "FlowMapEulerDiscreteScheduler": ShiftedTimesteps,
     "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
     "FlowMatchHeunDiscreteScheduler": UncheckedChurn,
     "FlowMatchLCMScheduler": UncheckedDraws,

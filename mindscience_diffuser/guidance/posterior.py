@@ -146,7 +146,8 @@ class PosteriorGuidance(Stage):
         columns = plan.level_columns().astype(np.float32)
         self._capacity = max(self._capacity, len(plan), self.scheduler.num_train_timesteps * self.scheduler.order)
         missing = self._capacity - len(plan)
-        timesteps = np.pad(plan.timesteps.astype(np.float32), (0, missing), constant_values=np.inf)
+        told = plan.timesteps.reshape(len(plan), -1)[:, 0].astype(np.float32)
+        timesteps = np.pad(told, (0, missing), constant_values=np.inf)
         return Tensor(np.pad(columns, [(0, missing)] + [(0, 0)] * (columns.ndim - 1))), Tensor(timesteps)
 
     def check_inputs(self, noise, inputs):

@@ -78,6 +78,9 @@ class Guidance(Stage):
     def at_level(self, level, x, timestep, *conditions):
         """Returns the guided prediction at a level, see :class:`~mindscience_diffuser.Stage`."""
         inside = within(ops.cast(timestep, mstype.float32), self.interval)
+        if inside.ndim > 1:
+            # Told several, of its frames or the ends of a jump, a sample is guided where all of them are inside.
+            inside = inside.all(axis=1)
         if self.by_sigma:
             inside = ops.logical_and(inside, within(level[3] / level[2], self.sigma_interval))
         if not self.branches:

@@ -112,6 +112,10 @@ def plan_of_frames(plan, frames, order, clean_timestep):
     """
     if plan.next_level is None:
         raise ValueError("'frames' has levels for each frame, but the steps of this scheduler lead to no noise levels.")
+    if plan.timesteps.ndim > 1:
+        raise ValueError(
+            "'frames' has levels for each frame, but the model is told both ends of a step: one level each."
+        )
     if len(plan.shape) > 1:
         raise ValueError("'frames' has levels for each frame, but sigma_data of the scheduler is one for each channel.")
     if plan.langevin is not None or (plan.limit is not None and plan.limit.kind == "threshold"):

@@ -29,6 +29,7 @@ from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep_inverse imp
 from mindscience_diffuser.schedulers.exponential.dpmsolver_singlestep import DPMSolverSinglestepScheduler
 from mindscience_diffuser.schedulers.exponential.sasolver import SASolverScheduler
 from mindscience_diffuser.schedulers.exponential.unipc_multistep import UniPCMultistepScheduler
+from mindscience_diffuser.schedulers.flow.flow_map_euler import FlowMapEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
@@ -66,6 +67,7 @@ __all__ = [
     "EDMHeunScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
+    "FlowMapEulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",

@@ -35,6 +35,7 @@ __all__ = [
     "EDMHeunScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
+    "FlowMapEulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
@@ -924,6 +925,13 @@ class EulerDiscreteScheduler(_SolverScheduler):
         s_noise: float = 1.0,
     ) -> SchedulerOutput: ...
 
+class FlowMapEulerDiscreteScheduler(_FlowMatchScheduler):
+    def __init__(
+        self, num_train_timesteps: int = 1000, shift: float = 1.0, compute_dtype: Any = mindspore.float32
+    ) -> None: ...
+    @property
+    def told(self) -> Any: ...
+
 class FlowMatchEulerDiscreteScheduler(_FlowMatchScheduler):
     def __init__(
         self,
@@ -1050,6 +1058,7 @@ class _FlowMatchScheduler(_SigmaScheduler):
         mu: float | None = None,
         timesteps: Sequence[float] | NDArray[Any] | None = None,
     ) -> None: ...
+    def even_sigmas(self, count: Any) -> Any: ...
     def scale_noise(self, sample: Any, timestep: Any, noise: Any) -> Any: ...
     def clean_sample(self, sigma: Any) -> Any: ...
     def renoising_plan(self) -> Any: ...

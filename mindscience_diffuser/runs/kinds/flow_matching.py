@@ -65,5 +65,7 @@ def is_flow(scheduler):
     except (TypeError, ValueError):
         return False
     flow = np.stack([a - 1, b + sigma, alpha + sigma - 1, scale - 1])
+    if scheduler.plan.timesteps.ndim > 1:
+        return False
     told = np.abs(scheduler.timesteps - scheduler.num_train_timesteps * sigma)
     return bool(np.abs(flow).max() < 1e-6 and told.max() <= 1)

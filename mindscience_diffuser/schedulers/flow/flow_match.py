@@ -110,7 +110,7 @@ class FlowMatchScheduler(SigmaScheduler):
             sigmas = timesteps / self.num_train_timesteps
         if not given or self.shifts_given_timesteps:
             if sigmas is None:
-                sigmas = np.linspace(self.sigma_max, self.sigma_min, count)
+                sigmas = self.even_sigmas(count)
             sigmas = flow_shift(sigmas, shift)
             terminal = self.settings.get("shift_terminal")
             if terminal:
@@ -120,6 +120,10 @@ class FlowMatchScheduler(SigmaScheduler):
         self._take_sigmas(sigmas, sigmas * self.num_train_timesteps if timesteps is None else timesteps)
         self.num_inference_steps = count
         self._schedule(self.timesteps)
+
+    def even_sigmas(self, count):
+        """Returns the levels of `count` steps, before they are shifted, where none are given."""
+        return np.linspace(self.sigma_max, self.sigma_min, count)
 
     def scale_noise_in_graph(self, sample, timestep, noise):
         """What the graph compiler reads in place of :meth:`scale_noise`."""
