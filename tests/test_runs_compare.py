@@ -11,7 +11,10 @@ from mindscience_diffuser import cli
 
 CONFIG = Path(__file__).parents[1] / "configs" / "compare.yaml"
 FEW = ["compare.num_inference_steps=[2, 3]", "sampling.per_class=1", "metrics.reference_draws=1"]
-TWO = "compare.schedulers=[{name: DDIMScheduler}, {name: EulerDiscreteScheduler, use_karras_sigmas: true}]"
+TWO = (
+    "compare.schedulers=[{name: EulerDiscreteScheduler, sigma_schedule: kl_optimal}, "
+    "{name: EulerDiscreteScheduler, use_karras_sigmas: true}]"
+)
 
 
 def run(folder, *overrides):
@@ -37,8 +40,8 @@ def test_report_holds_its_pictures_and_refers_to_nothing(report):
 def test_every_scheduler_is_measured_at_every_number_of_steps(report):
     rows = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
     assert [(row["scheduler"], row["num_inference_steps"], row["calls"]) for row in rows] == [
-        ("DDIM", 2, 2),
-        ("DDIM", 3, 3),
+        ("EulerDiscrete sigma_schedule=kl_optimal", 2, 2),
+        ("EulerDiscrete sigma_schedule=kl_optimal", 3, 3),
         ("EulerDiscrete use_karras_sigmas", 2, 2),
         ("EulerDiscrete use_karras_sigmas", 3, 3),
     ]

@@ -107,9 +107,8 @@ def _calls(config, kind, count):
 def _label(component, own):
     """Returns the name of a scheduler with what it changes."""
     changed = {n: v for n, v in component.arguments.items() if own.arguments.get(n) != v and v not in (False, None)}
-    switches = [
-        n if v is True else f"{n}={v}" for n, v in changed.items() if n.startswith(("use_", "solver", "algorithm"))
-    ]
+    shown = ("use_", "solver", "algorithm", "sigma_schedule")
+    switches = [n if v is True else f"{n}={v}" for n, v in changed.items() if n.startswith(shown)]
     return " ".join([component.name.removesuffix("Scheduler"), *switches])
 
 
