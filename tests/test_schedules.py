@@ -156,7 +156,9 @@ def test_timesteps_of_a_schedule_are_strictly_descending(name, count):
 @pytest.mark.parametrize("name", OF_BETAS)
 def test_schedulers_of_betas_space_the_whole_range_of_their_levels(name):
     training = np.sqrt(1 / np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2) - 1)
-    for schedule in RATIO_SCHEDULES:
+    ratios = [choice for choice in SPACED[name].arguments["sigma_schedule"].choices if choice in RATIO_SCHEDULES]
+    assert set(RATIO_SCHEDULES) - set(ratios) <= set(AYS_SIGMAS if SPACED[name].inverts else ())
+    for schedule in ratios:
         scheduler = scheduled(SPACED[name], 6, **LATENT, sigma_schedule=schedule)
         steps = np.sort(scheduler.sigmas[:-1][:: scheduler.order])[::-1]
         np.testing.assert_allclose(steps, SIGMA_SCHEDULES[schedule](training[-1], training[0], 6), rtol=1e-9)

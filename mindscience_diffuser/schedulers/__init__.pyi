@@ -514,18 +514,7 @@ class DPMSolverMultistepInverseScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
         variance_type: Literal["learned", "learned_range"] | None = None,
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
-        sigma_schedule: Literal[
-            "karras",
-            "exponential",
-            "beta",
-            "kl_optimal",
-            "laplace",
-            "ays_sd15",
-            "ays_sdxl",
-            "ays_svd",
-            "linear_quadratic",
-        ]
-        | None = None,
+        sigma_schedule: Literal["karras", "exponential", "beta", "kl_optimal", "laplace"] | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def set_timesteps(self, num_inference_steps: int) -> None: ...

@@ -2,20 +2,31 @@
 
 import numpy as np
 
+from mindscience_diffuser.noise import AYS_SIGMAS, RATIO_SCHEDULES
 from mindscience_diffuser.schedulers.base.arguments import (
+    ARGUMENTS,
     FLOW,
     LINEAR_BETAS,
     LINSPACE,
     SIGMA_SPACINGS,
     THRESHOLDING,
+    choice,
+    optional,
     takes_arguments,
 )
 from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverFromBetas
 from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
 
+TO_THE_LOWEST = [name for name in RATIO_SCHEDULES if name not in AYS_SIGMAS]
+"""Schedules whose last call is at the lowest level, so that an inversion can begin there."""
+
 
 @takes_arguments(
-    choices={**DPM_CHOICES, "algorithm_type": ("dpmsolver", "dpmsolver++")},
+    choices={
+        **DPM_CHOICES,
+        "algorithm_type": ("dpmsolver", "dpmsolver++"),
+        "sigma_schedule": optional(choice(ARGUMENTS["sigma_schedule"].text, *TO_THE_LOWEST)),
+    },
     synonyms=SYNONYMS,
     **LINEAR_BETAS,
     solver_order=2,
