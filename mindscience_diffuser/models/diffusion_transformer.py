@@ -3,7 +3,7 @@
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
-from mindscience_diffuser.models.blocks import FeedForward, LayerNorm, SelfAttention
+from mindscience_diffuser.models.blocks import Dense, FeedForward, LayerNorm, SelfAttention
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
 from mindscience_diffuser.models.token_transformer import Conditioned, TokenTransformer
 
@@ -43,13 +43,11 @@ class DiffusionTransformer(TokenTransformer):
         width, compute_dtype = self.hidden_channels, self.compute_dtype
         self.wave_embed = SinusoidalEmbedding(width)
         self.time_embed = GeluFeedForward(width, compute_dtype)
-        self.input_proj = nn.Dense(self.in_channels, width).to_float(compute_dtype)
+        self.input_proj = Dense(self.in_channels, width, compute_dtype)
         self.ln_pre = LayerNorm(width)
         self.backbone = Backbone(width, self.layers, heads, compute_dtype)
         self.ln_post = LayerNorm(width)
-        self.output_proj = nn.Dense(width, self.out_channels, weight_init="zeros", bias_init="zeros").to_float(
-            compute_dtype
-        )
+        self.output_proj = Dense(width, self.out_channels, compute_dtype, weight_init="zeros", bias_init="zeros")
 
     def _time(self, timestep):
         return self.time_embed(ops.cast(self.wave_embed(timestep), self.compute_dtype))

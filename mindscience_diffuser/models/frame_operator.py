@@ -7,7 +7,7 @@ from mindspore.common.initializer import Normal, initializer
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import MOST_LAYERS, check_compute_dtype
-from mindscience_diffuser.models.blocks import FeedForward
+from mindscience_diffuser.models.blocks import Dense, FeedForward
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
 from mindscience_diffuser.models.frame_transformer import NOISE_LEVEL_SCALE
 from mindscience_diffuser.validation import check_integer, check_number
@@ -143,17 +143,17 @@ class FrameOperator(PublicCell):
         width = 4 * channels
         self.wave_embed = SinusoidalEmbedding(width)
         self.level_embed = FeedForward(width, compute_dtype)
-        self.action_embed = nn.Dense(self.chosen, width).to_float(compute_dtype)
-        self.action_fields = nn.Dense(self.chosen, self.fields * self.points, has_bias=False).to_float(compute_dtype)
-        self.lift = nn.Dense(self.context + 1 + self.fields, channels).to_float(compute_dtype)
-        self.local = nn.CellList([nn.Dense(channels, 2 * channels).to_float(compute_dtype) for _ in range(layers)])
+        self.action_embed = Dense(self.chosen, width, compute_dtype)
+        self.action_fields = Dense(self.chosen, self.fields * self.points, compute_dtype, has_bias=False)
+        self.lift = Dense(self.context + 1 + self.fields, channels, compute_dtype)
+        self.local = nn.CellList([Dense(channels, 2 * channels, compute_dtype) for _ in range(layers)])
         self.far = nn.CellList(
             [WaveProduct(self.side, modes, channels, 2 * channels, compute_dtype) for _ in range(layers)]
         )
-        self.conditioned = nn.CellList([nn.Dense(width, 2 * channels).to_float(compute_dtype) for _ in range(layers)])
-        self.mix = nn.CellList([nn.Dense(channels, channels).to_float(compute_dtype) for _ in range(layers)])
-        self.output_proj = nn.Dense(channels, 1, weight_init="zeros").to_float(compute_dtype)
-        self.gains = nn.Dense(width, self.context + 1, weight_init="zeros").to_float(compute_dtype)
+        self.conditioned = nn.CellList([Dense(width, 2 * channels, compute_dtype) for _ in range(layers)])
+        self.mix = nn.CellList([Dense(channels, channels, compute_dtype) for _ in range(layers)])
+        self.output_proj = Dense(channels, 1, compute_dtype, weight_init="zeros")
+        self.gains = Dense(width, self.context + 1, compute_dtype, weight_init="zeros")
         self.halves = ops.Split(axis=1, output_num=2)
 
     def construct(self, x, noise_level, obs, act):

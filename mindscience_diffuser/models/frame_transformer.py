@@ -7,7 +7,7 @@ from mindspore.common.initializer import Normal, initializer
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import MOST_LAYERS, check_compute_dtype, check_heads
-from mindscience_diffuser.models.blocks import FeedForward, LayerNorm, TransformerBlock
+from mindscience_diffuser.models.blocks import Dense, FeedForward, LayerNorm, TransformerBlock
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -82,15 +82,15 @@ class FrameTransformer(PublicCell):
         self.every_action = Tensor(np.arange(self.actions), mstype.int32)
         self.wave_embed = SinusoidalEmbedding(hidden_channels)
         self.level_embed = FeedForward(hidden_channels, compute_dtype)
-        self.action_embed = nn.Dense(self.context * self.actions, hidden_channels).to_float(compute_dtype)
+        self.action_embed = Dense(self.context * self.actions, hidden_channels, compute_dtype)
         self.positions = Parameter(
             initializer(Normal(0.02), (self.rows * self.rows, hidden_channels), mstype.float32), name="positions"
         )
-        self.input_proj = nn.Dense(4 * (self.context + 1) * area, hidden_channels).to_float(compute_dtype)
+        self.input_proj = Dense(4 * (self.context + 1) * area, hidden_channels, compute_dtype)
         self.blocks = nn.CellList([TransformerBlock(hidden_channels, heads, compute_dtype) for _ in range(layers)])
         self.ln_post = LayerNorm(hidden_channels)
-        self.output_proj = nn.Dense(hidden_channels, area, weight_init="zeros").to_float(compute_dtype)
-        self.gains = nn.Dense(hidden_channels, self.context + 1, weight_init="zeros").to_float(compute_dtype)
+        self.output_proj = Dense(hidden_channels, area, compute_dtype, weight_init="zeros")
+        self.gains = Dense(hidden_channels, self.context + 1, compute_dtype, weight_init="zeros")
 
     def construct(self, x, noise_level, obs, act):
         """Predicts from the noisy frame `x`."""

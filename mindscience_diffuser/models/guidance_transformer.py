@@ -1,8 +1,9 @@
 """A transformer that is told the guidance scale, in place of being called twice for it."""
 
 from mindspore import dtype as mstype
-from mindspore import nn, ops
+from mindspore import ops
 
+from mindscience_diffuser.models.blocks import Dense
 from mindscience_diffuser.models.positional_transformer import PositionalConditionTransformer
 
 SCALE_STRIDE = 1000.0
@@ -67,7 +68,7 @@ class GuidanceDiffusionTransformer(PositionalConditionTransformer):
             cond_as_token,
             compute_dtype,
         )
-        self.guidance_proj = nn.Dense(self.hidden_channels, self.hidden_channels, weight_init="zeros", has_bias=False)
+        self.guidance_proj = Dense(self.hidden_channels, self.hidden_channels, weight_init="zeros", has_bias=False)
 
     def construct(self, x, timestep, condition, guidance_scale):
         """Predicts from the noisy tokens `x` at `timestep` under `condition`, guided with `guidance_scale`."""

@@ -1,10 +1,11 @@
 """What the diffusion transformers share: their arguments, and how timestep and condition reach the tokens."""
 
 from mindspore import dtype as mstype
-from mindspore import nn, ops
+from mindspore import ops
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import MOST_LAYERS, check_compute_dtype, check_heads
+from mindscience_diffuser.models.blocks import Dense
 from mindscience_diffuser.validation import check_bool, check_integer
 
 
@@ -112,7 +113,7 @@ class Conditioned:
         check_bool("cond_as_token", cond_as_token)
         self.cond_as_token = cond_as_token
         self.context_length += int(cond_as_token)
-        self.cond_embed = nn.Dense(self.cond_channels, self.hidden_channels).to_float(compute_dtype)
+        self.cond_embed = Dense(self.cond_channels, self.hidden_channels, compute_dtype)
 
     def construct(self, x, timestep, condition=None):
         """Predicts from the noisy tokens `x` at `timestep` under `condition`."""

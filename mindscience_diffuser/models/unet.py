@@ -7,7 +7,7 @@ from mindspore import mint, nn, ops
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.models.arguments import check_compute_dtype, check_heads
-from mindscience_diffuser.models.blocks import LayerNorm, SelfAttention
+from mindscience_diffuser.models.blocks import Dense, LayerNorm, SelfAttention
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
 from mindscience_diffuser.models.grid import GridConvolution, GroupNorm, coarser, finer, halved
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
@@ -125,12 +125,12 @@ class UNet(PublicCell):
         embedding = 4 * hidden
         self.waves = SinusoidalEmbedding(hidden)
         self.time_embed = nn.SequentialCell(
-            nn.Dense(hidden, embedding).to_float(compute_dtype),
+            Dense(hidden, embedding, compute_dtype),
             nn.SiLU(),
-            nn.Dense(embedding, embedding).to_float(compute_dtype),
+            Dense(embedding, embedding, compute_dtype),
         )
         if self.vector_channels:
-            self.vector_embed = nn.Dense(self.vector_channels, embedding).to_float(compute_dtype)
+            self.vector_embed = Dense(self.vector_channels, embedding, compute_dtype)
 
         def block(of, to, heads):
             return ResidualBlock(
@@ -261,14 +261,14 @@ class ResidualBlock(nn.Cell):
         self.adaptive_scale = adaptive_scale
         self.skip_scale = skip_scale
         self.heads = heads
-        self.out_channels = out_channels
         self.first_norm, self.second_norm = group_norm(channels), group_norm(out_channels)
         self.first = GridConvolution(axes, channels, out_channels)
         self.second = GridConvolution(axes, out_channels, out_channels, zero=True)
-        self.affine = nn.Dense(embedding, (1 + adaptive_scale) * out_channels).to_float(compute_dtype)
+        self.affine = Dense(embedding, (1 + adaptive_scale) * out_channels, compute_dtype)
+        self.halves = ops.Split(axis=2, output_num=2)
         self.projects = channels != out_channels
         if self.projects:
-            self.projection = nn.Dense(channels, out_channels).to_float(compute_dtype)
+            self.projection = Dense(channels, out_channels, compute_dtype)
         self.drops = dropout > 0
         if self.drops:
             self.dropout = nn.Dropout(p=dropout)
@@ -281,7 +281,7 @@ class ResidualBlock(nn.Cell):
         residual = self.first(ops.silu(self.first_norm(x)), grid)
         affine = ops.expand_dims(self.affine(embedded), 1)
         if self.adaptive_scale:
-            scale, shift = affine[:, :, : self.out_channels], affine[:, :, self.out_channels :]
+            scale, shift = self.halves(affine)
             residual = ops.silu(self.second_norm(residual) * (scale + 1) + shift)
         else:
             residual = ops.silu(self.second_norm(residual + affine))

@@ -12,7 +12,7 @@ from mindscience_diffuser.examples.north_america.data import (
     read_scenario,
 )
 from mindscience_diffuser.guidance import PosteriorGuidance
-from mindscience_diffuser.models.blocks import FeedForward
+from mindscience_diffuser.models.blocks import Dense, FeedForward
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
 from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore
 from mindscience_diffuser.runs.evaluation.optimal_interpolation import gaussian_crps, gaussian_update
@@ -155,10 +155,9 @@ class ComponentNetwork(nn.Cell):
         self.compute_dtype = compute_dtype
         self.wave_embed = SinusoidalEmbedding(hidden_channels)
         self.level_embed = FeedForward(hidden_channels, compute_dtype)
-        self.lift = nn.Dense(components, hidden_channels).to_float(compute_dtype)
-        self.between = nn.Dense(hidden_channels, hidden_channels).to_float(compute_dtype)
-        self.output_proj = nn.Dense(hidden_channels, components, weight_init="zeros", bias_init="zeros")
-        self.output_proj.to_float(compute_dtype)
+        self.lift = Dense(components, hidden_channels, compute_dtype)
+        self.between = Dense(hidden_channels, hidden_channels, compute_dtype)
+        self.output_proj = Dense(hidden_channels, components, compute_dtype, weight_init="zeros", bias_init="zeros")
 
     def construct(self, x, noise_level):
         """Predicts from the noisy components ``(B, components)`` and c_noise ``(B,)``."""
