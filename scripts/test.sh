@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Runs the linter and the test suite; extra arguments go to pytest:
 #   bash scripts/test.sh tests/test_models.py -k float16
+# Of test functions with many slow cases some cases run, see tests/conftest.py; all of them, or the quickest alone:
+#   bash scripts/test.sh --thorough
+#   bash scripts/test.sh --quick
 # --mindspore VERSION, given first, tests with that version of MindSpore, in an environment of its own:
 #   bash scripts/test.sh --mindspore 2.7.0
 set -euo pipefail

@@ -1,6 +1,58 @@
-"""What all tests share."""
+"""What all tests share: which cases run, and how garbage is collected.
+
+A test function with many slow cases runs some of them, evenly spread; how many follows from the seconds that a case of
+it takes, as scripts/measure_tests.py has written them down. With ``--thorough`` all cases run, with ``--quick`` those
+functions only whose cases take next to nothing. Tests that are named by ``file::function`` run in any case.
+"""
 
 import gc
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+SECONDS = Path(__file__).with_name("seconds.json")
+"""Seconds that a case of each test function takes on average; functions that are not in it count as free."""
+
+
+class Tier(NamedTuple):
+    """How long a test function may take: what it begins with, a share of all its cases, and one case at the most."""
+
+    seconds: float
+    share: float
+    longest: float
+
+
+USUAL, QUICK = Tier(1.0, 0.1, 6.0), Tier(0.1, 0.0, 0.1)
+
+
+def pytest_addoption(parser):
+    """Adds the two other choices of cases."""
+    parser.addoption("--thorough", action="store_true", help="run all cases of all tests")
+    parser.addoption("--quick", action="store_true", help="run a few cases of the tests that take next to nothing")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves cases out, except where all are asked for or tests are named."""
+    if config.getoption("thorough") or any("::" in argument for argument in config.args):
+        return
+    tier = QUICK if config.getoption("quick") else USUAL
+    measured = json.loads(SECONDS.read_text(encoding="utf-8"))
+    functions = defaultdict(list)
+    for item in items:
+        functions[item.nodeid.split("[")[0]].append(item)
+    kept = {item for name, cases in functions.items() for item in chosen(cases, measured.get(name, 0.0), tier)}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def chosen(cases, seconds, tier):
+    """Returns the cases of a function that run, evenly spread, if a case of it takes so many seconds."""
+    if seconds > tier.longest:
+        return []
+    allowed = tier.seconds + tier.share * seconds * len(cases)
+    count = len(cases) if seconds * len(cases) <= allowed else max(1, int(allowed / seconds))
+    return [cases[i * len(cases) // count] for i in range(count)]
 
 
 def pytest_collection_finish():

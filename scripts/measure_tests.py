@@ -1,0 +1,41 @@
+"""Writes down how long a case of each test function takes, from the report of a run of all of them.
+
+    bash scripts/test.sh --thorough --junitxml=report.xml
+    python scripts/measure_tests.py report.xml
+
+The seconds are written to tests/seconds.json, from which tests/conftest.py chooses the cases that run.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[1]
+LEAST = 0.05
+"""Seconds below which a function is not written down."""
+
+
+def mean_seconds(report):
+    """Returns the mean seconds of the cases of each function, ``"tests/file.py::function"``, in the order of names."""
+    seconds = defaultdict(list)
+    for case in ElementTree.parse(report).iter("testcase"):
+        file = case.get("classname").replace(".", "/") + ".py"
+        seconds[f"{file}::{case.get('name').split('[')[0]}"].append(float(case.get("time")))
+    means = {name: round(sum(values) / len(values), 2) for name, values in sorted(seconds.items())}
+    return {name: mean for name, mean in means.items() if mean >= LEAST}
+
+
+def main():
+    """Writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("report", type=Path, help="the file that --junitxml has written")
+    path = ROOT / "tests" / "seconds.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(mean_seconds(parser.parse_args().report), indent=0) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    main()
