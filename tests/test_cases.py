@@ -1,7 +1,6 @@
 """Which cases of a test function run: a few of the slow ones, spread over all of them."""
 
 import pytest
-
 from conftest import QUICK, USUAL, chosen
 
 CASES = list(range(40))
