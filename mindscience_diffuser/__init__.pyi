@@ -20,6 +20,7 @@ from mindscience_diffuser.guidance.patches import PatchedModel
 from mindscience_diffuser.models import (
     ConditionDiffusionTransformer,
     DiffusionTransformer,
+    FlowMapTransformer,
     GuidanceDiffusionTransformer,
     PatchDiffusionTransformer,
     PositionalConditionTransformer,
@@ -112,9 +113,11 @@ from mindscience_diffuser.schedulers import (
 )
 from mindscience_diffuser.training import (
     ConsistencyDistillation,
+    ConsistencyTuningTrainer,
     DiffusionTrainer,
     EDMTrainer,
     FlowMatchingTrainer,
+    MeanFlowTrainer,
     PyramidFlowTrainer,
     random_patches,
 )
@@ -133,6 +136,7 @@ __all__ = [
     "CogVideoXDPMScheduler",
     "ConditionDiffusionTransformer",
     "ConsistencyDistillation",
+    "ConsistencyTuningTrainer",
     "CosineDPMSolverMultistepScheduler",
     "CounterNoise",
     "DDIMInverseScheduler",
@@ -164,6 +168,7 @@ __all__ = [
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMapEulerDiscreteScheduler",
+    "FlowMapTransformer",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
@@ -184,6 +189,7 @@ __all__ = [
     "Localization",
     "ManifoldConstrainedGuidance",
     "Mask",
+    "MeanFlowTrainer",
     "NoiseLaw",
     "NoiseSource",
     "PNDMScheduler",

@@ -168,7 +168,10 @@ def run_command(words):
     elif words[:3] == ["python", "-m", "mindscience_diffuser"]:
         # A model with weights that exist has their sizes, and a student those of its teacher.
         own = not any(word.startswith("configs/") for word in words)
-        sized = any(word.startswith(("weights=", "sampling.exported=", "configs/digits_lcm")) for word in words)
+        sized = any(
+            word.startswith(("weights=", "sampling.exported=", "configs/digits_lcm", "configs/digits_meanflow"))
+            for word in words
+        )
         fields = "configs/north_america.yaml" in words
         model = [] if sized or own else SMALL_UNET if fields else SMALL_MODEL
         films = any(word.startswith("configs/stirred_flow") for word in words)

@@ -1,6 +1,7 @@
 """Transformers and a UNet: models that predict what a diffusion scheduler asks for."""
 
 from mindscience_diffuser.models.diffusion_transformer import ConditionDiffusionTransformer, DiffusionTransformer
+from mindscience_diffuser.models.flow_map_transformer import FlowMapTransformer
 from mindscience_diffuser.models.frame_operator import FrameOperator
 from mindscience_diffuser.models.frame_transformer import FrameTransformer
 from mindscience_diffuser.models.guidance_transformer import GuidanceDiffusionTransformer
@@ -15,6 +16,7 @@ from mindscience_diffuser.models.unet import UNet
 __all__ = [
     "ConditionDiffusionTransformer",
     "DiffusionTransformer",
+    "FlowMapTransformer",
     "FrameOperator",
     "FrameTransformer",
     "GuidanceDiffusionTransformer",

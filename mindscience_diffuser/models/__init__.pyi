@@ -11,6 +11,7 @@ from mindscience_diffuser.noise import EDMPreconditioning
 __all__ = [
     "ConditionDiffusionTransformer",
     "DiffusionTransformer",
+    "FlowMapTransformer",
     "FrameOperator",
     "FrameTransformer",
     "GuidanceDiffusionTransformer",
@@ -70,6 +71,26 @@ class DiffusionTransformer(_TokenTransformer):
         time_token_cond: bool = True,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+
+class FlowMapTransformer(PositionalConditionTransformer):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        cond_channels: int,
+        hidden_channels: int,
+        layers: int,
+        heads: int,
+        time_token_cond: bool = True,
+        cond_as_token: bool = True,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def construct(
+        self, x: Tensor | float, timestep: Tensor | float, condition: Tensor | float | None = None
+    ) -> Tensor: ...
+    def __call__(
+        self, x: Tensor | float, timestep: Tensor | float, condition: Tensor | float | None = None
+    ) -> Tensor: ...
 
 class FrameOperator(nn.Cell):
     context: Any

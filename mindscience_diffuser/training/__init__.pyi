@@ -7,22 +7,31 @@ from mindspore import Parameter, Tensor, nn
 from numpy.typing import NDArray
 
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseLaw, _Generator
-from mindscience_diffuser.schedulers import DiffusionScheduler, LCMScheduler, PyramidFlowMatchEulerDiscreteScheduler
+from mindscience_diffuser.schedulers import (
+    CMStochasticIterativeScheduler,
+    DiffusionScheduler,
+    LCMScheduler,
+    PyramidFlowMatchEulerDiscreteScheduler,
+)
 
 __all__ = [
     "ConsistencyDistillation",
+    "ConsistencyTuningTrainer",
     "DiffusionTrainer",
     "EDMTrainer",
     "ExponentialMovingAverage",
     "FlowMatchingTrainer",
+    "MeanFlowTrainer",
     "PyramidFlowTrainer",
     "flow_weights",
     "min_snr_weights",
     "p2_weights",
     "signal_to_noise",
     "random_patches",
+    "training_intervals",
     "training_sigmas",
     "training_timesteps",
+    "tuning_levels",
     "warmup_cosine",
 ]
 
@@ -68,6 +77,36 @@ class ConsistencyDistillation(nn.Cell):
         timesteps: Tensor | float,
         condition: Tensor | float,
         guidance_scale: Tensor | float,
+    ) -> Tensor: ...
+
+class ConsistencyTuningTrainer(nn.Cell):
+    model: Any
+    huber_c: Any
+    def __init__(self, model: nn.Cell, scheduler: CMStochasticIterativeScheduler, huber_c: float = 0.03) -> None: ...
+    def get_loss(
+        self,
+        original_samples: Tensor | float,
+        noise: Tensor | float,
+        levels: Tensor | float,
+        *conditions: Tensor | float,
+        weights: Tensor | float | None = None,
+    ) -> Tensor: ...
+    def denoised(self, x: Any, sigma: Any, *conditions: Any) -> Any: ...
+    def construct(
+        self,
+        original_samples: Tensor | float,
+        noise: Tensor | float,
+        levels: Tensor | float,
+        *conditions: Tensor | float,
+        weights: Tensor | float | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self,
+        original_samples: Tensor | float,
+        noise: Tensor | float,
+        levels: Tensor | float,
+        *conditions: Tensor | float,
+        weights: Tensor | float | None = None,
     ) -> Tensor: ...
 
 class DiffusionTrainer(_TrainedUnderNoise, nn.Cell):
@@ -222,6 +261,48 @@ class FlowMatchingTrainer(_TrainedUnderNoise, nn.Cell):
         weights: Tensor | float | None = None,
     ) -> Tensor: ...
 
+class MeanFlowTrainer(_TrainedUnderNoise, nn.Cell):
+    model: Any
+    num_train_timesteps: Any
+    adaptive_power: Any
+    adaptive_c: Any
+    def __init__(
+        self,
+        model: nn.Cell,
+        num_train_timesteps: int = 1000,
+        adaptive_power: float = 1.0,
+        adaptive_c: float = 0.001,
+        noise_law: NoiseLaw | None = None,
+    ) -> None: ...
+    def get_loss(
+        self,
+        original_samples: Tensor | float,
+        noise: Tensor | float,
+        intervals: Tensor | float,
+        *conditions: Tensor | float,
+        weights: Tensor | float | None = None,
+    ) -> Tensor: ...
+    def prediction(self, x: Any, told: Any, *conditions: Any) -> Any: ...
+    def slope(self, x: Tensor | float, told: Tensor | float, v: Tensor | float, *conditions: Tensor | float) -> Any: ...
+    def pulled_along(self, weight: Any, x: Any, told: Any, v: Any, along: Any, conditions: Any) -> Any: ...
+    def weighed(self, x: Any, told: Any, weight: Any, conditions: Any) -> Any: ...
+    def construct(
+        self,
+        original_samples: Tensor | float,
+        noise: Tensor | float,
+        intervals: Tensor | float,
+        *conditions: Tensor | float,
+        weights: Tensor | float | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self,
+        original_samples: Tensor | float,
+        noise: Tensor | float,
+        intervals: Tensor | float,
+        *conditions: Tensor | float,
+        weights: Tensor | float | None = None,
+    ) -> Tensor: ...
+
 class PyramidFlowTrainer(nn.Cell):
     model: Any
     scheduler: Any
@@ -269,6 +350,9 @@ def random_patches(
     *fields: NDArray[Any],
     with_positions: bool = True,
 ) -> list[Any]: ...
+def training_intervals(
+    seed: int, step: int, batch_size: int, interval_share: float = 0.25, **density: Any
+) -> NDArray[Any]: ...
 def training_sigmas(
     seed: int,
     step: int,
@@ -280,4 +364,15 @@ def training_sigmas(
     shift: float = 1.0,
 ) -> NDArray[Any]: ...
 def training_timesteps(seed: int, step: int, batch_size: int, num_train_timesteps: int) -> NDArray[Any]: ...
+def tuning_levels(
+    seed: int,
+    step: int,
+    batch_size: int,
+    q: float = 2.0,
+    stage_steps: int = 250,
+    sigma_min: float = 0.002,
+    loc: float = -1.1,
+    scale: float = 2.0,
+    sigma_max: float = 80.0,
+) -> NDArray[Any]: ...
 def warmup_cosine(peak: float, warmup_steps: int, steps: int, final: float = 0.0) -> Any: ...

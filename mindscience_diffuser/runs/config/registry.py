@@ -12,7 +12,10 @@ KINDS = "mindscience_diffuser.runs.kinds"
 SCHEMAS = "mindscience_diffuser.runs.config"
 COMMANDS = "mindscience_diffuser.runs.commands"
 EVALUATION = "mindscience_diffuser.runs.evaluation"
-SAMPLED = ("diffusion", "flow_matching", "edm", "consistency_distillation", "pyramid_flow")
+SAMPLED = (
+    *("diffusion", "flow_matching", "edm", "consistency_distillation", "mean_flow", "consistency_tuning"),
+    "pyramid_flow",
+)
 """Kinds of runs whose samples a scheduler draws."""
 
 REGISTRY = {
@@ -20,7 +23,9 @@ REGISTRY = {
         "diffusion": f"{SCHEMAS}.schema:DiffusionRun",
         "flow_matching": f"{SCHEMAS}.schema:FlowMatchingRun",
         "edm": f"{SCHEMAS}.schema:EDMRun",
-        "consistency_distillation": f"{SCHEMAS}.schema:ConsistencyRun",
+        "consistency_distillation": f"{SCHEMAS}.few_step_schema:ConsistencyRun",
+        "mean_flow": f"{SCHEMAS}.few_step_schema:MeanFlowRun",
+        "consistency_tuning": f"{SCHEMAS}.few_step_schema:ConsistencyTuningRun",
         "pyramid_flow": f"{SCHEMAS}.schema:PyramidFlowRun",
         "regression": f"{SCHEMAS}.schema:RegressionRun",
         "world_model": f"{SCHEMAS}.world_model_schema:WorldModelRun",
@@ -30,7 +35,9 @@ REGISTRY = {
         "diffusion": f"{KINDS}.diffusion:Diffusion",
         "flow_matching": f"{KINDS}.flow_matching:FlowMatching",
         "edm": f"{KINDS}.edm:EDM",
-        "consistency_distillation": f"{KINDS}.consistency_distillation:Distillation",
+        "consistency_distillation": f"{KINDS}.few_step.consistency_distillation:Distillation",
+        "mean_flow": f"{KINDS}.few_step.mean_flow:MeanFlow",
+        "consistency_tuning": f"{KINDS}.few_step.consistency_tuning:ConsistencyTuning",
         "pyramid_flow": f"{KINDS}.pyramid_flow:PyramidFlow",
         "regression": f"{KINDS}.regression:Regression",
         "world_model": f"{KINDS}.films.world_model:WorldModel",

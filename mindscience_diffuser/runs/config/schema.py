@@ -167,11 +167,9 @@ class DiffusionTraining(WeighedTraining, LevelledTraining):
     min_snr_gamma: Optional[Positive] = Field(None, description="Gamma of the min-SNR weighting; null: not used")
 
 
-class FlowMatchingTraining(WeighedTraining, LevelledTraining):
-    """How a rectified flow is trained."""
+class FlowLevels(DenoiserTraining):
+    """Levels at which a flow is trained."""
 
-    loss_weights: Optional[Text] = LOSS_WEIGHTS
-    weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field("none", description="Weights of the loss")
     density: Literal["uniform", "logit_normal", "mode", "cosmap"] = Field(
         "logit_normal", description="Density of the noise levels"
     )
@@ -179,6 +177,13 @@ class FlowMatchingTraining(WeighedTraining, LevelledTraining):
     logit_std: Positive = Field(1.0, description="Standard deviation of logit_normal")
     mode_scale: float = Field(1.29, description="Scale of mode, in [-1, 2 / (pi - 2)]")
     shift: Positive = Field(1.0, description="How far the noise levels are moved to the noise")
+
+
+class FlowMatchingTraining(WeighedTraining, LevelledTraining, FlowLevels):
+    """How a rectified flow is trained."""
+
+    loss_weights: Optional[Text] = LOSS_WEIGHTS
+    weighting: Literal["none", "sigma_sqrt", "cosmap"] = Field("none", description="Weights of the loss")
     base_length: Optional[Count] = Field(None, description="Tokens for which shift is meant; others are shifted more")
 
 
@@ -191,17 +196,6 @@ class EDMTraining(LevelledTraining):
     sigma_scale: Positive = Field(1.2, description="Standard deviation of the log of log_normal levels")
     sigma_min: Optional[Positive] = Field(None, description="Lowest noise level; null: that of the scheduler")
     sigma_max: Optional[Positive] = Field(None, description="Highest noise level; null: that of the scheduler")
-
-
-class DistillationTraining(Training):
-    """How a consistency model is distilled."""
-
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = Field(0.95, description="Decay of the average of the weights")
-    guidance_range: Interval = Field(
-        default_factory=lambda: [1.0, 3.0], description="The teacher's guidance scales are drawn between these two"
-    )
-    distance: Literal["l2", "huber"] = Field("huber", description="Distance of the predictions")
-    huber_c: Positive = Field(0.001, description="c of huber")
 
 
 class PyramidFlowTraining(WeighedTraining):
@@ -384,14 +378,6 @@ class EDMRun(PatchedRun):
     run: Literal["edm"] = Field(description="Kind of the run")
     regression: FrozenRegression = Field(default_factory=FrozenRegression)
     training: EDMTraining = Field(default_factory=EDMTraining)
-
-
-class ConsistencyRun(SampledRun):
-    """A consistency model distilled from a diffusion model."""
-
-    run: Literal["consistency_distillation"] = Field("consistency_distillation", description="Kind of the run")
-    teacher: Text = Field(description="Shipped weights by name, or the config.yaml of a training of a diffusion model")
-    training: DistillationTraining = Field(default_factory=DistillationTraining)
 
 
 class PyramidFlowRun(SampledRun):

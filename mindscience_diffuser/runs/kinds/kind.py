@@ -58,6 +58,10 @@ class Kind:
         """Returns the function of seed, step and batch size that draws the noise levels of a batch."""
         raise NotImplementedError
 
+    def told(self, levels):
+        """Returns what the model is told at the noise levels of a batch."""
+        return levels
+
     def model_conditions(self, config, samples, conditions):
         """Returns what the model is given beside samples and levels, for a batch of samples and their conditions."""
         return conditions
@@ -93,7 +97,7 @@ class Kind:
                 self.training_noise(scheduler),
                 patches and Cropping(tuple(patches.size), patches.positions, config.noise is not None),
             )
-            called = predicting(config, model, samples, draw_levels(config.seed, 0, TRIED), conditions)
+            called = predicting(config, model, samples, self.told(draw_levels(config.seed, 0, TRIED)), conditions)
             self.unconditional(config, data, model)
             loss = weighed(self.loss(config, data, called, scheduler), weights)
         bins = self.level_bins(config, scheduler)

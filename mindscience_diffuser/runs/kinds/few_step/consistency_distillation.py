@@ -12,16 +12,15 @@ from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.diffusion import Diffusion
+from mindscience_diffuser.runs.kinds.few_step.beginning import start_from, trained_before
 from mindscience_diffuser.runs.kinds.models import (
     build_model,
     build_scheduler,
     build_trained_model,
     setting_up,
-    trained_config,
 )
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.kinds.present import present
-from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.training import ConsistencyDistillation, training_timesteps
 
 
@@ -115,13 +114,9 @@ def distillation_timesteps(seed, step, batch_size, timesteps):
 
 def build_teacher(config, data, scheduler):
     """Returns the teacher with its weights; ConfigError if the student cannot learn from it."""
-    described = trained_config(config.teacher, "teacher")
-    if described.run != "diffusion":
-        raise ConfigError(
-            f"'teacher' must be a model of the kind 'diffusion', but '{config.teacher}' is '{described.run}'", "teacher"
-        )
+    described = trained_before(config, data, "teacher", "diffusion")
     with located(described):
-        teacher_scheduler, teacher_data = build_scheduler(described), build_data(described)
+        teacher_scheduler = build_scheduler(described)
     same_noise = np.array_equal(scheduler.betas, getattr(teacher_scheduler, "betas", None))
     if not same_noise or scheduler.prediction_type != teacher_scheduler.prediction_type:
         raise ConfigError(
@@ -129,23 +124,5 @@ def build_teacher(config, data, scheduler):
             f"trained with {described.scheduler.model_dump()}",
             "scheduler",
         )
-    if teacher_data.sample_shape != data.sample_shape:
-        raise ConfigError(
-            f"'data' must be that of the teacher '{config.teacher}', which was trained with "
-            f"{described.data.model_dump()}",
-            "data",
-        )
     with located(described):
         return build_trained_model(described, data)[0]
-
-
-def start_from(student, teacher):
-    """Gives the student the teacher's weights; what the teacher does not have stays as it is, zero."""
-    parameters = {parameter.name: parameter for parameter in student.get_parameters()}
-    for weight in teacher.get_parameters():
-        own = parameters.get(weight.name)
-        if own is None or own.shape != weight.shape:
-            raise ConfigError(
-                f"'model' must have the weights of the teacher, which has '{weight.name}' {weight.shape}", "model"
-            )
-        replace_value(own, Tensor(weight.asnumpy()))

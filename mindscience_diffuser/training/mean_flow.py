@@ -1,0 +1,157 @@
+"""MeanFlowTrainer: the training loss of a flow map (Geng et al., 2025, arXiv:2505.13447)."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import dtype as mstype
+from mindspore import nn, ops
+
+from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.step import shaped
+from mindscience_diffuser.training.flow_levels import training_sigmas
+from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
+from mindscience_diffuser.training.noise import TrainedUnderNoise
+from mindscience_diffuser.training.shapes import check_batch, check_like
+from mindscience_diffuser.validation import check_integer, check_number
+
+
+def training_intervals(seed, step, batch_size, interval_share=0.25, **density):
+    """Draws the two ends, t and r, of the interval of each sample of a training batch.
+
+    Both are levels as :func:`training_sigmas` draws them, t the higher one. Where a sample has no interval, r is t, and
+    the velocity itself is learned.
+
+    Args:
+        seed (int): Seed of the run, at least 0.
+        step (int): Number of the training step, counted from 0.
+        batch_size (int): Number of intervals to draw.
+        interval_share (float): Share of the samples whose r is below t, in [0, 1]. Default: ``0.25``.
+        **density: Density of the levels, see :func:`training_sigmas`.
+
+    Returns:
+        numpy.ndarray, float32, shape (batch_size, 2), in [0, 1].
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of its range.
+    """
+    share = check_number("interval_share", interval_share, "[0, 1]")
+    drawn = training_sigmas(seed, step, 2 * check_integer("batch_size", batch_size, low=1), **density)
+    t, r = drawn.reshape(2, -1).max(axis=0), drawn.reshape(2, -1).min(axis=0)
+    jumps = np.random.default_rng((seed, step, 5)).random(batch_size) < share
+    return np.stack([t, np.where(jumps, r, t)], axis=1)
+
+
+class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
+    """Training loss of the mean velocity u between two levels, algorithm 1 of the paper.
+
+    At the level t the model sees x = (1 - t) * x0 + t * noise and learns, for a level r <= t, ::
+
+        u(x, t, r) = v - (t - r) * du/dt,    du/dt = v * du/dx + du/dt of the second argument,    v = noise - x0
+
+    eq. (6), the derivative along (v, 1, 0), a Jacobian-vector product of the model, without a gradient of its own. For
+    r = t that is flow matching. The squared error e of a sample is weighted by 1 / (e + c)^p, without a gradient of the
+    weight (section 4.3). A :class:`~mindscience_diffuser.FlowMapEulerDiscreteScheduler` samples.
+
+    Args:
+        model (nn.Cell): Called as ``model(x, timesteps, *conditions)`` with timesteps ``(B, 2)``, t and r times
+            `num_train_timesteps`, such as a :class:`~mindscience_diffuser.FlowMapTransformer`. It must be twice
+            differentiable.
+        num_train_timesteps (int): That of the scheduler. Default: ``1000``.
+        adaptive_power (float): p of the weight, at least 0; 0 is the plain squared error. Default: ``1.0``.
+        adaptive_c (float): c of the weight, above 0. Default: ``0.001``.
+        noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws. Default: ``None``, white
+            noise.
+
+    Raises:
+        TypeError: If `model` is no Cell or an argument has the wrong type.
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, model, num_train_timesteps=1000, adaptive_power=1.0, adaptive_c=0.001, noise_law=None):
+        super().__init__(auto_prefix=False)
+        if not isinstance(model, nn.Cell):
+            raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
+        self.model = model
+        self.num_train_timesteps = check_integer("num_train_timesteps", num_train_timesteps, low=1)
+        self.adaptive_power = check_number("adaptive_power", adaptive_power, "[0, inf)")
+        self.adaptive_c = check_number("adaptive_c", adaptive_c, "(0, inf)")
+        self._take_noise_law(noise_law)
+
+    def get_loss(self, original_samples, noise, intervals, *conditions, weights=None):
+        """Returns the weighted loss of one batch, averaged over its samples.
+
+        Args:
+            original_samples (Tensor): Clean samples, shape (B, ...) of rank 2 or more.
+            noise (Tensor): Noise of the same shape, standard normal or as :meth:`draw_noise` draws it.
+            intervals (Tensor): Levels t and r of each sample, shape (B, 2), float32, 0 <= r <= t <= 1, such as those of
+                :func:`training_intervals`.
+            *conditions (Tensor): Conditions for the model, shape (B, ...) each.
+            weights (Tensor, optional): Weights of the elements, see :meth:`EDMTrainer.get_loss`. Default: ``None``.
+
+        Returns:
+            Tensor, a float32 scalar.
+
+        Raises:
+            TypeError: If `weights` is no Tensor.
+            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
+        """
+        check_like("'noise'", noise, "'original_samples'", original_samples)
+        if tuple(intervals.shape) != (original_samples.shape[0], 2):
+            raise ValueError(
+                f"'intervals' must hold t and r of each of {original_samples.shape[0]} samples, shape "
+                f"({original_samples.shape[0]}, 2), but has shape {tuple(intervals.shape)}."
+            )
+        for condition in conditions:
+            check_batch("A condition", condition, original_samples)
+        if weights is not None:
+            weights = checked_weights(weights, original_samples)
+            original_samples = without_missing(original_samples, weights)
+        t, r = intervals[:, 0], intervals[:, 1]
+        v = noise - original_samples
+        noisy = original_samples + shaped(t, v) * v
+        told = self.num_train_timesteps * intervals
+        u = self.prediction(noisy, told, *conditions)
+        check_like("The model's output", u, "the samples", v)
+        target = ops.stop_gradient(v - shaped(t - r, v) * self.slope(noisy, told, v, *conditions))
+        error = ops.square(u - target)
+        _, errors = reduced(error, t, weights)
+        level_weights = ops.stop_gradient((errors + self.adaptive_c) ** -self.adaptive_power)
+        return reduced(error, t, weights, level_weights)[0]
+
+    def prediction(self, x, told, *conditions):
+        """Returns u, float32."""
+        return ops.cast(self.model(x, told, *conditions), mstype.float32)
+
+    @ms.jit
+    def slope(self, x, told, v, *conditions):
+        """Returns du/dt along the path of x, float32: the derivative of u by t where x moves with the velocity v.
+
+        It is compiled outside of graphs too: there MindSpore's gradients of gradients are wrong, or fail.
+
+        Args:
+            x (Tensor): Noisy samples, ``(B, ...)``.
+            told (Tensor): What the model is told, float32, ``(B, 2)``.
+            v (Tensor): Velocity of x by the level t, in the shape of x.
+            *conditions (Tensor): Those of the model.
+        """
+        # By the timestep, not by the level: half precision has room for both tangents then.
+        along = ops.concat((ops.ones_like(told[:, :1]), ops.zeros_like(told[:, :1])), axis=1)
+        tangents = (v / self.num_train_timesteps, along)
+        forward = ms.grad(self.pulled_along, 0)(ops.zeros_like(v), x, told, *tangents, conditions)
+        return self.num_train_timesteps * forward
+
+    def pulled_along(self, weight, x, told, v, along, conditions):
+        """Returns <weight^T J, tangents>, linear in the weight: its gradient is the Jacobian-vector product J tangents.
+
+        In place of ``mindspore.jvp``, whose function may take nothing from around it in a graph that has gradients.
+        """
+        by_x, by_told = ms.grad(self.weighed, (0, 1))(x, told, weight, conditions)
+        return (by_x * v).sum() + (by_told * along).sum()
+
+    def weighed(self, x, told, weight, conditions):
+        """Returns <weight, u>."""
+        return (weight * self.prediction(x, told, *conditions)).sum()
+
+    def construct(self, original_samples, noise, intervals, *conditions, weights=None):
+        """The same as ``get_loss``."""
+        return self.get_loss(original_samples, noise, intervals, *conditions, weights=weights)
