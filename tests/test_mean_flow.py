@@ -66,6 +66,18 @@ def test_the_exact_mean_velocity_alone_satisfies_the_identity(scale, least, most
     assert least <= error <= most
 
 
+class Velocity(nn.Cell):
+    def construct(self, x, timestep):
+        return velocity(x, (timestep / 1000).reshape((-1, 1)))
+
+
+@pytest.mark.parametrize(("scale", "least", "most"), [(1.0, 0.0, 1e-9), (1.1, 1e-3, np.inf)])
+def test_loss_of_the_exact_mean_velocity_of_a_flow_is_zero(scale, least, most):
+    trainer = MeanFlowTrainer(Gaussian(scale), adaptive_power=0.0, velocity=Velocity())
+    levels = Tensor(training_intervals(0, 4, 64, interval_share=0.5))
+    assert least <= float(trainer(STD * tensor(8, 64, 3), tensor(9, 64, 3), levels)) <= most
+
+
 @pytest.mark.parametrize(("scale", "least", "most"), [(1.0, 0.0, 1e-9), (1.1, 1e-2, np.inf)])
 def test_loss_of_the_exact_mean_velocity_is_zero_where_data_are_one_point(scale, least, most):
     levels = np.maximum(training_intervals(0, 1, 64, interval_share=0.5), 0.05)
@@ -171,6 +183,8 @@ def test_intervals_have_their_share_and_follow_from_seed_and_step():
 def test_mistakes_are_named():
     with pytest.raises(TypeError, match="'model' must be an nn.Cell"):
         MeanFlowTrainer(None)
+    with pytest.raises(TypeError, match="'velocity' must be an nn.Cell"):
+        MeanFlowTrainer(Gaussian(), velocity=velocity)
     with pytest.raises(ValueError, match="'adaptive_c' must be"):
         MeanFlowTrainer(Gaussian(), adaptive_c=0.0)
     with pytest.raises(ValueError, match="'interval_share' must be"):

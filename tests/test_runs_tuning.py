@@ -34,8 +34,8 @@ def configs(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs")
     paths = {"flow_matching": write(directory, "flow", FLOW)}
     run("train", paths["flow_matching"])
-    start = {"start": str(directory / "flow" / "train" / "config.yaml")}
-    paths["mean_flow"] = write(directory, "mean_flow", {**MEAN_FLOW, **start})
+    teacher = {"teacher": str(directory / "flow" / "train" / "config.yaml")}
+    paths["mean_flow"] = write(directory, "mean_flow", {**MEAN_FLOW, **teacher})
     paths["consistency_tuning"] = write(directory, "tuning", TUNING)
     for kind in KINDS:
         run("train", paths[kind])
@@ -94,9 +94,9 @@ def test_samples_of_the_exported_graph_are_those_of_the_model(configs, tmp_path)
             "it does not tell the model both ends of a step, as FlowMapEulerDiscreteScheduler does",
         ),
         ("mean_flow", ["model.name=PositionalConditionTransformer"], "fails on samples, timesteps and conditions"),
-        ("mean_flow", ["start=digits_ddim"], "'start' must be a model of the kind 'flow_matching'"),
-        ("mean_flow", ["model.hidden_channels=8"], "'model' must have the weights of the start"),
-        ("mean_flow", ["data.patch_height=8"], "'data' must be that of the start"),
+        ("mean_flow", ["teacher=digits_ddim"], "'teacher' must be a model of the kind 'flow_matching'"),
+        ("mean_flow", ["model.hidden_channels=8"], "'model' must have the weights of the teacher"),
+        ("mean_flow", ["data.patch_height=8"], "'data' must be that of the teacher"),
         ("mean_flow", ["training.interval_share=2"], "'training.interval_share' must be"),
         ("flow_matching", ["scheduler={name: FlowMapEulerDiscreteScheduler}"], "does not suit a run of the kind"),
         (

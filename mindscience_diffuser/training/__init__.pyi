@@ -266,14 +266,17 @@ class MeanFlowTrainer(_TrainedUnderNoise, nn.Cell):
     num_train_timesteps: Any
     adaptive_power: Any
     adaptive_c: Any
+    velocity: Any
     def __init__(
         self,
         model: nn.Cell,
         num_train_timesteps: int = 1000,
         adaptive_power: float = 1.0,
         adaptive_c: float = 0.001,
+        velocity: nn.Cell | None = None,
         noise_law: NoiseLaw | None = None,
     ) -> None: ...
+    def set_train(self, mode: bool = True) -> Any: ...
     def get_loss(
         self,
         original_samples: Tensor | float,

@@ -5,7 +5,7 @@ import numpy as np
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, frozen
 from mindscience_diffuser.step import shaped
 from mindscience_diffuser.training.flow_levels import training_sigmas
 from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
@@ -50,7 +50,9 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
 
     eq. (6), the derivative along (v, 1, 0), a Jacobian-vector product of the model, without a gradient of its own. For
     r = t that is flow matching. The squared error e of a sample is weighted by 1 / (e + c)^p, without a gradient of the
-    weight (section 4.3). A :class:`~mindscience_diffuser.FlowMapEulerDiscreteScheduler` samples.
+    weight (section 4.3). With a trained flow its velocity stands for v, which is then the same whenever the training
+    comes to a sample: that of the paper is noisy, and right on average. A
+    :class:`~mindscience_diffuser.FlowMapEulerDiscreteScheduler` samples.
 
     Args:
         model (nn.Cell): Called as ``model(x, timesteps, *conditions)`` with timesteps ``(B, 2)``, t and r times
@@ -59,15 +61,20 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         num_train_timesteps (int): That of the scheduler. Default: ``1000``.
         adaptive_power (float): p of the weight, at least 0; 0 is the plain squared error. Default: ``1.0``.
         adaptive_c (float): c of the weight, above 0. Default: ``0.001``.
+        velocity (nn.Cell, optional): A trained flow, called as ``velocity(x, timestep, *conditions)`` with a timestep
+            ``(B,)``. It is frozen: set to evaluation, its Parameters get no gradients, and those whose names the model
+            has too are renamed. Default: ``None``: v = noise - x0.
         noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws. Default: ``None``, white
             noise.
 
     Raises:
-        TypeError: If `model` is no Cell or an argument has the wrong type.
+        TypeError: If `model` or `velocity` is no Cell or an argument has the wrong type.
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, model, num_train_timesteps=1000, adaptive_power=1.0, adaptive_c=0.001, noise_law=None):
+    def __init__(
+        self, model, num_train_timesteps=1000, adaptive_power=1.0, adaptive_c=0.001, velocity=None, noise_law=None
+    ):
         super().__init__(auto_prefix=False)
         if not isinstance(model, nn.Cell):
             raise TypeError(f"'model' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
@@ -76,6 +83,20 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         self.adaptive_power = check_number("adaptive_power", adaptive_power, "[0, inf)")
         self.adaptive_c = check_number("adaptive_c", adaptive_c, "(0, inf)")
         self._take_noise_law(noise_law)
+        self.follows = velocity is not None
+        if self.follows:
+            if not isinstance(velocity, nn.Cell):
+                raise TypeError(
+                    f"'velocity' must be an nn.Cell, but is {velocity!r} of type {type(velocity).__name__}."
+                )
+            self.velocity = frozen(velocity, model, "velocity")
+
+    def set_train(self, mode=True):
+        """Sets the model to training or evaluation; the trained flow stays as it is."""
+        super().set_train(mode)
+        if self.follows:
+            self.velocity.set_train(False)
+        return self
 
     def get_loss(self, original_samples, noise, intervals, *conditions, weights=None):
         """Returns the weighted loss of one batch, averaged over its samples.
@@ -110,6 +131,9 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         v = noise - original_samples
         noisy = original_samples + shaped(t, v) * v
         told = self.num_train_timesteps * intervals
+        if self.follows:
+            v = ops.stop_gradient(ops.cast(self.velocity(noisy, told[:, 0], *conditions), mstype.float32))
+            check_like("The output of 'velocity'", v, "the samples", noisy)
         u = self.prediction(noisy, told, *conditions)
         check_like("The model's output", u, "the samples", v)
         target = ops.stop_gradient(v - shaped(t - r, v) * self.slope(noisy, told, v, *conditions))

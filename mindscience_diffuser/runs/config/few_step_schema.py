@@ -59,13 +59,13 @@ class ConsistencyRun(SampledRun):
 
 
 class MeanFlowRun(SampledRun):
-    """A flow map trained on data, of mean velocities."""
+    """A flow map, trained by its mean velocities."""
 
     run: Literal["mean_flow"] = Field(description="Kind of the run")
-    start: Optional[Text] = Field(
+    teacher: Optional[Text] = Field(
         None,
-        description="Weights to begin with: shipped ones by name, or the config.yaml of a training of a flow; null: "
-        "random ones",
+        description="A trained flow to begin with and to follow: shipped weights by name, or the config.yaml of a "
+        "training; null: the flow of the data, from random weights",
     )
     training: MeanFlowTraining = Field(default_factory=MeanFlowTraining)
 

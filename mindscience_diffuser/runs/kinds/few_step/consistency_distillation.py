@@ -12,11 +12,10 @@ from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.diffusion import Diffusion
-from mindscience_diffuser.runs.kinds.few_step.beginning import start_from, trained_before
+from mindscience_diffuser.runs.kinds.few_step.teacher import start_from, teacher_config, trained_teacher
 from mindscience_diffuser.runs.kinds.models import (
     build_model,
     build_scheduler,
-    build_trained_model,
     setting_up,
 )
 from mindscience_diffuser.runs.kinds.objective import Objective
@@ -114,7 +113,7 @@ def distillation_timesteps(seed, step, batch_size, timesteps):
 
 def build_teacher(config, data, scheduler):
     """Returns the teacher with its weights; ConfigError if the student cannot learn from it."""
-    described = trained_before(config, data, "teacher", "diffusion")
+    described = teacher_config(config, data, "diffusion")
     with located(described):
         teacher_scheduler = build_scheduler(described)
     same_noise = np.array_equal(scheduler.betas, getattr(teacher_scheduler, "betas", None))
@@ -124,5 +123,4 @@ def build_teacher(config, data, scheduler):
             f"trained with {described.scheduler.model_dump()}",
             "scheduler",
         )
-    with located(described):
-        return build_trained_model(described, data)[0]
+    return trained_teacher(described, data)

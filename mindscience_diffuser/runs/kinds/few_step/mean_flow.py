@@ -1,9 +1,10 @@
-"""Runs of the kind ``mean_flow``: a flow map, trained from data, that samples in any number of steps."""
+"""Runs of the kind ``mean_flow``: a flow map, of the data or of a trained flow, that samples in any number of steps."""
 
 import functools
 
-from mindscience_diffuser.runs.kinds.few_step.beginning import begin_with
+from mindscience_diffuser.runs.kinds.few_step.teacher import start_from, teacher_config, trained_teacher
 from mindscience_diffuser.runs.kinds.kind import Kind
+from mindscience_diffuser.runs.kinds.models import Prediction
 from mindscience_diffuser.training import MeanFlowTrainer, training_intervals
 
 
@@ -17,11 +18,13 @@ class MeanFlow(Kind):
         return "it does not tell the model both ends of a step, as FlowMapEulerDiscreteScheduler does"
 
     def loss(self, config, data, model, scheduler):
-        """Returns the loss of a MeanFlowTrainer; the model begins with the weights of a flow where there are some."""
-        training = config.training
-        begin_with(config, data, model, "flow_matching")
+        """Returns the loss of a MeanFlowTrainer; with a teacher the student begins as it and follows its velocity."""
+        training, teacher = config.training, None
+        if config.teacher is not None:
+            teacher = trained_teacher(teacher_config(config, data, "flow_matching"), data)
+            start_from(model.model if isinstance(model, Prediction) else model, teacher)
         return MeanFlowTrainer(
-            model, scheduler.num_train_timesteps, training.adaptive_power, training.adaptive_c
+            model, scheduler.num_train_timesteps, training.adaptive_power, training.adaptive_c, teacher
         ).get_loss
 
     def levels(self, config, data, scheduler):
