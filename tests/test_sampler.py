@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mindspore as ms
@@ -18,6 +19,7 @@ from mindscience_diffuser import (
     Sampler,
     UniPCMultistepScheduler,
 )
+from mindscience_diffuser.sampling.compiled import with_own_memory
 
 METHODS = ("step", "loop", "unrolled")
 SHAPE = (3, 2, 4, 5)
@@ -171,6 +173,25 @@ def test_noise_of_a_sample_does_not_depend_on_the_batch(method):
     whole = sampler(noise, generator=NoiseSource(3, [7, 8, 9])).asnumpy()
     part = sampler(noise[1:], generator=NoiseSource(3, [8, 9])).asnumpy()
     np.testing.assert_array_equal(whole[1:], part)
+
+
+def test_given_tensors_are_copied_in_about_one_pass():
+    # Whole trajectories copy their noise, all of which may be hundreds of megabytes.
+    value = tensor(2, 2048, 2048)
+
+    def seconds(function):
+        def once():
+            start = time.process_time()
+            function().asnumpy()
+            return time.process_time() - start
+
+        return min(once() for _ in range(5))
+
+    assert seconds(lambda: with_own_memory(value)) < 4 * seconds(lambda: 2 * value)
+    half = with_own_memory(value[:1])
+    assert half.data_ptr() != value.data_ptr() and np.array_equal(half.asnumpy(), value[:1].asnumpy())
+    short = value[:1, :2, :4].astype(ms.bfloat16)
+    assert np.array_equal(with_own_memory(short).astype(ms.float32).asnumpy(), short.astype(ms.float32).asnumpy())
 
 
 @pytest.mark.parametrize("kind", [DDIMScheduler, DDPMScheduler])
