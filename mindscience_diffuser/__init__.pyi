@@ -93,6 +93,7 @@ from mindscience_diffuser.schedulers import (
     KDPM2DiscreteScheduler,
     LCMScheduler,
     LCMSchedulerOutput,
+    LearnedScheduler,
     LMSDiscreteScheduler,
     PNDMScheduler,
     PyramidFlowMatchEulerDiscreteScheduler,
@@ -121,6 +122,7 @@ from mindscience_diffuser.training import (
     PyramidFlowTrainer,
     random_patches,
 )
+from mindscience_diffuser.training.plans import optimize
 
 __all__ = [
     "AdaptiveProjectedGuidance",
@@ -186,6 +188,7 @@ __all__ = [
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "LearnedScheduler",
     "Localization",
     "ManifoldConstrainedGuidance",
     "Mask",
@@ -229,6 +232,7 @@ __all__ = [
     "assimilate",
     "block_noise",
     "calculate_shift",
+    "optimize",
     "random_patches",
     "register_scheduler",
     "schedule_sigmas",

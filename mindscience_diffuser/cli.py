@@ -15,6 +15,7 @@ COMMANDS = {
     "sample": "draw samples from a trained model",
     "sweep": "draw and measure samples with several numbers of steps",
     "compare": "run several schedulers on one model and write a report",
+    "optimize": "fit a scheduler of few steps to a trained model",
     "export": "write the whole trajectory of a trained model as one MINDIR file",
 }
 SPREAD = ("train", "sample")

@@ -244,16 +244,17 @@ class StepPlan:
         columns = (*to_clean, *self.level, scale, *self.next_level, np.arange(len(self)))
         return np.stack([filled(values, self.shape) for values in columns], axis=-1)
 
-    def pack(self, returns_x0=False, half=False, level=False):
+    def pack(self, returns_x0=False, half=False, level=False, dtype=np.float32):
         """Returns what the device needs: the static :class:`Layout` and the table of weights.
 
         Args:
             returns_x0 (bool): Whether the kernel also returns the (limited) clean sample.
             half (bool): Whether the arithmetic is float16, which adds a common factor to amplifying sums.
             level (bool): Whether a stage between model and step is told the noise level.
+            dtype (numpy.dtype): That of the table. Default: float32, that of the device.
 
         Returns:
-            Tuple (Layout, numpy.ndarray): the table is float32, shape ``(n, columns)``, or ``(n, S, columns)`` where
+            Tuple (Layout, numpy.ndarray): the table has the shape ``(n, columns)``, or ``(n, S, columns)`` where
             weights have the shape ``(n, S)``, rounded once.
         """
         plan, shape = self.folded(), self.shape
@@ -289,7 +290,7 @@ class StepPlan:
             level=tuple(map(place, np.moveaxis(plan.level_columns(), -1, 0))) if level else (),
             **{part.name: places(getattr(plan, part.name)) for part in fields(plan) if "column" in part.metadata},
         )
-        return layout, np.stack(columns, axis=-1).astype(np.float32)
+        return layout, np.stack(columns, axis=-1).astype(dtype)
 
 
 def _at(value, steps):
@@ -299,6 +300,33 @@ def _at(value, steps):
     if isinstance(value, Mapping):
         return {name: _at(part, steps) for name, part in value.items()}
     return tuple(_at(part, steps) for part in value) if type(value) is tuple else value
+
+
+def named_arrays(plan):
+    """Returns all numbers of a plan as arrays by dotted names, such as ``states.sample.x0`` and ``level.0``."""
+
+    def named(name, value):
+        if isinstance(value, Mapping) or type(value) is tuple:
+            parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+            return {key: array for part, inner in parts for key, array in named(f"{name}.{part}", inner).items()}
+        numeric = isinstance(value, np.ndarray) or (isinstance(value, Real) and not isinstance(value, bool))
+        return {name: np.asarray(value)} if numeric else {}
+
+    return {key: array for part in fields(plan) for key, array in named(part.name, getattr(plan, part.name)).items()}
+
+
+def with_named_arrays(plan, arrays):
+    """Returns a plan with the numbers of :func:`named_arrays` in place of its own, whatever their order."""
+    tree = {}
+    # The sample is the first state; others by the length of their names, so that prediction_10 comes after the ninth.
+    for name in sorted(arrays, key=lambda name: (not name.startswith("states.sample."), len(name), name)):
+        *path, last = name.split(".")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = arrays[name] if np.ndim(arrays[name]) else float(arrays[name])
+    pairs = {name: tuple(part for _, part in sorted(tree[name].items())) for name in ("level", "next_level")}
+    return replace(plan, **{"input_scale": None, **tree, **pairs})
 
 
 def _described(value):

@@ -39,6 +39,10 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 LANGUAGES = {"python", "yaml", "bash", "text"}
 
 FEW_STEPS = {
+    "optimize": [
+        *("optimize.num_inference_steps=2", "optimize.teacher_steps=12", "optimize.iterations=2", "optimize.samples=8"),
+        *("optimize.held_out=8", "optimize.batch_size=8", "optimize.solvers=[{name: DPMSolverMultistepScheduler}]"),
+    ],
     "train": ["training.steps=2", "training.batch_size=8", "training.warmup_steps=1"],
     "sample": [],
     "sweep": ["sweep.num_inference_steps=[1]"],

@@ -35,6 +35,7 @@ from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDi
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.flow.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.rfd4_proteina import RFD4ProteinaScheduler
+from mindscience_diffuser.schedulers.learned.learned import LearnedScheduler
 from mindscience_diffuser.schedulers.sigma.dpmsolver_sde import DPMSolverSDEScheduler
 from mindscience_diffuser.schedulers.sigma.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.euler_discrete import EulerDiscreteScheduler
@@ -79,6 +80,7 @@ __all__ = [
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "LearnedScheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",

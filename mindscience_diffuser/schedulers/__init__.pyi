@@ -47,6 +47,7 @@ __all__ = [
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "LearnedScheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",
@@ -1247,6 +1248,16 @@ class LMSDiscreteScheduler(_SolverScheduler):
         return_dict: Literal[True],
         order: int = 4,
     ) -> SchedulerOutput: ...
+
+class LearnedScheduler(_SigmaScheduler):
+    @property
+    def sigmas(self) -> NDArray[Any]: ...
+    @property
+    def solver(self) -> Scheduler: ...
+    def __init__(self, folder: str | Path, compute_dtype: Any = mindspore.float32) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+    def check_process(self, expected: Mapping[str, Any]) -> None: ...
 
 class _LogSNRScheduler(_MultistepMethod, _SolverScheduler):
     slope_rule: str

@@ -58,7 +58,7 @@ def compare(config):
     data, kind = build_data(config), kind_of(config)
     Measuring(config, data)
     base = build_scheduler(config)
-    runs = [_with_scheduler(config, component, base) for component in config.compare.schedulers]
+    runs = [with_scheduler(config, component, base) for component in config.compare.schedulers]
     planned = [(run, count, _calls(run, kind, count)) for run in runs for count in config.compare.num_inference_steps]
     model, weights = build_trained_model(config, data)
     config = with_values(config, weights=config.weights or str(weights))
@@ -86,7 +86,7 @@ def compare(config):
     return directory
 
 
-def _with_scheduler(config, component, base):
+def with_scheduler(config, component, base):
     """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one."""
     known = parameters_of(find_class("scheduler", component))
     shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}

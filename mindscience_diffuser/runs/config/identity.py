@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 # Sections and keys that decide neither a training nor samples; weights count by the content of their file.
-WITHOUT_EFFECT = ("output", "weights", "export", "sweep", "compare", "metrics")
+WITHOUT_EFFECT = ("output", "weights", "export", "sweep", "compare", "optimize", "metrics")
 
 
 def result_determining_values(config, *without):

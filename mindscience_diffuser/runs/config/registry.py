@@ -50,6 +50,7 @@ REGISTRY = {
     },
     "sweep": dict.fromkeys(SAMPLED, f"{COMMANDS}.sweep:sweep"),
     "compare": dict.fromkeys(SAMPLED, f"{COMMANDS}.compare:compare"),
+    "optimize": dict.fromkeys(("diffusion", "flow_matching", "edm"), f"{COMMANDS}.optimize:optimize"),
     "export": dict.fromkeys(SAMPLED, f"{COMMANDS}.export:export"),
 }
 """Schemas, kinds of runs and commands."""
@@ -91,7 +92,7 @@ def register_weights(folder):
 def registered(what):
     """Returns the paths of what is registered as `what`, by name."""
     if what == "scheduler":
-        schedulers = importlib.import_module("mindscience_diffuser.schedulers.base.scheduler").schedulers_by_name()
+        schedulers = importlib.import_module("mindscience_diffuser.schedulers.base.scheduler").stepping_schedulers()
         return {name: f"{kind.__module__}:{name}" for name, kind in schedulers.items()}
     if what == "model":
         return {name: f"mindscience_diffuser.models:{name}" for name in _models()}

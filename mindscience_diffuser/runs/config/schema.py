@@ -295,6 +295,30 @@ class Comparing(Section):
     )
 
 
+class Optimizing(Section):
+    """A plan of few model calls that is fitted to the samples of many."""
+
+    num_inference_steps: Annotated[int, Field(ge=2)] = Field(5, description="Steps of the plan")
+    teacher_steps: Annotated[int, Field(ge=3)] = Field(200, description="Steps of the scheduler that it is fitted to")
+    solvers: list[Component] = Field(
+        default_factory=list,
+        description="Solvers of one model call a step, of which the best is what the fit begins with; empty: those of "
+        "DPM-Solver++",
+    )
+    search: Optional[Literal["dmn", "dynamic"]] = Field(
+        None, description="Search of the noise levels that the fit begins with; null: those of the solver"
+    )
+    learn: Optional[Literal["times", "all"]] = Field(
+        "all", description="What gradients fit: the noise levels, or all of the table; null: nothing"
+    )
+    samples: Count = Field(256, description="Samples that the plan is fitted to")
+    held_out: Count = Field(64, description="Samples that tell when the fit is best")
+    batch_size: Count = Field(64, description="Samples of a step of the fit")
+    iterations: Count = Field(300, description="Steps of the fit")
+    learning_rate: Positive = Field(0.03, description="First step of Adam")
+    history: Annotated[int, Field(ge=0)] = Field(3, description="Earlier predictions that a step may use")
+
+
 class TrainedRun(Run):
     """What every run has whose data are samples and their conditions."""
 
@@ -326,6 +350,7 @@ class SampledRun(TrainedRun):
     export: Exporting = Field(default_factory=Exporting)
     sweep: Sweeping = Field(default_factory=Sweeping)
     compare: Comparing = Field(default_factory=Comparing)
+    optimize: Optimizing = Field(default_factory=Optimizing)
     metrics: Union[dict[str, Any], list[Component]] = Field(
         default_factory=dict,
         description="Figures of merit, each with name and arguments, or arguments of those that the data have",
@@ -337,6 +362,7 @@ class SampledRun(TrainedRun):
             (what, what, getattr(self, what)) for what in ("noise", "guidance") if getattr(self, what) is not None
         ]
         found += [("scheduler", f"compare.schedulers[{i}]", c) for i, c in enumerate(self.compare.schedulers)]
+        found += [("scheduler", f"optimize.solvers[{i}]", c) for i, c in enumerate(self.optimize.solvers)]
         if isinstance(self.metrics, list):
             found += [("metrics", f"metrics[{i}]", component) for i, component in enumerate(self.metrics)]
         return found

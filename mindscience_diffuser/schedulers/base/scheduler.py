@@ -345,7 +345,15 @@ def register_scheduler(kind):
 
 
 def schedulers_by_name():
-    """Returns the public schedulers that can step, and those that were registered, by the name of their class."""
+    """Returns the public schedulers that can step, and those that were registered, by the name of their class.
+
+    Those that are read from files of their own, and have no other arguments, are not among them.
+    """
+    return {name: kind for name, kind in stepping_schedulers().items() if kind.arguments}
+
+
+def stepping_schedulers():
+    """Returns all schedulers that can step, by the name of their class."""
     package = importlib.import_module("mindscience_diffuser.schedulers")
     public = [value for value in (getattr(package, name) for name in package.__all__) if isinstance(value, type)]
     own = {kind.__name__: kind for kind in public if issubclass(kind, Scheduler) and hasattr(kind, "step")}
@@ -354,7 +362,7 @@ def schedulers_by_name():
 
 def scheduler_class(name):
     """Returns the scheduler class of that name; ValueError if there is none."""
-    known = schedulers_by_name()
+    known = stepping_schedulers()
     if name not in known:
         raise ValueError(
             f"The configuration names the class {name!r}, but there are only {', '.join(sorted(known))}. Load it with "

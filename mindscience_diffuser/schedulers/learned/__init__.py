@@ -1,0 +1,1 @@
+"""Schedulers whose table was fitted to a model."""

@@ -1,0 +1,309 @@
+"""`optimize`: a plan for few calls of one model, fitted to what the model draws with many."""
+
+import functools
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mindspore import Tensor
+from safetensors.numpy import load, save
+from tqdm import tqdm
+
+from mindscience_diffuser.files import write_atomically
+from mindscience_diffuser.inputs import check_scheduler
+from mindscience_diffuser.noise import NoiseSource, draw_noise
+from mindscience_diffuser.sampling import Sampler
+from mindscience_diffuser.schedulers import LearnedScheduler, Scheduler
+from mindscience_diffuser.schedulers.learned.learned import save_learned
+from mindscience_diffuser.training.plans.learn import LEARNED, Fit, PlanFamily
+from mindscience_diffuser.training.plans.levels import Levels
+from mindscience_diffuser.training.plans.search import search_by_bound, search_dynamically
+from mindscience_diffuser.validation import check_choice, check_integer, check_number
+
+SEARCHES = ("dmn", "dynamic")
+STATE_NAME, REPORT_NAME = "optimize.safetensors", "optimize.json"
+CHECKED = 10
+"""Steps of a fit between two looks at the held-out noise, at which its state is written too."""
+FINE = 60
+"""Levels of the fine grid that the dynamic programme chooses from."""
+
+
+class Optimized(NamedTuple):
+    """What :func:`optimize` returns.
+
+    Attributes:
+        scheduler (LearnedScheduler): The plan, as it is in the folder.
+        report (dict): Root mean square distances to the teacher's samples on held-out noise, of each solver, of the
+            searched levels and of the result; the levels; the course of the fit.
+    """
+
+    scheduler: LearnedScheduler
+    report: dict
+
+
+def optimize(
+    model,
+    solvers,
+    teacher,
+    shape,
+    folder,
+    num_inference_steps,
+    search=None,
+    learn="all",
+    samples=256,
+    held_out=64,
+    batch_size=64,
+    iterations=300,
+    learning_rate=0.03,
+    history=3,
+    conditions=None,
+    seed=0,
+):
+    """Fits a plan of few model calls to the samples that a teacher draws with many, and writes it into a folder.
+
+    It begins with the best of the solvers. A search may choose its levels: ``"dmn"`` from the noise schedule alone, see
+    :func:`~mindscience_diffuser.training.plans.search.search_by_bound`, ``"dynamic"`` by a dynamic programme over the
+    teacher's trajectories. Then gradients through the compiled trajectory may fit the levels, or all of the table, see
+    :class:`~mindscience_diffuser.training.plans.learn.PlanFamily`; the step of lowest error on held-out noise is kept.
+    The teacher's samples and the state of the fit lie in the folder: the same call goes on from there.
+
+    Args:
+        model (nn.Cell): The model in evaluation, or guidance around it: the plan is fitted to what it is called as.
+        solvers (Sequence[Scheduler]): Deterministic solvers of one model call a step, of the noise process of the
+            model, whose levels can be given, such as :class:`~mindscience_diffuser.DPMSolverMultistepScheduler`.
+        teacher (Scheduler): Deterministic; its `set_timesteps` has been called, with more model calls.
+        shape (Sequence[int]): Shape of one sample.
+        folder (str or Path): Folder that is written into, which is made if it does not exist.
+        num_inference_steps (int): Number of steps of the plan, 2 or more.
+        search (str, optional): ``"dmn"`` or ``"dynamic"``. Default: ``None``, the levels of the solver.
+        learn (str, optional): ``"times"`` or ``"all"``; None for no gradients. Default: ``"all"``.
+        samples (int): Samples that are fitted to, at least `batch_size`. Default: ``256``.
+        held_out (int): Samples that tell when the fit is best, at least 1. Default: ``64``.
+        batch_size (int): Samples of a step of the fit. Default: ``64``.
+        iterations (int): Steps of the fit. Default: ``300``.
+        learning_rate (float): First step of Adam, which falls to 0 as a cosine. Default: ``0.03``.
+        history (int): Earlier predictions that a step may use, with ``learn="all"``. Default: ``3``.
+        conditions (Callable, optional): Takes sample numbers and returns the conditions of these samples, a list of
+            arrays ``(B, ...)``. Default: ``None``, the model takes none.
+        seed (int): Seed of the noise. Default: ``0``.
+
+    Returns:
+        Optimized, the scheduler and a report, which is written as ``optimize.json`` too.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a choice is unknown, a number is out of range, the teacher adds noise or has no more calls than
+            the plan, the model's output is not finite, or the teacher is further from convergence than the best solver
+            is from the teacher.
+    """
+    if search is not None:
+        check_choice("search", search, SEARCHES)
+    if learn is not None:
+        check_choice("learn", learn, LEARNED)
+    if search is None and learn is None:
+        raise ValueError("'search' and 'learn' are both None: give one of them, or both.")
+    calls = check_integer("num_inference_steps", num_inference_steps, low=2)
+    batch_size = check_integer("batch_size", batch_size, low=1)
+    check_integer("samples", samples, low=batch_size)
+    check_integer("held_out", held_out, low=1)
+    check_integer("iterations", iterations, low=1)
+    check_integer("history", history, low=0)
+    check_number("learning_rate", learning_rate, "(0, inf)")
+    check_scheduler(teacher, Scheduler)
+    teacher.check_scheduled()
+    plan = teacher.plan_for()
+    if plan.stochastic:
+        raise ValueError(f"'teacher' is a {type(teacher).__name__}, which adds noise: give a deterministic one.")
+    if len(plan) <= calls:
+        raise ValueError(
+            f"'num_inference_steps' is {calls}, but the teacher itself makes {len(plan)} model calls: give it more "
+            "with set_timesteps, 200 for example, or learn a plan of fewer."
+        )
+    families = [Levels(solver, calls) for solver in solvers]
+    if not families:
+        raise ValueError("'solvers' is empty: give at least one, such as DPMSolverMultistepScheduler.")
+    work = _Work(model, teacher, tuple(shape), Path(folder), batch_size, conditions, seed, samples, held_out)
+    settings = {"search": search, "learn": learn, "calls": calls, "history": history, "iterations": iterations}
+    settings.update(learning_rate=learning_rate, solvers=[f.scheduler.plan.fingerprint for f in families])
+    return work.run(families, settings)
+
+
+class _Work:
+    """One call of :func:`optimize`."""
+
+    def __init__(self, model, teacher, shape, folder, batch_size, conditions, seed, samples, held_out):
+        self.model, self.teacher, self.shape, self.folder = model, teacher, shape, folder
+        self.batch_size, self.conditions, self.seed = batch_size, conditions, seed
+        self.samples, self.held_out = samples, held_out
+        self.sampler = Sampler(model, teacher)
+
+    def run(self, families, settings):
+        """Returns the :class:`Optimized`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings.update(teacher=self.teacher.plan.fingerprint, shape=self.shape, batch_size=self.batch_size)
+        settings.update(seed=self.seed, samples=self.samples, held_out=self.held_out)
+        identity = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+        state = self._read(identity)
+        if "target" not in state:
+            state["target"] = self._targets()
+            self._write(identity, state)
+        target, numbers = state["target"], np.arange(self.samples + self.held_out)
+        errors = [self._distance(family.schedule(family.start), target) for family in families]
+        names = [_label(family.scheduler) for family in families]
+        report = {"distance_of_solvers": dict(zip(names, errors))}
+        family, best = families[int(np.argmin(errors))], min(errors)
+        self._check_teacher(target, best)
+        start = family.start
+        if settings["search"] is not None:
+            start = self._searched(settings["search"], family)
+            report["distance_of_searched_levels"] = self._distance(family.schedule(start), target)
+        chosen = PlanFamily(family, settings["learn"] or "times", settings["history"])
+        vector = np.concatenate([start, chosen.start[len(start) :]])
+        if settings["learn"] is not None:
+            vector, report["fit"] = self._fit(chosen, vector, state, identity, settings, numbers)
+        plan = chosen.plan(vector)
+        plan = replace(plan, timesteps=plan.timesteps.astype(np.float32))
+        save_learned(self.folder, family.scheduler, plan, family.scheduler.init_noise_sigma)
+        scheduler = LearnedScheduler.from_pretrained(self.folder)
+        report["distance"] = self._distance(scheduler, target)
+        report.update(solver=_label(family.scheduler), timesteps=plan.timesteps.tolist())
+        report["sigmas"] = family.sigmas(vector[: family.calls]).tolist()
+        write_atomically(self.folder / REPORT_NAME, json.dumps(report, indent=2) + "\n")
+        return Optimized(scheduler, report)
+
+    def _read(self, identity):
+        """Returns the state of an earlier call with the same arguments, arrays by name."""
+        path = self.folder / STATE_NAME
+        if not path.is_file():
+            return {}
+        state = load(path.read_bytes())
+        return state if bytes(state.pop("identity")).decode() == identity else {}
+
+    def _write(self, identity, state):
+        text = np.frombuffer(identity.encode(), np.uint8)
+        write_atomically(self.folder / STATE_NAME, save({**state, "identity": text}))
+
+    def _given(self, numbers, scheduler):
+        """Returns where the trajectories of samples start under a scheduler, and their conditions."""
+        noise = draw_noise((len(numbers), *self.shape), NoiseSource(self.seed, numbers))
+        conditions = [] if self.conditions is None else self.conditions(numbers)
+        return [Tensor((noise * scheduler.init_noise_sigma).astype(np.float32)), *map(Tensor, conditions)]
+
+    def _batches(self, numbers):
+        """Returns sample numbers in batches of one size; the last one is filled up with numbers from the first."""
+        for first in range(0, len(numbers), self.batch_size):
+            yield numbers[np.arange(first, first + self.batch_size) % len(numbers)]
+
+    def _drawn(self, sampler, numbers, text=None):
+        """Returns the final samples of a sampler, in the order of their numbers."""
+        batches = list(self._batches(numbers))
+        drawn = [
+            sampler(*self._given(batch, sampler.scheduler)).asnumpy()
+            for batch in tqdm(batches, desc=text, unit="batch", disable=text is None)
+        ]
+        return np.concatenate(drawn)[: len(numbers)]
+
+    def _targets(self):
+        """Draws what the teacher draws; ValueError where that is not finite."""
+        target = self._drawn(self.sampler, np.arange(self.samples + self.held_out), "sampling with the teacher")
+        if np.all(np.isfinite(target)):
+            return target
+        stepwise = Sampler(self.model, self.teacher, "step")
+        broken = []
+
+        def look(i, timestep, sample):
+            if not np.all(np.isfinite(sample.asnumpy())):
+                broken.append((i, timestep))
+
+        wrong = int(np.argmin(np.isfinite(target.reshape(len(target), -1)).all(axis=1)))
+        stepwise(*self._given(np.array([wrong]), self.teacher), callback=look)
+        i, timestep = broken[0]
+        raise ValueError(
+            f"'model' returns values that are not finite: sample {wrong} of the teacher is no longer finite after its "
+            f"step {i}, at timestep {timestep}."
+        )
+
+    def _distance(self, scheduler, target):
+        """Returns how far the held-out samples of a scheduler are from the teacher's, root mean square."""
+        held = np.arange(self.samples, self.samples + self.held_out)
+        return rms(self._drawn(Sampler(self.model, scheduler), held) - target[self.samples :])
+
+    def _check_teacher(self, target, best):
+        """Raises ValueError if the teacher, with every second level left out, changes more than the best solver."""
+        plan = self.teacher.plan_for()
+        half = type(self.teacher).from_config(self.teacher.config)
+        half.set_timesteps(max(self.teacher.num_inference_steps // 2, 1))
+        changed = self._distance(half, target)
+        if not changed < best:
+            raise ValueError(
+                f"'teacher' has not converged with {len(plan)} model calls: with half of them its samples change by "
+                f"{changed:.3g}, while those of the best solver are only {best:.3g} from them. Give the teacher more "
+                "steps, or a better method."
+            )
+
+    def _searched(self, search, family):
+        if search == "dmn":
+            return search_by_bound(family)
+        fine = Levels(type(family.scheduler).from_config(family.scheduler.config), FINE)
+        sampler = Sampler(self.model, fine.scheduler, "step", return_intermediates=True)
+        numbers = np.arange(min(self.samples, self.batch_size))
+        _, samples, clean = sampler(*self._given(numbers, fine.scheduler))
+        alphas, sigmas = fine.scheduler.levels
+        visited = fine.scheduler.sigmas[:-1]
+        return search_dynamically(family, samples.asnumpy(), clean.asnumpy(), alphas, sigmas, visited)
+
+    def _fit(self, family, vector, state, identity, settings, numbers):
+        """Returns the best vector, and the distance to the teacher over the steps of the fit."""
+        fit = Fit(family, self.model)
+        scheduler, target = family.levels.scheduler, state["target"]
+        # Training samples in an order of their own for each pass.
+        order = np.random.default_rng(self.seed)
+        passes = -(-settings["iterations"] * self.batch_size // self.samples)
+        chosen = np.concatenate([order.permutation(self.samples) for _ in range(passes)])
+
+        @functools.cache
+        def held():
+            return [self._batch(batch, scheduler, target) for batch in self._batches(numbers[self.samples :])]
+
+        if "vector" in state:
+            fit.vector, fit.first, fit.second = state["vector"], state["first"], state["second"]
+            fit.iteration = int(state["iteration"])
+        else:
+            fit.vector = vector.copy()
+            state.update(best=vector.copy(), course=np.array([[0, fit.evaluate(vector, held()) ** 0.5]]))
+        steps = settings["iterations"]
+        with tqdm(total=steps, initial=fit.iteration, desc="fitting the plan", unit="step") as bar:
+            while fit.iteration < steps:
+                fit.learning_rate = settings["learning_rate"] * 0.5 * (1 + np.cos(np.pi * fit.iteration / steps))
+                first = fit.iteration * self.batch_size
+                fit.step(self._batch(chosen[first : first + self.batch_size], scheduler, target))
+                bar.update(1)
+                if fit.iteration % CHECKED == 0 or fit.iteration == steps:
+                    error = fit.evaluate(fit.vector, held()) ** 0.5
+                    if error < state["course"][:, 1].min():
+                        state["best"] = fit.vector.copy()
+                    state["course"] = np.vstack([state["course"], [fit.iteration, error]])
+                    bar.set_postfix(distance=f"{error:.4g}")
+                    state.update(vector=fit.vector, first=fit.first, second=fit.second)
+                    self._write(identity, {**state, "iteration": np.array(fit.iteration)})
+        return state["best"], [[int(step), float(error)] for step, error in state["course"]]
+
+    def _batch(self, numbers, scheduler, target):
+        noise, *conditions = self._given(numbers, scheduler)
+        return (noise, Tensor(target[numbers].astype(np.float32)), *conditions)
+
+
+def rms(values):
+    """Returns the root mean square of an array."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def _label(scheduler):
+    """Returns the name of a solver with its order and the spacing of its levels."""
+    settings = scheduler.settings
+    order = [f"order {settings['solver_order']}"] if "solver_order" in settings else []
+    spacing = [name for name, value in settings.items() if name.startswith("use_") and value is True]
+    return " ".join([type(scheduler).__name__, *order, *spacing])

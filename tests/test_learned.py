@@ -1,0 +1,333 @@
+"""Learned plans: files that are read as schedulers, levels that are searched, tables that are fitted to a teacher."""
+
+import itertools
+import json
+import warnings
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EDMDPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LearnedScheduler,
+    NoiseSource,
+    Sampler,
+    Scheduler,
+    UniPCMultistepScheduler,
+    export,
+    optimize,
+)
+from mindscience_diffuser.noise import draw_noise
+from mindscience_diffuser.schedulers.learned.learned import save_learned
+from mindscience_diffuser.training.plans.learn import Fit, PlanFamily
+from mindscience_diffuser.training.plans.levels import Levels
+from mindscience_diffuser.training.plans.search import cheapest_path, influences, search_by_bound
+
+SHAPE = (3, 2)
+SOLVERS = {
+    "multistep": (DPMSolverMultistepScheduler, {"solver_order": 3, "use_karras_sigmas": True}),
+    "corrector": (UniPCMultistepScheduler, {}),
+    "two calls": (HeunDiscreteScheduler, {}),
+    "clipped": (DDIMScheduler, {}),
+    "flow": (FlowMatchEulerDiscreteScheduler, {"shift": 3.0}),
+    "edm": (EDMDPMSolverMultistepScheduler, {}),
+}
+SEARCHABLE = {name: SOLVERS[name] for name in ("multistep", "corrector", "flow", "edm")}
+
+
+class Shrinking(nn.Cell):
+    """A model that depends on sample and timestep."""
+
+    def construct(self, x, timestep):
+        """Returns the prediction."""
+        return 0.3 * x * ops.cos(0.01 * ops.cast(timestep, mstype.float32)).reshape((-1, 1, 1)).astype(x.dtype)
+
+
+class Mixture(nn.Cell):
+    """The exact noise prediction of four points in the plane with a little spread, told a fractional timestep."""
+
+    def __init__(self, training_sigmas):
+        super().__init__()
+        self.log_sigmas = Tensor(np.log(training_sigmas), mstype.float32)
+        self.points = Tensor([[1.0, 1.2], [-1.1, 0.8], [0.9, -1.0], [-0.6, -1.3]], mstype.float32)
+        self.last = len(training_sigmas) - 2.0
+
+    def construct(self, x, timestep):
+        """Returns the prediction for x, ``(B, 2)``."""
+        timestep = ops.cast(timestep, mstype.float32)
+        below = ops.clamp(ops.floor(timestep), 0.0, self.last)
+        index, share = ops.cast(below, mstype.int32), timestep - below
+        log_sigma = (
+            ops.gather(self.log_sigmas, index, 0) * (1 - share) + ops.gather(self.log_sigmas, index + 1, 0) * share
+        )
+        ratio = ops.exp(log_sigma).reshape((-1, 1))
+        alpha = ops.rsqrt(1 + ratio * ratio)
+        sigma = ratio * alpha
+        variance = alpha * alpha * 0.02 + sigma * sigma
+        centred = ops.expand_dims(x, 1) - ops.expand_dims(alpha, 1) * self.points
+        shares = ops.softmax(-(centred * centred).sum(-1) / (2 * variance), 1)
+        return sigma / variance * (ops.expand_dims(shares, 2) * centred).sum(1)
+
+
+def saved(name, folder, steps=4, **options):
+    kind, arguments = SOLVERS[name]
+    solver = kind(**arguments, **options)
+    solver.set_timesteps(steps)
+    save_learned(folder, solver, solver.plan_for(), solver.init_noise_sigma)
+    return solver
+
+
+def drawn(scheduler, count=2):
+    noise = np.random.default_rng(3).standard_normal((count, *SHAPE), dtype=np.float32)
+    return Tensor(noise * np.float32(scheduler.init_noise_sigma))
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_file_holds_the_whole_plan_of_any_solver(name, tmp_path):
+    solver = saved(name, tmp_path)
+    learned = Scheduler.from_pretrained(tmp_path)
+    assert isinstance(learned, LearnedScheduler)
+    assert learned.num_inference_steps == 4
+    noise = drawn(solver)
+    expected = Sampler(Shrinking(), solver)(noise).asnumpy()
+    assert np.allclose(Sampler(Shrinking(), learned)(noise).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+    x = noise
+    for t in learned.timesteps:
+        told = Tensor(np.full(2, t), mstype.float32)
+        x = learned.step(Shrinking()(learned.scale_model_input(x, t), told), x, t)
+    assert np.allclose(x.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    assert np.allclose(learned.levels, solver.levels)
+    learned.save_pretrained(tmp_path / "again")
+    again = LearnedScheduler.from_pretrained(tmp_path / "again")
+    assert again.plan.fingerprint == learned.plan.fingerprint
+    noised = [s.add_noise(noise, noise, s.timesteps[2]).asnumpy() for s in (learned, solver)]
+    assert np.allclose(*noised, rtol=1e-5)
+
+
+def test_half_precision_is_finite_and_an_exported_file_gives_the_same(tmp_path):
+    solver = saved("multistep", tmp_path / "plan")
+    half = LearnedScheduler(tmp_path / "plan", mstype.float16)
+    result = Sampler(Shrinking(), half)(drawn(solver).astype(mstype.float16))
+    assert result.dtype == mstype.float16
+    assert np.all(np.isfinite(result.asnumpy()))
+    learned = LearnedScheduler(tmp_path / "plan")
+    sampler = Sampler(Shrinking(), learned)
+    export.export_mindir(sampler, tmp_path / "sampler.mindir", drawn(solver, 1))
+    reloaded = export.load_mindir(tmp_path / "sampler.mindir")
+    for batch in (1, 5):
+        noise = drawn(solver, batch)
+        assert np.allclose(reloaded(noise).asnumpy(), sampler(noise).asnumpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_plan_is_refused_for_what_it_was_not_learned_for(tmp_path):
+    saved("multistep", tmp_path / "one")
+    learned = LearnedScheduler.from_pretrained(tmp_path / "one", prediction_type="epsilon", beta_schedule="linear")
+    with pytest.raises(ValueError, match="'num_inference_steps' is 5, but the plan .* for 4 steps"):
+        learned.set_timesteps(5)
+    assert learned.num_inference_steps == 4
+    with pytest.raises(ValueError, match="'prediction_type' is 'v_prediction', but .* learned with 'epsilon'"):
+        LearnedScheduler.from_pretrained(tmp_path / "one", prediction_type="v_prediction")
+    with pytest.raises(ValueError, match="'beta_schedule' is 'scaled_linear'"):
+        Scheduler.from_pretrained(tmp_path / "one", beta_schedule="scaled_linear")
+    with pytest.raises(TypeError, match="has no argument 'betas'"):
+        LearnedScheduler.from_pretrained(tmp_path / "one", betas=1)
+    with pytest.raises(ValueError, match="run from its start, but is to begin at row 2"):
+        Sampler(Shrinking(), learned).select_steps(start=2)
+    with pytest.raises(FileNotFoundError, match="no learned plan .* no scheduler_config.json"):
+        LearnedScheduler(tmp_path)
+    DDIMScheduler().save_pretrained(tmp_path / "ddim")
+    (tmp_path / "ddim" / "plan.safetensors").write_bytes((tmp_path / "one" / "plan.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="configuration of DDIMScheduler, and no learned plan"):
+        LearnedScheduler(tmp_path / "ddim")
+    saved("multistep", tmp_path / "other", solver_type="heun")
+    (tmp_path / "one" / "plan.safetensors").write_bytes((tmp_path / "other" / "plan.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="is not the one that"):
+        LearnedScheduler(tmp_path / "one")
+
+
+def test_a_plan_that_is_not_finite_is_not_written(tmp_path):
+    solver = DPMSolverMultistepScheduler()
+    solver.set_timesteps(4)
+    solver.plan.states["sample"]["sample"][1] = np.nan
+    with pytest.raises(ValueError, match="'states.sample.sample' of the plan must be finite"):
+        save_learned(tmp_path, solver, solver.plan, 1.0)
+
+
+@pytest.mark.parametrize("name", SEARCHABLE)
+def test_any_numbers_stand_for_levels_in_order_between_the_ends(name):
+    kind, arguments = SEARCHABLE[name]
+    levels = Levels(kind(**arguments), 5)
+    visited = levels.scheduler.sigmas
+    levels.schedule(levels.start)
+    assert np.allclose(levels.scheduler.sigmas, visited, rtol=2e-3)
+    for seed in range(5):
+        numbers = 2 * np.random.default_rng(seed).standard_normal(5)
+        plan = levels.plan(numbers)
+        sigmas = levels.scheduler.sigmas
+        assert sigmas[0] == visited[0]
+        assert np.all(np.diff(sigmas) < 0)
+        assert sigmas[-2] >= levels.lowest * (1 - 1e-9)
+        assert np.all(np.diff(plan.timesteps) < 0)
+        assert np.allclose(levels.sigmas(levels.numbers(sigmas[:-1])), sigmas[:-1], rtol=2e-3)
+
+
+def test_the_dynamic_programme_finds_the_path_that_brute_force_finds():
+    for seed in range(20):
+        costs = np.random.default_rng(seed).random((7, 8))
+        costs[np.tril_indices(7, 0, 8)] = np.inf
+        for calls in range(1, 8):
+
+            def total(inner, costs=costs):
+                points = (0, *inner, 7)
+                return sum(costs[a, b] for a, b in zip(points, points[1:]))
+
+            best = min(itertools.combinations(range(1, 7), calls - 1), key=total)
+            assert cheapest_path(costs, calls) == [0, *best]
+
+
+@pytest.mark.parametrize("name", ["multistep", "corrector", "flow"])
+def test_influences_are_the_weights_of_the_clean_predictions(name):
+    kind, arguments = SEARCHABLE[name]
+    levels = Levels(kind(**arguments), 5)
+    plan, end = levels.plan(levels.start), levels.lowest_level
+    clean = np.random.default_rng(0).standard_normal(5)
+    state = {name: np.zeros(1) for name in plan.states}
+    for step, (of_sample, of_output, _, _, scale, *_) in enumerate(plan.level_columns()):
+        x = state["sample"]
+        output = (clean[step] - of_sample * scale * x) / of_output
+        state = {name: plan.run(step, output=output, **state)[name] for name in plan.states}
+    # From the last level to the lowest one by first order, in place of to the end.
+    alpha, sigma = (level[-1] for level in plan.level)
+    reached = end[1] / sigma * x + (end[0] - end[1] / sigma * alpha) * clean[-1]
+    assert np.allclose(influences(plan, end) @ clean, reached, rtol=1e-9)
+
+
+def test_the_bound_falls_and_levels_stay_in_order():
+    levels = Levels(DPMSolverMultistepScheduler(), 6)
+
+    def bound(numbers):
+        plan = levels.plan(numbers)
+        alpha, sigma = plan.level
+        return np.sum(np.abs(influences(plan, levels.lowest_level)) * sigma / alpha)
+
+    found = search_by_bound(levels)
+    assert bound(found) < 0.7 * bound(levels.start)
+    assert np.all(np.diff(levels.sigmas(found)) < 0)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """A model, a converged teacher, and how far ready-made solvers are from it on noise of their own."""
+    solvers = [
+        DPMSolverMultistepScheduler(**spacing)
+        for spacing in ({}, {"use_karras_sigmas": True}, {"use_lu_lambdas": True})
+    ]
+    model = Mixture(solvers[0].training_sigmas)
+    teacher = DPMSolverMultistepScheduler(use_karras_sigmas=True)
+    teacher.set_timesteps(200)
+    noise = Tensor(draw_noise((1000, 2), NoiseSource(9, 1000)))
+    return model, solvers, teacher, noise, Sampler(model, teacher)(noise).asnumpy()
+
+
+def distance(scheduler, problem):
+    model, _, _, noise, target = problem
+    return np.sqrt(np.mean((Sampler(model, scheduler)(noise).asnumpy() - target) ** 2))
+
+
+def test_gradients_of_the_table_are_those_of_finite_differences(problem):
+    model, solvers, teacher, noise, target = problem
+    family = PlanFamily(Levels(solvers[1], 4), "all", 2)
+    fit = Fit(family, model)
+    batch = noise[:64], Tensor(target[:64])
+    vector = family.start + 0.05 * np.random.default_rng(0).standard_normal(len(family.start))
+    fit.vector = vector
+    found = fit._chained(*fit.by_table(vector, batch)[1:])
+    for k in (1, 2, 5, 9, len(vector) - 2):
+        ends = []
+        for sign in (1, -1):
+            moved = vector.copy()
+            moved[k] += sign * 1e-2
+            ends.append(fit.evaluate(moved, [batch]))
+        assert found[k] == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=0.05, abs=2e-3 * np.abs(found).max())
+
+
+def test_a_learned_plan_is_nearer_on_noise_that_it_has_not_seen(problem, tmp_path, monkeypatch):
+    model, solvers, teacher, *_ = problem
+    for solver in solvers:
+        solver.set_timesteps(4)
+    best = min(distance(solver, problem) for solver in solvers)
+    given = {"samples": 256, "held_out": 64, "batch_size": 64, "iterations": 60, "learning_rate": 0.05}
+    result = optimize(model, solvers, teacher, (2,), tmp_path, 4, **given)
+    assert distance(result.scheduler, problem) < best / 2
+    assert np.all(np.diff(result.scheduler.timesteps) < 0)
+    assert json.loads((tmp_path / "optimize.json").read_text())["distance"] == result.report["distance"]
+    # Stopped in the middle and called again it ends where it ends without a stop.
+    steps = Fit.step
+
+    def stopping(fit, batch):
+        if fit.iteration == 35:
+            raise KeyboardInterrupt
+        return steps(fit, batch)
+
+    monkeypatch.setattr(Fit, "step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        optimize(model, solvers, teacher, (2,), tmp_path / "stopped", 4, **given)
+    monkeypatch.setattr(Fit, "step", steps)
+    again = optimize(model, solvers, teacher, (2,), tmp_path / "stopped", 4, **given)
+    assert again.scheduler.plan.fingerprint == result.scheduler.plan.fingerprint
+
+
+@pytest.mark.parametrize("search", ["dmn", "dynamic"])
+def test_searched_levels_are_those_of_the_plan(search, problem, tmp_path):
+    model, solvers, teacher, *_ = problem
+    result = optimize(
+        model, solvers[:1], teacher, (2,), tmp_path, 5, search=search, learn=None, samples=64, held_out=64
+    )
+    assert result.report["distance"] < min(result.report["distance_of_solvers"].values())
+    alpha, sigma = (level[:-1] for level in result.scheduler.levels)
+    assert np.allclose(sigma / alpha, result.report["sigmas"], rtol=1e-6)
+
+
+def test_what_cannot_be_fitted_is_told(problem, tmp_path):
+    model, solvers, teacher, *_ = problem
+
+    def refused(error, match, **changes):
+        given = {"model": model, "solvers": solvers, "teacher": teacher, "shape": (2,), "folder": tmp_path / "none"}
+        given.update(num_inference_steps=4, samples=8, held_out=8, batch_size=8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(error, match=match):
+                optimize(**{**given, **changes})
+
+    refused(ValueError, "'search' must be one of .*dmn.*dynamic", search="oss")
+    refused(ValueError, "'learn' must be one of", learn="weights")
+    refused(ValueError, "'search' and 'learn' are both None", learn=None)
+    refused(ValueError, "'num_inference_steps' is 200, but the teacher itself makes 200", num_inference_steps=200)
+    refused(ValueError, "'samples' must be", samples=4)
+    refused(ValueError, "'solvers' is empty", solvers=[])
+    refused(TypeError, "'solver' is DDIMScheduler, whose noise levels are not free", solvers=[DDIMScheduler()])
+    refused(ValueError, "calls the model more than once a step", solvers=[HeunDiscreteScheduler()])
+    sde = DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++")
+    refused(ValueError, "'solver' is .* which adds noise", solvers=[sde])
+    sde.set_timesteps(20)
+    refused(ValueError, "'teacher' is a .* which adds noise", teacher=sde)
+    poor = DPMSolverMultistepScheduler(solver_order=1)
+    poor.set_timesteps(5)
+    refused(ValueError, "'teacher' has not converged with 5 model calls", teacher=poor)
+
+
+def test_a_model_that_is_not_finite_is_told_with_the_timestep(problem, tmp_path):
+    class Broken(nn.Cell):
+        def construct(self, x, timestep):
+            broken = ops.cast(timestep < 400, mstype.float32).reshape((-1, 1))
+            return x / (1 - broken)
+
+    _, solvers, teacher, *_ = problem
+    with pytest.raises(ValueError, match=r"not finite: sample 0 .* at timestep (39\d|3[0-9]\d)"):
+        optimize(Broken(), solvers, teacher, (2,), tmp_path, 4, samples=8, held_out=8, batch_size=8)

@@ -1,0 +1,63 @@
+"""The ``optimize`` command: a plan for a trained model, from which ``sample`` draws."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mindscience_diffuser import LearnedScheduler, cli
+
+CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
+FEW = ["weights=digits_ddim", "sampling.guidance_scale=1", "sampling.per_class=1", "metrics.reference_draws=1"]
+PLAN = ["optimize.num_inference_steps=2", "optimize.teacher_steps=12", "optimize.iterations=3", "optimize.samples=8"]
+SIZES = ["optimize.held_out=8", "optimize.batch_size=8"]
+SOLVER = "optimize.solvers=[{name: DPMSolverMultistepScheduler, solver_order: 1}]"
+
+
+def run(command, folder, *overrides):
+    return cli.main([command, "--config", str(CONFIG), f"output={folder}", *FEW, *overrides])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("optimize")
+    assert run("optimize", folder, *PLAN, *SIZES, SOLVER) == 0
+    return folder / "optimize" / "2"
+
+
+def test_plan_figures_and_picture_are_written(folder):
+    scheduler = LearnedScheduler.from_pretrained(folder, prediction_type="v_prediction")
+    assert scheduler.num_inference_steps == 2
+    figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert figures["distance"] <= figures["distance_of_solvers"]["DPMSolverMultistepScheduler order 1"] * (1 + 1e-6)
+    assert {"frechet_distance_of_pixels", "recall"} <= figures["best_solver"].keys() & figures["learned"].keys()
+    assert (folder / "times.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_are_drawn_by_the_plan(folder, tmp_path):
+    learned = f"scheduler={{name: LearnedScheduler, folder: {folder}}}"
+    steps = ["sampling.num_inference_steps=2", "sampling.step={}"]
+    assert run("sample", tmp_path, learned, *steps) == 0
+    images = np.load(tmp_path / "sample" / "samples.npz")["images"]
+    assert images.shape == (10, 8, 8)
+    assert np.all(np.isfinite(images))
+
+
+def test_another_number_of_steps_is_refused(folder, tmp_path, capsys):
+    learned = f"scheduler={{name: LearnedScheduler, folder: {folder}}}"
+    assert run("sample", tmp_path, learned, "sampling.num_inference_steps=3", "sampling.step={}") == 2
+    assert "was learned for 2 steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimize.num_inference_steps=20", "'num_inference_steps' is 20, but the teacher itself makes 12"),
+        ("optimize.solvers=[{name: HeunDiscreteScheduler}]", "calls the model more than once a step"),
+        ("optimize.learn=weights", "'optimize.learn'"),
+    ],
+)
+def test_bad_values_are_refused(tmp_path, capsys, override, message):
+    assert run("optimize", tmp_path, *PLAN, *SIZES, SOLVER, override) == 2
+    assert message in capsys.readouterr().err
