@@ -207,7 +207,7 @@ def test_signature_is_that_of_the_code(block):
     if match is None:
         assert not block.text.startswith(("class ", "mindscience_diffuser"))
         return
-    scope = {"mstype": mstype}
+    scope = {"mstype": mstype, "np": np}
     exec(f"def written{match[2]}: pass", scope)
     assert parameters(scope["written"]) == parameters(pkgutil.resolve_name(match[1]))
     page = block.page.read_text(encoding="utf-8")

@@ -145,7 +145,8 @@ class Fit:
     def evaluate(self, vector, batches):
         """Returns the mean square distance to the teacher over batches (noise, target, *conditions) of equal size."""
         inputs = self._inputs(vector)
-        return float(np.mean([float(self.graph_of_error.run(self.error, *inputs, *batch)[0].asnumpy()) for batch in batches]))
+        errors = [self.graph_of_error.run(self.error, *inputs, *batch)[0].asnumpy() for batch in batches]
+        return float(np.mean(errors))
 
     def by_table(self, vector, batch):
         """Returns the mean square distance of a batch, and its gradients by the table and by what the model is told."""
