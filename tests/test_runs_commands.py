@@ -152,7 +152,11 @@ def test_shipped_weights_are_small_and_say_what_made_them(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "accuracy"), [("digits_ddim", 0.95), ("digits_flow", 0.95), ("digits_pyramid", 0.90), ("digits_lcm", 0.90)]
+    ("name", "accuracy"),
+    [
+        *(("digits_ddim", 0.95), ("digits_flow", 0.95), ("digits_pyramid", 0.90), ("digits_lcm", 0.90)),
+        *(("digits_meanflow", 0.95), ("digits_ect", 0.95)),
+    ],
 )
 def test_shipped_weights_reach_the_bars(name, accuracy, tmp_path):
     draw(shipped_file(name, ".yaml"), tmp_path)

@@ -5,18 +5,19 @@ from mindspore import nn, ops
 
 from mindscience_diffuser.models.positional_transformer import PositionalConditionTransformer
 
-DURATION_STRIDE = 0.02
-"""A duration is embedded as a timestep of so many times its length: a training that differentiates by the time would
-see nothing but noise in faster waves."""
+STRIDE = 0.02
+"""Times are embedded as those of so many times their length: a training that differentiates by the time sees nothing
+but noise in faster waves."""
 
 
 class FlowMapTransformer(PositionalConditionTransformer):
     """Transformer over a sequence of tokens, told both ends of a step of a flow map, and a condition.
 
     It is told the timestep t and the one that the step leads to, r, and embeds t and t - r, the pair that MeanFlow
-    found best (Geng et al., 2025, arXiv:2505.13447, table 1c). The duration is projected by a layer that starts at
-    zero, so that the model begins as the flow whose weights it is given: all other weights are those of a
-    :class:`~mindscience_diffuser.PositionalConditionTransformer`, by name and shape.
+    found best (Geng et al., 2025, arXiv:2505.13447, table 1c), by slower waves than other models: its training
+    differentiates by t. The duration is projected by a layer that starts at zero; all other weights are those of a
+    :class:`~mindscience_diffuser.PositionalConditionTransformer`, by name and shape, so that a training may begin with
+    the weights of a flow and has to learn its times anew.
 
     Args:
         in_channels (int): channels of an input token.
@@ -79,5 +80,5 @@ class FlowMapTransformer(PositionalConditionTransformer):
                 f"{timestep.shape}: sample with a FlowMapEulerDiscreteScheduler."
             )
         t, r = timestep[:, 0], timestep[:, 1]
-        waves = self.wave_embed(t) + self.duration_proj(self.wave_embed((t - r) * DURATION_STRIDE))
+        waves = self.wave_embed(t * STRIDE) + self.duration_proj(self.wave_embed((t - r) * STRIDE))
         return self.predict(x, self.time_embed(ops.cast(waves, self.compute_dtype)), condition)
