@@ -7,12 +7,15 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from mindscience_diffuser import (
+    CMStochasticIterativeScheduler,
     ConsistencyDistillation,
+    ConsistencyTuningTrainer,
     DDPMScheduler,
     DiffusionTrainer,
     EDMTrainer,
     FlowMatchingTrainer,
     LCMScheduler,
+    MeanFlowTrainer,
     PyramidFlowMatchEulerDiscreteScheduler,
     PyramidFlowTrainer,
     training,
@@ -31,6 +34,7 @@ class Predictor(nn.Cell):
         self.narrow = narrow
 
     def construct(self, x, level, *conditions):
+        level = level[:, 0] if level.ndim > 1 and level.shape[1] == 2 else level
         factor = 0.3 + level.reshape((-1, 1, 1, 1)).astype(mstype.float32) / 1000
         for condition in conditions:
             factor = factor + condition.reshape((condition.shape[0], -1)).mean(axis=1).reshape((-1, 1, 1, 1))
@@ -53,6 +57,7 @@ TIMESTEPS, LEVELS, SCALES = (
     Tensor([0.1, 0.4, 0.9, 0.5]),
     Tensor([1.0, 2, 3, 4]),
 )
+PAIRS = Tensor([[0.1, 0.05], [0.4, 0.2], [0.9, 0.7], [0.5, 0.1]])
 TRAINERS = {
     DiffusionTrainer: (
         lambda model: DiffusionTrainer(model, DDPMScheduler(), p2_loss_weight_gamma=1.0),
@@ -66,6 +71,12 @@ TRAINERS = {
             model, PyramidFlowMatchEulerDiscreteScheduler(stages=2, stage_range=(0, 0.5, 1))
         ),
         (TIMESTEPS,),
+        True,
+    ),
+    MeanFlowTrainer: (MeanFlowTrainer, (PAIRS,), True),
+    ConsistencyTuningTrainer: (
+        lambda model: ConsistencyTuningTrainer(model, CMStochasticIterativeScheduler()),
+        (PAIRS,),
         True,
     ),
     ConsistencyDistillation: (distillation, (Tensor([99, 399, 999, 499], mstype.int32), SCALES), True),
@@ -113,8 +124,8 @@ def test_shapes_that_would_broadcast_are_refused_by_trainers(kind, monkeypatch, 
         ms.jit(narrow.get_loss)(*given)
     for place, wrong, message in (
         (1, tensor(4, 2, 4, 1), "'noise' has shape"),
-        (2, given[2].reshape((1, -1)), r"must be one number or have one for each of 4 samples"),
-        (2, given[2][:3].copy(), r"must be one number or have one for each of 4 samples"),
+        (2, given[2].reshape((1, -1)), r"must (be one number or have one for|hold t and r of) each of 4 samples"),
+        (2, given[2][:3].copy(), r"must (be one number or have one for|hold t and r of) each of 4 samples"),
         (3, tensor(1, 3), "'condition' has shape"),
         (3, tensor(8, 3), "'condition' has shape"),
     ):

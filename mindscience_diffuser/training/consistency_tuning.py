@@ -124,7 +124,7 @@ class ConsistencyTuningTrainer(PublicCell):
                 f"({original_samples.shape[0]}, 2), but has shape {tuple(levels.shape)}."
             )
         for condition in conditions:
-            check_batch("A condition", condition, original_samples)
+            check_batch("'condition'", condition, original_samples)
         if weights is not None:
             weights = checked_weights(weights, original_samples)
             original_samples = without_missing(original_samples, weights)

@@ -123,7 +123,7 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
                 f"({original_samples.shape[0]}, 2), but has shape {tuple(intervals.shape)}."
             )
         for condition in conditions:
-            check_batch("A condition", condition, original_samples)
+            check_batch("'condition'", condition, original_samples)
         if weights is not None:
             weights = checked_weights(weights, original_samples)
             original_samples = without_missing(original_samples, weights)
