@@ -49,6 +49,17 @@ class Shrinking(nn.Cell):
         return 0.3 * x * ops.cos(0.01 * ops.cast(timestep, mstype.float32)).reshape((-1, 1, 1)).astype(x.dtype)
 
 
+class UnitGaussian(nn.Cell):
+    """The network inside the exact EDM denoiser of standard normal data, for a sigma_data of 0.5."""
+
+    def construct(self, x, c_noise):
+        """Returns the network's output for x, ``(B, D)``."""
+        sigma = ops.exp(4 * c_noise).reshape((-1, 1))
+        variance = sigma * sigma + 0.25
+        sample = x * ops.sqrt(variance)
+        return (sample / (1 + sigma * sigma) - sample * 0.25 / variance) / (sigma * 0.5 / ops.sqrt(variance))
+
+
 class Mixture(nn.Cell):
     """The exact noise prediction of four points in the plane with a little spread, told a fractional timestep."""
 
@@ -257,7 +268,7 @@ def test_gradients_of_the_table_are_those_of_finite_differences(problem):
         assert found[k] == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=0.05, abs=2e-3 * np.abs(found).max())
 
 
-def test_a_learned_plan_is_nearer_on_noise_that_it_has_not_seen(problem, tmp_path, monkeypatch):
+def test_a_learned_plan_is_nearer_on_noise_that_it_has_not_seen(problem, tmp_path):
     model, solvers, teacher, *_ = problem
     for solver in solvers:
         solver.set_timesteps(4)
@@ -267,20 +278,34 @@ def test_a_learned_plan_is_nearer_on_noise_that_it_has_not_seen(problem, tmp_pat
     assert distance(result.scheduler, problem) < best / 2
     assert np.all(np.diff(result.scheduler.timesteps) < 0)
     assert json.loads((tmp_path / "optimize.json").read_text())["distance"] == result.report["distance"]
-    # Stopped in the middle and called again it ends where it ends without a stop.
+
+
+def test_a_fit_that_was_stopped_ends_where_it_ends_without_a_stop(problem, tmp_path, monkeypatch):
+    model, solvers, teacher, *_ = problem
+    given = {"samples": 64, "held_out": 64, "batch_size": 64, "iterations": 14}
+    whole = optimize(model, solvers[:1], teacher, (2,), tmp_path / "whole", 3, **given)
     steps = Fit.step
 
     def stopping(fit, batch):
-        if fit.iteration == 35:
+        if fit.iteration == 12:
             raise KeyboardInterrupt
         return steps(fit, batch)
 
     monkeypatch.setattr(Fit, "step", stopping)
     with pytest.raises(KeyboardInterrupt):
-        optimize(model, solvers, teacher, (2,), tmp_path / "stopped", 4, **given)
+        optimize(model, solvers[:1], teacher, (2,), tmp_path / "stopped", 3, **given)
     monkeypatch.setattr(Fit, "step", steps)
-    again = optimize(model, solvers, teacher, (2,), tmp_path / "stopped", 4, **given)
-    assert again.scheduler.plan.fingerprint == result.scheduler.plan.fingerprint
+    again = optimize(model, solvers[:1], teacher, (2,), tmp_path / "stopped", 3, **given)
+    assert again.scheduler.plan.fingerprint == whole.scheduler.plan.fingerprint
+    assert again.report["fit"] == whole.report["fit"]
+
+
+def test_large_noise_levels_are_fitted_too(tmp_path):
+    solver, teacher = (EDMDPMSolverMultistepScheduler(sigma_data=0.5) for _ in range(2))
+    teacher.set_timesteps(100)
+    given = {"samples": 32, "held_out": 32, "batch_size": 32, "iterations": 40}
+    report = optimize(UnitGaussian(), [solver], teacher, (4,), tmp_path, 4, **given).report
+    assert report["distance"] < 0.05 * min(report["distance_of_solvers"].values())
 
 
 @pytest.mark.parametrize("search", ["dmn", "dynamic"])

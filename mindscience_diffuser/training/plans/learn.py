@@ -72,7 +72,9 @@ class PlanFamily:
             history = name.rpartition("_")[2]
             # A prediction that has not been made yet is zero, and has no weight.
             made = np.arange(count) >= (int(history) if ".prediction_" in name else 0)
-            arrays[name] = arrays[name] + made * change
+            # In units of the values that a weight multiplies: those of a sample are large where its noise is.
+            size = np.hypot(*plan.level) if name == "states.sample.sample" else 1.0
+            arrays[name] = arrays[name] + made * change / size
         # What the model is told belongs to levels of its own, and so is in order and in the range of training too.
         arrays["timesteps"] = self.levels.plan(vector[:count] + changes[-1]).timesteps
         return with_named_arrays(plan, arrays)
