@@ -2,7 +2,8 @@
 
 A test function with many slow cases runs some of them, evenly spread; how many follows from the seconds that a case of
 it takes, as scripts/measure_tests.py has written them down. With ``--thorough`` all cases run, with ``--quick`` those
-functions only whose cases take next to nothing. Tests that are named by ``file::function`` run in any case.
+functions only whose cases take next to nothing. Tests that are named by ``file::function`` run in any case, and so do
+all cases of a function with the mark ``every_case``, which show different things, but with ``--quick``.
 """
 
 import gc
@@ -32,6 +33,11 @@ def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="run a few cases of the tests that take next to nothing")
 
 
+def pytest_configure(config):
+    """Makes the mark known."""
+    config.addinivalue_line("markers", "every_case: its cases show different things, so that all of them run")
+
+
 def pytest_collection_modifyitems(config, items):
     """Leaves cases out, except where all are asked for or tests are named."""
     if config.getoption("thorough") or any("::" in argument for argument in config.args):
@@ -41,7 +47,10 @@ def pytest_collection_modifyitems(config, items):
     functions = defaultdict(list)
     for item in items:
         functions[item.nodeid.split("[")[0]].append(item)
-    kept = {item for name, cases in functions.items() for item in chosen(cases, measured.get(name, 0.0), tier)}
+    kept = set()
+    for name, cases in functions.items():
+        whole = tier is USUAL and cases[0].get_closest_marker("every_case")
+        kept.update(cases if whole else chosen(cases, measured.get(name, 0.0), tier))
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

@@ -71,6 +71,7 @@ def test_tables_are_those_of_diamond(name):
     assert np.allclose(sampler.plan.timesteps, golden["denoiser_sigmas"], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(("dtype", "tolerance"), [(ms.float32, 1e-5), (ms.float16, 2e-2)])
 @pytest.mark.parametrize("name", ["default", "heun_churn"])
 def test_trajectory_is_that_of_diamond(name, dtype, tolerance):
