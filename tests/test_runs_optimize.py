@@ -50,6 +50,13 @@ def test_another_number_of_steps_is_refused(folder, tmp_path, capsys):
     assert "was learned for 2 steps" in capsys.readouterr().err
 
 
+def test_a_comparison_refuses_the_plan_of_another_process(folder, tmp_path, capsys):
+    learned = f"compare.schedulers=[{{name: LearnedScheduler, folder: {folder}}}]"
+    steps = ["compare.num_inference_steps=[2]", "sampling.step={}"]
+    assert run("compare", tmp_path, learned, *steps, "scheduler.prediction_type=epsilon") == 2
+    assert "'prediction_type' is 'epsilon', but the plan of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

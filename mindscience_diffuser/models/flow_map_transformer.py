@@ -1,8 +1,9 @@
 """A transformer that is told both ends of a step."""
 
 from mindspore import dtype as mstype
-from mindspore import nn, ops
+from mindspore import ops
 
+from mindscience_diffuser.models.blocks import Dense
 from mindscience_diffuser.models.positional_transformer import PositionalConditionTransformer
 
 STRIDE = 0.02
@@ -70,7 +71,7 @@ class FlowMapTransformer(PositionalConditionTransformer):
             cond_as_token,
             compute_dtype,
         )
-        self.duration_proj = nn.Dense(self.hidden_channels, self.hidden_channels, weight_init="zeros", has_bias=False)
+        self.duration_proj = Dense(self.hidden_channels, self.hidden_channels, weight_init="zeros", has_bias=False)
 
     def construct(self, x, timestep, condition=None):
         """Predicts the mean velocity of the tokens `x` between both ends in `timestep`, under `condition`."""

@@ -10,7 +10,7 @@ from mindscience_diffuser.noise import log_normal_sigmas
 from mindscience_diffuser.schedulers import CMStochasticIterativeScheduler
 from mindscience_diffuser.step import shaped
 from mindscience_diffuser.training.loss_weights import checked_weights, without_missing
-from mindscience_diffuser.training.shapes import check_batch, check_like
+from mindscience_diffuser.training.shapes import check_batch, check_like, check_pairs
 from mindscience_diffuser.validation import check_integer, check_number
 
 STEEPNESS, LEAST_DECAY = 1.0, 8.0
@@ -118,11 +118,7 @@ class ConsistencyTuningTrainer(PublicCell):
             ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
         check_like("'noise'", noise, "'original_samples'", original_samples)
-        if tuple(levels.shape) != (original_samples.shape[0], 2):
-            raise ValueError(
-                f"'levels' must hold t and r of each of {original_samples.shape[0]} samples, shape "
-                f"({original_samples.shape[0]}, 2), but has shape {tuple(levels.shape)}."
-            )
+        check_pairs("'levels'", levels, original_samples)
         for condition in conditions:
             check_batch("'condition'", condition, original_samples)
         if weights is not None:

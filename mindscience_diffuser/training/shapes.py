@@ -51,3 +51,13 @@ def levels_for(name, values, samples):
             f"shape {tuple(samples.shape[:2])}, but has shape {tuple(values.shape)}."
         )
     return values
+
+
+def check_pairs(name, pairs, samples):
+    """Raises ValueError unless a Tensor holds two levels, t and r, of each sample."""
+    count = samples.shape[0]
+    if tuple(pairs.shape) != (count, 2):
+        raise ValueError(
+            f"{name} must hold t and r of each of {count} samples, shape ({count}, 2), but has shape "
+            f"{tuple(pairs.shape)}."
+        )

@@ -21,6 +21,8 @@ from mindscience_diffuser.runs.kinds.draw import draw
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
 from mindscience_diffuser.runs.pictures.samples import strip
+from mindscience_diffuser.schedulers import LearnedScheduler
+from mindscience_diffuser.schedulers.base.conversion import DESCRIBING
 
 COLOURS = colormaps["tab20"].colors
 PAGE = Template("""<!DOCTYPE html>
@@ -88,9 +90,20 @@ def compare(config):
 
 def with_scheduler(config, component, base):
     """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one."""
-    known = parameters_of(find_class("scheduler", component))
+    kind = find_class("scheduler", component)
+    known = parameters_of(kind)
     shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}
-    return with_values(config, scheduler=component.with_defaults(shared))
+    changed = with_values(config, scheduler=component.with_defaults(shared))
+    if issubclass(kind, LearnedScheduler):
+        learned = build_scheduler(changed)
+        told = {n: v for n, v in base.settings.items() if n in DESCRIBING and n in learned.solver.settings}
+        try:
+            learned.check_process(told)
+        except ValueError as error:
+            raise ConfigError(
+                f"{component.name} at '{component.place}': {error}", f"{component.place}.folder"
+            ) from error
+    return changed
 
 
 def _with_steps(config, count):
