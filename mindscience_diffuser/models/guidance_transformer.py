@@ -1,6 +1,5 @@
 """A transformer that is told the guidance scale, in place of being called twice for it."""
 
-from mindspore import dtype as mstype
 from mindspore import ops
 
 from mindscience_diffuser.models.blocks import Dense
@@ -45,29 +44,8 @@ class GuidanceDiffusionTransformer(PositionalConditionTransformer):
         ValueError: If a size is below 1, `heads` does not divide `hidden_channels` or `compute_dtype` is another.
     """
 
-    def __init__(
-        self,
-        in_channels,
-        out_channels,
-        cond_channels,
-        hidden_channels,
-        layers,
-        heads,
-        time_token_cond=True,
-        cond_as_token=True,
-        compute_dtype=mstype.float32,
-    ):
-        super().__init__(
-            in_channels,
-            out_channels,
-            cond_channels,
-            hidden_channels,
-            layers,
-            heads,
-            time_token_cond,
-            cond_as_token,
-            compute_dtype,
-        )
+    def _make_layers(self, heads):
+        super()._make_layers(heads)
         self.guidance_proj = Dense(self.hidden_channels, self.hidden_channels, weight_init="zeros", has_bias=False)
 
     def construct(self, x, timestep, condition, guidance_scale):
