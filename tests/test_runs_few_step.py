@@ -129,7 +129,7 @@ def test_distillation_batches_hold_its_timesteps_and_scales_in_the_range(configs
     np.testing.assert_array_equal(condition.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize(("kind", "dtype"), zip(KINDS, itertools.cycle(["float32", "float16"])))
+@pytest.mark.parametrize(("kind", "dtype"), list(zip(KINDS, itertools.cycle(["float32", "float16"]))))
 def test_samples_of_the_exported_graph_are_those_of_the_model(configs, tmp_path, kind, dtype):
     resolved = output_of(configs[kind]) / "train" / "config.yaml"
     common = [f"sampling.compute_dtype={dtype}"]

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.config.components import find_class, parameters_of
-from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.config.load import to_yaml, with_sampling, with_values
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring, number, reference
@@ -69,7 +69,7 @@ def compare(config):
     measured, strips = [], []
     for run, count, calls in tqdm(planned, desc="comparing"):
         scheduler = build_scheduler(run, config.sampling.compute_dtype)
-        arrays = draw(_with_steps(run, count), data, kind, scheduler, model)
+        arrays = draw(with_sampling(run, num_inference_steps=count), data, kind, scheduler, model)
         measuring = Measuring(run, data)
         row = {"scheduler": _label(run.scheduler, config.scheduler), "num_inference_steps": count, "calls": calls}
         measured.append({**row, **measuring.headline(measuring.of(arrays))})
@@ -106,13 +106,9 @@ def with_scheduler(config, component, base):
     return changed
 
 
-def _with_steps(config, count):
-    return with_values(config, sampling=config.sampling.model_copy(update={"num_inference_steps": count}))
-
-
 def _calls(config, kind, count):
     """Returns the number of model calls; ConfigError where the scheduler cannot take so many steps."""
-    scheduler, config = build_scheduler(config), _with_steps(config, count)
+    scheduler, config = build_scheduler(config), with_sampling(config, num_inference_steps=count)
     kind.check_sampling(config, scheduler)
     return len(kind.plan(config, scheduler))
 

@@ -8,7 +8,7 @@ from mindspore import Tensor
 
 from mindscience_diffuser.export import export_mindir, load_mindir, read_graph, read_note, write_note
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.config.load import to_yaml, with_sampling, with_values
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.kind import kind_of
@@ -50,8 +50,7 @@ def export(config):
         temporary.write_bytes(graph.SerializeToString())
 
     write_atomically(file, write)
-    sampling = config.sampling.model_copy(update={"exported": str(file)})
-    resolved = with_values(config, weights=config.weights or str(weights), sampling=sampling)
+    resolved = with_values(with_sampling(config, exported=str(file)), weights=config.weights or str(weights))
     write_atomically(directory / "config.yaml", to_yaml(resolved))
     return directory
 

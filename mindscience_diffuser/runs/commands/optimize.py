@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.commands.compare import with_scheduler
 from mindscience_diffuser.runs.config.components import key_of
-from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.config.load import to_yaml, with_sampling, with_values
 from mindscience_diffuser.runs.config.schema import Component
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
@@ -45,7 +45,8 @@ def optimize(config):
     Measuring(config, data)
     components = asked.solvers or _default_solvers(teacher)
     runs = [with_scheduler(config, component, teacher) for component in components]
-    runs = [_with_steps(run, asked.num_inference_steps) for run in runs]
+    # The options of a step are those of the teacher alone.
+    runs = [with_sampling(run, num_inference_steps=asked.num_inference_steps, step={}) for run in runs]
     solvers = [build_scheduler(run) for run in runs]
     for run, solver in zip(runs, solvers):
         kind.check_sampling(run, solver)
@@ -79,12 +80,6 @@ def optimize(config):
     write_atomically(folder / "config.yaml", to_yaml(config))
     write_atomically(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
     return folder
-
-
-def _with_steps(config, count):
-    """Returns the configuration with so many steps; the options of a step are those of the teacher alone."""
-    sampling = config.sampling.model_copy(update={"num_inference_steps": count, "step": {}})
-    return with_values(config, sampling=sampling)
 
 
 def _default_solvers(scheduler):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.config.load import to_yaml, with_sampling, with_values
 from mindscience_diffuser.runs.config.origins import located
 from mindscience_diffuser.runs.config.registry import REGISTRY
 from mindscience_diffuser.runs.config.schema import SampledRun
@@ -51,7 +51,7 @@ class _Drawing:
     """A trained model that is sampled with several numbers of steps; all of it is checked when it is built."""
 
     def __init__(self, config, steps):
-        self.at_steps = [_with_steps(config, count) for count in steps]
+        self.at_steps = [with_sampling(config, num_inference_steps=count) for count in steps]
         with located(config):
             self.data, self.kind = build_data(config), kind_of(config)
             self.scheduler = build_scheduler(config, config.sampling.compute_dtype)
@@ -91,13 +91,5 @@ def _beside(config, number):
             f"'{other.run}'",
             place,
         )
-    sampling = other.sampling.model_copy(
-        update={
-            name: getattr(config.sampling, name) for name in ("samples", "per_class", "guidance_scale", "batch_size")
-        }
-    )
-    return with_values(other, seed=config.seed, sampling=sampling, metrics=config.metrics)
-
-
-def _with_steps(config, count):
-    return with_values(config, sampling=config.sampling.model_copy(update={"num_inference_steps": count}))
+    shared = {name: getattr(config.sampling, name) for name in ("samples", "per_class", "guidance_scale", "batch_size")}
+    return with_values(with_sampling(other, **shared), seed=config.seed, metrics=config.metrics)

@@ -72,6 +72,11 @@ def with_values(config, **values):
     return config.model_copy(update=copy.deepcopy(values))
 
 
+def with_sampling(config, **values):
+    """Returns a copy of `config` with some values of its section ``sampling`` replaced."""
+    return with_values(config, sampling=config.sampling.model_copy(update=values))
+
+
 def _override(content, override, origins):
     key, equals, text = override.partition("=")
     places = key.split(".")

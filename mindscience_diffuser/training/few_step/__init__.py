@@ -1,0 +1,1 @@
+"""Training of models that sample in few steps: distillation, consistency tuning, flow maps."""
