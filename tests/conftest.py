@@ -12,19 +12,29 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 SECONDS = Path(__file__).with_name("seconds.json")
 """Seconds that a case of each test function takes on average; functions that are not in it count as free."""
 
 
 class Tier(NamedTuple):
-    """How long a test function may take: what it begins with, a share of all its cases, and one case at the most."""
+    """How long a test function may take, in seconds.
+
+    Attributes:
+        seconds (float): What each function may take.
+        share (float): What it may take besides, as a share of all its cases.
+        longest (float): One case at the most: functions above it do not run.
+        cheap (float): A case that takes so little always runs.
+    """
 
     seconds: float
     share: float
     longest: float
+    cheap: float
 
 
-USUAL, QUICK = Tier(1.0, 0.1, 6.0), Tier(0.1, 0.0, 0.1)
+USUAL, QUICK = Tier(1.0, 0.1, 6.0, 0.15), Tier(0.1, 0.0, 0.1, 0.0)
 
 
 def pytest_addoption(parser):
@@ -38,6 +48,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "every_case: its cases show different things, so that all of them run")
 
 
+@pytest.hookimpl(trylast=True)  # After -k, so that what it names is what is chosen from.
 def pytest_collection_modifyitems(config, items):
     """Leaves cases out, except where all are asked for or tests are named."""
     if config.getoption("thorough") or any("::" in argument for argument in config.args):
@@ -60,7 +71,7 @@ def chosen(cases, seconds, tier):
     if seconds > tier.longest:
         return []
     allowed = tier.seconds + tier.share * seconds * len(cases)
-    count = len(cases) if seconds * len(cases) <= allowed else max(1, int(allowed / seconds))
+    count = len(cases) if seconds < tier.cheap or seconds * len(cases) <= allowed else max(1, int(allowed / seconds))
     return [cases[i * len(cases) // count] for i in range(count)]
 
 

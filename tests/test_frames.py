@@ -83,6 +83,7 @@ def test_every_frame_takes_every_step_once(kind, frames, steps):
     assert set(np.unique(falls)) <= {0, 1} and np.all(falls.sum(axis=0) == steps) and np.all(falls.any(axis=1))
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_frames_come_out_as_if_sampled_alone(name):
     scheduler = scheduled(name)

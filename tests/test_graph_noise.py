@@ -55,6 +55,7 @@ def inputs_of(source):
     return Tensor(source.seed_words), Tensor(source.sample_numbers)
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("method", ["step", "loop", "unrolled"])
 def test_the_graph_draws_what_the_numpy_form_does_by_sample_number(samplers, host, method):
     seed, sampler = 2**40 + 3, samplers[method]
