@@ -162,6 +162,17 @@ def test_a_plan_is_refused_for_what_it_was_not_learned_for(tmp_path):
         LearnedScheduler(tmp_path / "one")
 
 
+def test_other_classes_follow_the_noise_process_of_the_file(tmp_path):
+    solver = saved("multistep", tmp_path, beta_end=0.015, prediction_type="v_prediction")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        other = DDIMScheduler.from_pretrained(tmp_path)
+        converted = DDIMScheduler.from_config(LearnedScheduler(tmp_path).config)
+    for scheduler in (other, converted):
+        assert np.allclose(scheduler.betas, solver.betas)
+        assert scheduler.prediction_type == "v_prediction"
+
+
 def test_a_plan_that_is_not_finite_is_not_written(tmp_path):
     solver = DPMSolverMultistepScheduler()
     solver.set_timesteps(4)

@@ -59,18 +59,19 @@ class LearnedScheduler(SigmaScheduler):
     def __init__(self, folder, compute_dtype=mstype.float32):
         super().__init__(compute_dtype)
         content, arrays = _read(Path(folder))
-        solver = dict(content["solver"])
-        self.solver = scheduler_class(solver["_class_name"]).from_config(solver, compute_dtype=compute_dtype)
+        learned = content.pop("_learned")
+        solver = {**content, "_class_name": learned["solver"]}
+        self.solver = scheduler_class(learned["solver"]).from_config(solver, compute_dtype=compute_dtype)
         self.settings = self.config = SchedulerConfig({**self.solver.config, "folder": str(folder)}, type(self.solver))
         for name in OF_PROCESS:
             if hasattr(self.solver, name):
                 setattr(self, name, getattr(self.solver, name))
         self.init_noise_sigma = float(arrays.pop(START))
         training = self.solver.timesteps
-        self.solver.set_timesteps(content["num_inference_steps"])
+        self.solver.set_timesteps(learned["num_inference_steps"])
         self.order = self.solver.order
         self._learned = with_named_arrays(self.solver.plan_for(), arrays)
-        if self._learned.fingerprint != content["fingerprint"]:
+        if self._learned.fingerprint != learned["fingerprint"]:
             raise ValueError(
                 f"The table '{Path(folder) / TABLE_NAME}' is not the one that '{CONFIG_NAME}' beside it was written "
                 "with: copy both files of a folder together."
@@ -79,7 +80,7 @@ class LearnedScheduler(SigmaScheduler):
         self._training = (training, *self.solver.level_at(training))
         self.sigmas = np.append(self._learned.level[1], self._learned.next_level[1][-1])
         self._schedule(training, scheduled=False)
-        self.set_timesteps(content["num_inference_steps"])
+        self.set_timesteps(learned["num_inference_steps"])
 
     @property
     def clean_timestep(self):
@@ -185,16 +186,18 @@ def save_learned(folder, solver, plan, init_noise_sigma):
     config = json.loads(solver.config.to_json(type(solver).__name__))
     config.pop("compute_dtype", None)
     arrays = {START: np.float64(init_noise_sigma), **numbers}
-    content = {
-        "_class_name": LearnedScheduler.__name__,
-        "fingerprint": with_named_arrays(plan, numbers).fingerprint,
+    fingerprint = with_named_arrays(plan, numbers).fingerprint
+    learned = {
+        "fingerprint": fingerprint,
         "num_inference_steps": -(-len(plan) // solver.order),
-        "solver": config,
+        "solver": type(solver).__name__,
     }
+    # The arguments of the solver stand at the top: other classes that read the file follow the same noise process.
+    content = {**config, "_class_name": LearnedScheduler.__name__, "_learned": learned}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.array(values, order="C") for name, values in arrays.items()}
-    write_atomically(folder / TABLE_NAME, save(tensors, metadata={"fingerprint": content["fingerprint"]}))
+    write_atomically(folder / TABLE_NAME, save(tensors, metadata={"fingerprint": fingerprint}))
     write_atomically(folder / CONFIG_NAME, json_text(content))
 
 
