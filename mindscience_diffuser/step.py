@@ -106,22 +106,10 @@ class StepKernel(nn.Cell):
             size = size * length
         return values.reshape((-1, size))
 
-    def simplified(self, terms, known):
-        """Returns the terms of a sum without those of weight 0, and without the weights that are 1."""
-        if len(known) == 0:
-            return terms
-        left = ()
-        for index, column in terms:
-            if column < 0 or known[column] == ONE:
-                left += ((index, -1),)
-            elif known[column] == OTHER:
-                left += ((index, column),)
-        return left if len(left) > 0 else terms[:1]
-
     def weighted_sum(self, row, form, values, known):
         """Returns sum(weight * value); a common factor comes last, so that no infinities can meet."""
         terms, gain = form
-        terms = self.simplified(terms, known)
+        terms = simplified(terms, known)
         first, column = terms[0]
         total = values[first] if column < 0 else values[first] * self.weight(row, column, values[first])
         for i in range(1, len(terms)):
@@ -183,6 +171,22 @@ class StepKernel(nn.Cell):
             return ops.sqrt(ops.clamp(variance, 0.0, None))
         intercept, slope = self.log_std
         return ops.exp(self.weight(row, intercept, variance) + self.weight(row, slope, variance) * variance)
+
+
+@ops.constexpr
+def simplified(terms, known):
+    """Returns the terms of a sum without those of weight 0, and without the weights that are 1.
+
+    While a graph is compiled Python runs this: the graph compiler would take longer for it than for the sum.
+    """
+    if len(known) == 0:
+        return terms
+    left = tuple(
+        (index, -1 if column < 0 or known[column] == ONE else column)
+        for index, column in terms
+        if column < 0 or known[column] != ZERO
+    )
+    return left or terms[:1]
 
 
 def shaped(weight, value):

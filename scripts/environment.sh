@@ -33,5 +33,5 @@ fi
 
 # Installs this folder with the given extra; quick when all of it is there already.
 install_with() {
-    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable ".[$1]" ${MINDSPORE:+"mindspore==$MINDSPORE"}
+    "$PYTHON" -m pip install --no-compile --quiet --disable-pip-version-check --editable ".[$1]" ${MINDSPORE:+"mindspore==$MINDSPORE"}
 }

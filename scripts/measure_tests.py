@@ -3,7 +3,8 @@
     bash scripts/test.sh --thorough --junitxml=report.xml
     python scripts/measure_tests.py report.xml
 
-The seconds are written to tests/seconds.json, from which tests/conftest.py chooses the cases that run.
+The seconds are written to tests/seconds.json, from which tests/conftest.py chooses the cases that run. The report of
+a run of some tests changes those alone: functions that it lacks keep their seconds, if they still exist.
 """
 
 import argparse
@@ -18,13 +19,20 @@ LEAST = 0.05
 
 
 def mean_seconds(report):
-    """Returns the mean seconds of the cases of each function, ``"tests/file.py::function"``, in the order of names."""
+    """Returns the mean seconds of the cases of each function, ``"tests/file.py::function"``."""
     seconds = defaultdict(list)
     for case in ElementTree.parse(report).iter("testcase"):
+        if case.find("skipped") is not None:
+            continue
         file = case.get("classname").replace(".", "/") + ".py"
         seconds[f"{file}::{case.get('name').split('[')[0]}"].append(float(case.get("time")))
-    means = {name: round(sum(values) / len(values), 2) for name, values in sorted(seconds.items())}
-    return {name: mean for name, mean in means.items() if mean >= LEAST}
+    return {name: round(sum(values) / len(values), 2) for name, values in seconds.items()}
+
+
+def exists(name):
+    """Returns whether there is such a function."""
+    file, function = name.split("::")
+    return (ROOT / file).exists() and f"def {function}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def main():
@@ -32,8 +40,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("report", type=Path, help="the file that --junitxml has written")
     path = ROOT / "tests" / "seconds.json"
+    before = json.loads(path.read_text(encoding="utf-8"))
+    seconds = {**before, **mean_seconds(parser.parse_args().report)}
+    table = {name: seconds[name] for name in sorted(seconds) if seconds[name] >= LEAST and exists(name)}
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(mean_seconds(parser.parse_args().report), indent=0) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(table, indent=0) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

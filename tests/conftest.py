@@ -34,7 +34,7 @@ class Tier(NamedTuple):
     cheap: float
 
 
-USUAL, QUICK = Tier(1.0, 0.1, 6.0, 0.15), Tier(0.1, 0.0, 0.1, 0.0)
+USUAL, QUICK = Tier(1.0, 0.05, 3.0, 0.05), Tier(0.1, 0.0, 0.1, 0.0)
 
 
 def pytest_addoption(parser):

@@ -220,13 +220,13 @@ def test_noise_drawn_ahead_is_that_drawn_in_turn_one_part_at_a_time():
         begun.append(first)
         threads.add(threading.get_ident())
         assert len(begun) - len(used) <= 2  # The part in use and the next one.
-        return source.next_draws(last - first, (2, 5))
+        return draw_steps(np.ones(last - first, bool), (2, 5), source)
 
     parts = [(0, 2), (2, 3), (3, 7), (7, 8)]
     for (first, last), drawn in zip(parts, drawn_ahead(draw, parts, source)):
         used.append(drawn)
         assert drawn.shape == (last - first, 2, 5)
-    np.testing.assert_array_equal(np.concatenate(used), NoiseSource(3, 2).next_draws(8, (2, 5)))
+    np.testing.assert_array_equal(np.concatenate(used), draw_steps(np.ones(8, bool), (2, 5), NoiseSource(3, 2)))
     assert begun == [0, 2, 3, 7] and threading.get_ident() not in threads
 
 

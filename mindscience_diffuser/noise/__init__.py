@@ -53,9 +53,11 @@ from mindscience_diffuser.noise.sigmas import (
 from mindscience_diffuser.noise.source import (
     NoiseSource,
     continuing,
+    draw_into,
     draw_noise,
     draw_steps,
     drawn_ahead,
+    may_draw_ahead,
     set_noise_function,
 )
 from mindscience_diffuser.noise.timesteps import (
@@ -99,6 +101,7 @@ __all__ = [
     "continuing",
     "counter_noise",
     "custom_timesteps",
+    "draw_into",
     "draw_noise",
     "draw_steps",
     "drawn_ahead",
@@ -106,6 +109,7 @@ __all__ = [
     "flow_shift",
     "log_normal_sigmas",
     "log_uniform_sigmas",
+    "may_draw_ahead",
     "leading_timesteps",
     "multi_scale_noise",
     "multi_scale_samples",

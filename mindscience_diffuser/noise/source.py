@@ -58,26 +58,30 @@ class NoiseSource:
         Raises:
             ValueError: If the first axis is not the number of samples.
         """
-        return self.next_draws(1, shape)[0]
+        noise = np.empty(shape, np.float32)
+        self.draw_into([noise])
+        return noise
 
-    def next_draws(self, count, shape):
-        """Returns what `count` calls of :meth:`standard_normal` would, stacked, sooner."""
-        shape = tuple(shape)
-        if len(self.streams) != shape[0]:
-            raise ValueError(MISFIT.format(streams=len(self.streams), batch=shape[0]))
-        noise = np.empty((count, *shape), np.float32)
-        rows = noise.reshape(count, shape[0], math.prod(shape[1:]))
+    def draw_into(self, arrays):
+        """Fills arrays with what a call of :meth:`standard_normal` for each of them would draw, sooner.
+
+        Args:
+            arrays (list): NumPy arrays, contiguous, float32, each ``(B, ...)``.
+        """
+        for array in arrays:
+            if len(self.streams) != len(array):
+                raise ValueError(MISFIT.format(streams=len(self.streams), batch=len(array)))
+        rows = [array.reshape(len(array), math.prod(array.shape[1:])) for array in arrays]
 
         def fill(k):
-            for draw in range(count):
-                self.streams[k].standard_normal(dtype=np.float32, out=rows[draw, k])
+            for row in rows:
+                self.streams[k].standard_normal(dtype=np.float32, out=row[k])
 
-        if count * rows.shape[2] < LARGE:
-            for k in range(shape[0]):
+        if sum(row.shape[1] for row in rows) < LARGE:
+            for k in range(len(self.streams)):
                 fill(k)
         else:
-            list(_threads().map(fill, range(shape[0])))
-        return noise
+            list(_threads().map(fill, range(len(self.streams))))
 
 
 @functools.cache
@@ -132,25 +136,31 @@ def draw_steps(needed, shape, generator=None):
     Returns:
         numpy.ndarray, float32, ``(n, *shape)``, 0 where no noise is needed.
     """
-    count = int(np.count_nonzero(needed))
-    if _function is _drawn and isinstance(generator, NoiseSource):
-        drawn = generator.next_draws(count, shape)
-    else:
-        drawn = np.array([draw_noise(shape, generator) for _ in range(count)], np.float32).reshape(count, *shape)
-    if count == len(needed):
-        return drawn
     noise = np.zeros((len(needed), *shape), np.float32)
-    noise[needed] = drawn
+    draw_into([step for step, drawn in zip(noise, needed) if drawn], generator)
     return noise
+
+
+def draw_into(arrays, generator=None):
+    """Fills arrays, float32, with what a call of :func:`draw_noise` for each of them would draw."""
+    if may_draw_ahead(generator):
+        generator.draw_into(arrays)
+    else:
+        for array in arrays:
+            array[...] = draw_noise(array.shape, generator)
+
+
+def may_draw_ahead(generator):
+    """Returns whether draws may come early: from a :class:`NoiseSource`, from which nobody else draws meanwhile."""
+    return _function is _drawn and isinstance(generator, NoiseSource)
 
 
 def drawn_ahead(draw, parts, generator):
     """Yields ``draw(*part)`` for each part; where it may, it draws the next one while the caller uses this one.
 
-    It may where nobody else draws from `generator` in the meantime, a :class:`NoiseSource`: the results are those of
-    drawing one after the other.
+    The results are those of drawing one after the other.
     """
-    if _function is not _drawn or not isinstance(generator, NoiseSource):
+    if not may_draw_ahead(generator):
         yield from itertools.starmap(draw, parts)
         return
     following = None

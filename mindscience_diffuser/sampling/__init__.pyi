@@ -282,7 +282,6 @@ class Sampler(_CompiledSampler):
         callback: Callable[..., Any] | None = None,
         progress: bool = False,
     ) -> Tensor | Any: ...
-    def steps_at_once(self, noise: Any) -> Any: ...
 
 class TwistedSampler(Sampler):
     particles: Any

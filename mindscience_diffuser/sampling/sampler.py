@@ -1,8 +1,5 @@
 """A whole trajectory: model and scheduler along a plan, compiled."""
 
-import functools
-import itertools
-
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, mint, nn, ops
@@ -17,8 +14,6 @@ from mindscience_diffuser.noise import (
     WhiteNoise,
     continuing,
     counter_noise,
-    draw_steps,
-    drawn_ahead,
     share_of,
     source_by,
 )
@@ -26,6 +21,7 @@ from mindscience_diffuser.noise.counter import check_size
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.frames import plan_of_frames
 from mindscience_diffuser.sampling.graph_noise import GraphNoise
+from mindscience_diffuser.sampling.host_noise import GivenMotions, GivenNoise, HostNoise, spans_of, steps_at_once
 from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
 from mindscience_diffuser.sampling.rigid_motion import check_motion, motion_columns
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
@@ -36,11 +32,6 @@ METHODS = ("step", "loop", "unrolled")
 
 MOST_STATES = 8
 """Tensors that a loop in a graph can carry, each by a name of its own: the sample and what a solver remembers."""
-
-FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 32
-"""Steps of a stochastic loop whose fresh noise is held in memory at once: more than the fewest as far as they fit in
-`BYTES_AT_ONCE`."""
-BYTES_AT_ONCE = 2**22
 
 
 def preconditioning_of(scheduler):
@@ -437,10 +428,10 @@ class Sampler(CompiledSampler):
                     return self._stepwise(noise, seeds, drawn, inputs, callback, progress)
                 states = self.initial(with_own_memory(noise))
                 if self.method == "loop":
-                    length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
+                    length = len(self._plan) if step_noise is not None else steps_at_once(noise.nbytes)
                     return self._in_parts(states, seeds, drawn, length, inputs)
                 whole = [(0, len(self._plan), 0)]
-                values = [next(of_spans(whole)) for of_spans in drawn]
+                values = [next(iter(source.parts(whole))) for source in drawn]
                 return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *seeds, *values, *inputs)
         except (TypeError, ValueError) as error:
             # The compiler appends its own trace to an error that was raised while it read the model.
@@ -449,19 +440,14 @@ class Sampler(CompiledSampler):
                 raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
             raise
 
-    def steps_at_once(self, noise):
-        """Returns the number of steps whose fresh noise is held in memory at once."""
-        # By the size alone: another number of steps finds the same graph.
-        return min(max(FEWEST_AT_ONCE, BYTES_AT_ONCE // max(noise.nbytes, 1)), MOST_AT_ONCE)
-
     def _in_parts(self, states, seeds, drawn, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only what is drawn for them is held in memory."""
         rows, timesteps, count = self._tensors
         looped = self.whole(self.looped)
         if not drawn:
             return looped(rows, timesteps, Tensor(0, mstype.int32), count, *states, *seeds, *inputs)[0]
-        spans = self._spans(length)
-        for (first, last, _), *values in zip(spans, *(of_spans(spans) for of_spans in drawn)):
+        spans = spans_of(len(self._plan), length)
+        for (first, last, _), *values in zip(spans, *(source.parts(spans) for source in drawn)):
             bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
             states = looped(rows, timesteps, *bounds, *states, *seeds, *values, *inputs)
         return states[0]
@@ -469,11 +455,11 @@ class Sampler(CompiledSampler):
     def _stepwise(self, noise, seeds, drawn, inputs, callback, progress):
         states = self.initial(noise)
         samples, predictions = [states[0]], []
-        spans = self._spans(1)
-        each = zip(self._plan.timesteps, spans, *(of_spans(spans) for of_spans in drawn))
-        for timestep, (i, _, _), *values in tqdm(each, total=len(spans), disable=not progress, desc="sampling"):
+        each = zip(self._plan.timesteps, *(source.steps() for source in drawn))
+        for i, (timestep, *values) in enumerate(
+            tqdm(each, total=len(self._plan), disable=not progress, desc="sampling")
+        ):
             number = (Tensor(i + 1, mstype.int32),) if self.draws else ()
-            values = [value[0] for value in values]
             states = self.compiled_step(*self._step_inputs[i], *states, *number, *seeds, *values, *inputs)
             if self.return_intermediates:
                 predictions.append(states[-1])
@@ -485,32 +471,16 @@ class Sampler(CompiledSampler):
             return states[0], ops.stack(samples), ops.stack(predictions)
         return states[0]
 
-    def _spans(self, length):
-        """Returns the plan in parts of `length` steps: the first step, the one before which to end, and `length`."""
-        count = len(self._plan)
-        return [(first, min(first + length, count), length) for first in range(0, count, length)]
-
     def _fresh_noise(self, noise, generator, step_noise):
-        """Returns the function that yields the fresh noise of each of some :meth:`_spans`, filled up to its length."""
+        """Returns the fresh noise of the steps, see :class:`HostNoise`."""
         if step_noise is not None:
             expected = (len(self._plan), *noise.shape)
             if tuple(step_noise.shape) != expected:
                 raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
-            return lambda spans: (with_own_memory(step_noise[first:last]) for first, last, _ in spans)
+            return GivenNoise(step_noise)
         streams = continuing(generator, noise.shape[0])
         source = source_by(self.noise_law, streams)
-
-        def drawn(first, last, length):
-            values = draw_steps(self._plan.needs_noise[first:last], noise.shape, source)
-            if length > len(values):
-                values = np.concatenate([values, np.zeros((length - len(values), *noise.shape), np.float32)])
-            return values
-
-        def on_device(values):
-            # Nobody else holds the array, so that the Tensor may use its memory.
-            return Tensor.from_numpy(values).astype(self.scheduler.compute_dtype)
-
-        return lambda spans: map(on_device, drawn_ahead(drawn, spans, streams))
+        return HostNoise(self._plan.needs_noise, noise.shape, source, streams, self.scheduler.compute_dtype)
 
     def _noise_inputs(self, noise, source, step_noise):
         """Returns what a graph that draws its fresh noise takes in place of it: the seed and the sample numbers."""
@@ -523,7 +493,7 @@ class Sampler(CompiledSampler):
         return (Tensor(source.seed_words), Tensor(source.sample_numbers)) if self.draws else ()
 
     def _motions(self, noise, generator, step_motions):
-        """Returns the function that yields the motions of each of some :meth:`_spans`, filled up, in a tuple."""
+        """Returns the motions after the steps, see :class:`GivenMotions`, in a tuple, which is empty without them."""
         if self.motion is None:
             if step_motions is not None:
                 raise ValueError("'step_motions' is given, but this Sampler was not built with a motion.")
@@ -543,13 +513,7 @@ class Sampler(CompiledSampler):
             raise ValueError(
                 f"'step_motions' has shape {motions.shape}, but this trajectory needs {(count, batch, 4, 3)}."
             )
-
-        def of_span(first, last, length):
-            missing = max(length - (last - first), 0)
-            part = np.pad(motions[first:last], [(0, missing), (0, 0), (0, 0), (0, 0)])
-            return Tensor(part.astype(np.float32))
-
-        return (functools.partial(itertools.starmap, of_span),)
+        return (GivenMotions(motions),)
 
     def _motion_columns(self, plan):
         """Returns what the rows of a whole plan say of motions, see :func:`motion_columns`."""

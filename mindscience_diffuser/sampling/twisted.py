@@ -25,6 +25,7 @@ from tqdm import tqdm
 from mindscience_diffuser.guidance import PosteriorGuidance
 from mindscience_diffuser.noise import continuing, draw_noise
 from mindscience_diffuser.sampling.compiled import with_own_memory
+from mindscience_diffuser.sampling.host_noise import spans_of, steps_at_once
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.sampler import MOST_STATES, Sampler
 from mindscience_diffuser.step import looked_up
@@ -302,9 +303,9 @@ class TwistedSampler(Sampler):
         with self.compiled_calls():
             states = self.initial(with_own_memory(noise))
             weights, sizes = ops.zeros((rows, self.particles), mstype.float32), []
-            length = len(self._plan) if step_noise is not None else self.steps_at_once(noise)
-            spans = self._spans(length)
-            each = zip(spans, fresh(spans))
+            length = len(self._plan) if step_noise is not None else steps_at_once(noise.nbytes)
+            spans = spans_of(len(self._plan), length)
+            each = zip(spans, fresh.parts(spans))
             for (first, last, _), noise in tqdm(each, total=len(spans), disable=not progress, desc="sampling"):
                 bounds = Tensor(first, mstype.int32), Tensor(last, mstype.int32)
                 drawn = np.zeros((length, rows), np.float32)
