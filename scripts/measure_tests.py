@@ -19,20 +19,25 @@ LEAST = 0.05
 
 
 def mean_seconds(report):
-    """Returns the mean seconds of the cases of each function, ``"tests/file.py::function"``."""
+    """Returns the mean seconds of the cases of each function, ``"tests/file.py::function"``, and those of fixtures."""
     seconds = defaultdict(list)
     for case in ElementTree.parse(report).iter("testcase"):
         if case.find("skipped") is not None:
             continue
         file = case.get("classname").replace(".", "/") + ".py"
-        seconds[f"{file}::{case.get('name').split('[')[0]}"].append(float(case.get("time")))
+        taken = float(case.get("time"))
+        for fixture in case.iter("property"):
+            seconds[fixture.get("name")].append(float(fixture.get("value")))
+            taken -= float(fixture.get("value"))
+        seconds[f"{file}::{case.get('name').split('[')[0]}"].append(max(taken, 0.0))
     return {name: round(sum(values) / len(values), 2) for name, values in seconds.items()}
 
 
 def exists(name):
     """Returns whether there is such a function."""
     file, function = name.split("::")
-    return (ROOT / file).exists() and f"def {function}(" in (ROOT / file).read_text(encoding="utf-8")
+    text = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).exists() else ""
+    return f"def {function.removeprefix('fixture ')}(" in text
 
 
 def main():

@@ -1,13 +1,15 @@
 """What all tests share: which cases run, and how garbage is collected.
 
 A test function with many slow cases runs some of them, evenly spread; how many follows from the seconds that a case of
-it takes, as scripts/measure_tests.py has written them down. With ``--thorough`` all cases run, with ``--quick`` those
-functions only whose cases take next to nothing. Tests that are named by ``file::function`` run in any case, and so do
-all cases of a function with the mark ``every_case``, which show different things, but with ``--quick``.
+it takes, as scripts/measure_tests.py has written them down. Those that use a fixture which alone takes longer than any
+function may do not run. With ``--thorough`` all cases run, with ``--quick`` those functions only whose cases take next
+to nothing. Tests that are named by ``file::function`` run in any case, and so do all cases of a function with the mark
+``every_case``, which show different things, but with ``--quick``.
 """
 
 import gc
 import json
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +37,8 @@ class Tier(NamedTuple):
 
 
 USUAL, QUICK = Tier(1.0, 0.05, 3.0, 0.05), Tier(0.1, 0.0, 0.1, 0.0)
+SHARED = 3
+"""How many times longer than a case a fixture of a whole file may take."""
 
 
 def pytest_addoption(parser):
@@ -61,9 +65,29 @@ def pytest_collection_modifyitems(config, items):
     kept = set()
     for name, cases in functions.items():
         whole = tier is USUAL and cases[0].get_closest_marker("every_case")
-        kept.update(cases if whole else chosen(cases, measured.get(name, 0.0), tier))
+        seconds = measured.get(name, 0.0)
+        for fixture in cases[0].fixturenames:
+            seconds = max(seconds, measured.get(fixture_name(name, fixture), 0.0) / SHARED)
+        kept.update(cases if whole else chosen(cases, seconds, tier))
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+def fixture_name(test, fixture):
+    """Returns the name in the table of a fixture of a file, of which a test has this name."""
+    return f"{test.split('::')[0]}::fixture {fixture}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef, request):
+    """Writes into the report how long the fixtures of whole files take."""
+    began = time.perf_counter()
+    result = yield
+    item = getattr(request, "_pyfuncitem", None)
+    if fixturedef.scope == "module" and item is not None:
+        seconds = round(time.perf_counter() - began, 2)
+        item.user_properties.append((fixture_name(item.nodeid, fixturedef.argname), seconds))
+    return result
 
 
 def chosen(cases, seconds, tier):

@@ -262,6 +262,7 @@ def distance(scheduler, problem):
     return np.sqrt(np.mean((Sampler(model, scheduler)(noise).asnumpy() - target) ** 2))
 
 
+@pytest.mark.every_case
 def test_gradients_of_the_table_are_those_of_finite_differences(problem):
     model, solvers, teacher, noise, target = problem
     family = PlanFamily(Levels(solvers[1], 4), "all", 2)
@@ -311,6 +312,7 @@ def test_a_fit_that_was_stopped_ends_where_it_ends_without_a_stop(problem, tmp_p
     assert again.report["fit"] == whole.report["fit"]
 
 
+@pytest.mark.every_case
 def test_large_noise_levels_are_fitted_too(tmp_path):
     solver, teacher = (EDMDPMSolverMultistepScheduler(sigma_data=0.5) for _ in range(2))
     teacher.set_timesteps(100)
