@@ -36,7 +36,7 @@ class Tier(NamedTuple):
     cheap: float
 
 
-USUAL, QUICK = Tier(1.0, 0.05, 3.0, 0.05), Tier(0.1, 0.0, 0.1, 0.0)
+USUAL, QUICK = Tier(1.0, 0.05, 2.5, 0.05), Tier(0.1, 0.0, 0.1, 0.0)
 SHARED = 3
 """How many times longer than a case a fixture of a whole file may take."""
 

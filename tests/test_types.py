@@ -21,6 +21,7 @@ def run(*arguments):
     )
 
 
+@pytest.mark.every_case
 def test_stubs_have_the_signatures_and_docstrings_of_the_package():
     finished = run("scripts/make_stubs.py", "--check")
     assert finished.returncode == 0, finished.stderr

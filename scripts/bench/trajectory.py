@@ -1,6 +1,7 @@
 """Whole trajectories of 50 steps: ours in one graph, and the same loop in diffusers on PyTorch CPU.
 
     python scripts/bench/trajectory.py [--parts ratios pass model memory drawing compile] [--turns 7]
+    python scripts/bench/trajectory.py --parts ratios --sizes large --cases DDPM LCM
 
 - ratios: the toy model ``out = 0.5 * x``; time of our trajectory (unrolled, loop, one call a step) over diffusers',
   its noise given on both sides and, where there is any, drawn on both sides.
@@ -98,11 +99,12 @@ def their_trajectory(name, shape, drawn=False):
     return timed(run)
 
 
-def ratios(processes, turns):
-    for size, shape in SIZES.items():
+def ratios(processes, turns, sizes=tuple(SIZES), cases=RATIO_CASES):
+    for size in sizes:
+        shape = SIZES[size]
         collected = {method: [] for method in METHODS}
         print(f"\n{size} {shape}: us a step, and ratio to diffusers")
-        for name in RATIO_CASES:
+        for name in cases:
             for drawn in (False, True) if CASES[name].noise == "given" else (False,):
                 jobs = {method: Job("ours", our_trajectory, (name, shape, method, drawn)) for method in METHODS}
                 jobs["diffusers"] = Job("diffusers", their_trajectory, (name, shape, drawn))
@@ -247,7 +249,7 @@ def compile_time(*_):
 
 def main():
     parts = {
-        "ratios": ratios,
+        "ratios": lambda *of_all: ratios(*of_all, arguments.sizes, arguments.cases),
         "pass": bare_pass,
         "model": model_share,
         "memory": memory,
@@ -257,6 +259,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", default=list(parts), choices=list(parts))
     parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES), help="of the ratios")
+    parser.add_argument("--cases", nargs="+", default=list(RATIO_CASES), choices=RATIO_CASES, help="of the ratios")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory_of:
