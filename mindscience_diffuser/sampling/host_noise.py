@@ -52,7 +52,7 @@ class HostNoise:
         # One after the other only where others draw from the same stream in the meantime. An array that a Tensor has
         # lives as long as its parts.
         length = steps_at_once(4 * math.prod(self.shape)) if may_draw_ahead(self.streams) else 1
-        for _, array in self._arrays(spans_of(count, length)):
+        for _, array in self._arrays([(first, last, 0) for first, last, _ in spans_of(count, length)]):
             for step in array:
                 yield Tensor.from_numpy(step).astype(self.dtype)
 
