@@ -107,6 +107,12 @@ def test_trailing_starts_at_the_last_training_timestep_for_any_number_of_steps()
     assert all(spaced_timesteps("trailing", 1000, count)[0] == 999 for count in range(1, 1001))
 
 
+def test_strides_of_trailing_are_even_where_the_number_of_steps_does_not_divide():
+    # round(1000 - 1000 k / 7) - 1 and round(1000 - 1000 k / 6) - 1.
+    assert spaced_timesteps("trailing", 1000, 7).tolist() == [999, 856, 713, 570, 428, 285, 142]
+    assert spaced_timesteps("trailing", 1000, 6).tolist() == [999, 832, 666, 499, 332, 166]
+
+
 def test_steps_offset_moves_leading_timesteps_only():
     assert spaced_timesteps("leading", 1000, 4, steps_offset=1).tolist() == [751, 501, 251, 1]
     for spacing in ("linspace", "trailing"):

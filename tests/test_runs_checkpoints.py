@@ -202,6 +202,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(config, stopped, tmp_path, ca
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.every_case
 def test_a_training_stops_at_the_first_loss_that_is_not_finite(config, tmp_path, monkeypatch, capsys):
     batch = TrainingBatches.batch
 
