@@ -359,6 +359,24 @@ def test_gradients_of_a_call_from_python(method):
     assert np.abs(gradient.asnumpy()).max() > 1e-2
 
 
+@pytest.mark.parametrize("method", ["loop", "step"])  # Unrolled, MindSpore has no kernel for it on CPU.
+def test_gradients_by_the_noise_of_the_steps(method):
+    sampler = md.Sampler(Model(), scheduled("DDPMScheduler"), method)
+    noise, fresh = random(*SHAPE), random(len(sampler.plan), *SHAPE)
+
+    def loss(fresh):
+        return (sampler(noise, step_noise=fresh) ** 2).sum()
+
+    gradient = ms.grad(loss)(fresh).asnumpy()
+    for k in range(len(sampler.plan) - 1):
+        direction = np.zeros(fresh.shape, np.float32)
+        direction[k] = np.sign(gradient[k])
+        ends = [float(loss(fresh + Tensor(step * direction)).asnumpy()) for step in (1e-2, -1e-2)]
+        expected = (ends[0] - ends[1]) / 2e-2
+        assert expected > 1e-3
+        assert np.abs(gradient[k]).sum() == pytest.approx(expected, rel=2e-2)
+
+
 def test_a_copy_of_a_sampler_that_was_called_is_a_sampler_of_its_own():
     sampler, noise = md.Sampler(Model(), scheduled("DDIMScheduler")), random(*SHAPE)
     before = sampler(noise).asnumpy()

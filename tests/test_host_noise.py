@@ -3,8 +3,9 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
+from mindscience_diffuser import DDPMScheduler, Sampler
 from mindscience_diffuser.noise import NoiseSource, draw_steps
 from mindscience_diffuser.sampling import host_noise
 from mindscience_diffuser.sampling.host_noise import GivenNoise, HostNoise, spans_of, steps_at_once
@@ -59,3 +60,24 @@ def test_given_noise_is_handed_on_also_of_a_view(memory, dtype):
     assert k == 2
     parts = [part.astype(ms.float32).asnumpy() for part in given.parts(spans_of(3, 2))]
     np.testing.assert_array_equal(np.concatenate(parts), values[1:4])
+
+
+class Half(nn.Cell):
+    """Half of its input."""
+
+    def construct(self, x, timestep):
+        """Returns 0.5 * x."""
+        return 0.5 * x
+
+
+@pytest.mark.parametrize("method", ["step", "loop"])
+def test_noise_whose_memory_is_used_again_is_read_before_it_is_overwritten(memory, monkeypatch, method):
+    shape, count = (2, 4, 64, 64), 24
+    monkeypatch.setattr(host_noise, "BYTES_AT_ONCE", 0)  # As few steps at once as there may be.
+    scheduler = DDPMScheduler(clip_sample=False)
+    scheduler.set_timesteps(count)
+    sampler, start = Sampler(Half(), scheduler, method), Tensor(np.zeros(shape), ms.float32)
+    drawn = Tensor(draw_steps(scheduler.plan.needs_noise, shape, NoiseSource(5, 2)))
+    expected = sampler(start, step_noise=drawn).asnumpy()
+    for _ in range(5):
+        np.testing.assert_array_equal(sampler(start, generator=NoiseSource(5, 2)).asnumpy(), expected)

@@ -8,7 +8,7 @@ from mindspore import Tensor, mint
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import draw_into, drawn_ahead, may_draw_ahead
-from mindscience_diffuser.sampling.compiled import with_own_memory
+from mindscience_diffuser.sampling.compiled import executor, with_own_memory
 
 FEWEST_AT_ONCE, MOST_AT_ONCE = 2, 32
 """Steps whose fresh noise is held in memory at once: more than the fewest as far as they fit in `BYTES_AT_ONCE`."""
@@ -82,10 +82,10 @@ class GivenNoise:
 
     def steps(self):
         """Yields the noise of each step, ``(B, ...)``."""
-        if tensors_share_memory() and self.noise.dtype != mstype.bfloat16:
-            # An index in brackets takes longer than the step of a small sample.
-            return map(Tensor.from_numpy, self.noise.asnumpy())
-        return (with_own_memory(noise) for noise in self.noise)
+        if executor.requires_grad() or self.noise.dtype == mstype.bfloat16 or not tensors_share_memory():
+            return (with_own_memory(noise) for noise in self.noise)
+        # An index in brackets takes longer than the step of a small sample. Arrays pass no gradients on.
+        return map(Tensor.from_numpy, self.noise.asnumpy())
 
 
 class GivenMotions:

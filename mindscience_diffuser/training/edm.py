@@ -6,7 +6,7 @@ from mindspore import nn, ops
 from mindscience_diffuser.cells import PublicCell, frozen
 from mindscience_diffuser.noise.edm import EDMPreconditioning
 from mindscience_diffuser.preconditioning import SampleScalings
-from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
+from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_like, levels_for
 
@@ -98,12 +98,9 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         With ``mindspore.value_and_grad(trainer.get_losses, None, parameters, has_aux=True)`` a training can follow how
         the loss depends on the level without a further call of the model.
         """
-        check_like("'noise'", noise, "'original_samples'", original_samples)
+        original_samples, weights = checked_samples(original_samples, noise, weights)
         sigmas = levels_for("'sigmas'", sigmas, original_samples)
         c_in, c_skip, c_out, c_noise = self.scalings(sigmas, original_samples)
-        if weights is not None:
-            weights = checked_weights(weights, original_samples)
-            original_samples = without_missing(original_samples, weights)
         if self.learns_residual:
             expected = ops.stop_gradient(ops.cast(self.regression(*conditions), mstype.float32))
             check_like("The regression's output", expected, "'original_samples'", original_samples)

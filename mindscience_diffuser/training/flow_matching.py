@@ -6,9 +6,9 @@ from mindspore import nn
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.step import shaped
-from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
+from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_batch, check_like, levels_for
+from mindscience_diffuser.training.shapes import check_batch, levels_for
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
@@ -91,10 +91,7 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
         The errors, in the shape of `sigmas`, are those before the weights of the levels, see
         :meth:`EDMTrainer.get_losses`.
         """
-        check_like("'noise'", noise, "'original_samples'", original_samples)
-        if weights is not None:
-            weights = checked_weights(weights, original_samples)
-            original_samples = without_missing(original_samples, weights)
+        original_samples, weights = checked_samples(original_samples, noise, weights)
         sigmas = levels_for("'sigmas'", sigmas, original_samples)
         velocity = noise - original_samples
         level = shaped(sigmas, original_samples).astype(original_samples.dtype)

@@ -4,6 +4,8 @@ import numpy as np
 from mindspore import Tensor, mint, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.training.shapes import check_like
+
 
 def checked_weights(weights, samples):
     """Returns `weights` as float32 of the rank of the samples; in graphs too.
@@ -48,6 +50,20 @@ def check_loss_weights(name, values):
         raise ValueError(f"{name} must be at least 0, but has {values.min()}.")
     if not values.any():
         raise ValueError(f"{name} is 0 everywhere: it leaves nothing of the batch to train on.")
+
+
+def checked_samples(samples, noise, weights=None):
+    """Returns the clean samples of a batch without what is missing, and their weights, None where all are alike.
+
+    Raises:
+        TypeError: If `weights` is no Tensor.
+        ValueError: If the noise has another shape than the samples, or the weights do not fit them.
+    """
+    check_like("'noise'", noise, "'original_samples'", samples)
+    if weights is None:
+        return samples, None
+    weights = checked_weights(weights, samples)
+    return without_missing(samples, weights), weights
 
 
 def without_missing(samples, weights):

@@ -9,7 +9,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
-from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
+from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, levels_for
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
@@ -126,10 +126,7 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
         The errors, in the shape of `timesteps`, are those before the weights of the levels, see
         :meth:`EDMTrainer.get_losses`.
         """
-        check_like("'noise'", noise, "'original_samples'", original_samples)
-        if weights is not None:
-            weights = checked_weights(weights, original_samples)
-            original_samples = without_missing(original_samples, weights)
+        original_samples, weights = checked_samples(original_samples, noise, weights)
         timesteps = levels_for("'timesteps'", timesteps, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         if condition is None:

@@ -9,7 +9,7 @@ from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.noise import log_normal_sigmas
 from mindscience_diffuser.schedulers import CMStochasticIterativeScheduler
 from mindscience_diffuser.step import shaped
-from mindscience_diffuser.training.loss_weights import checked_weights, without_missing
+from mindscience_diffuser.training.loss_weights import checked_samples
 from mindscience_diffuser.training.shapes import check_batch, check_like, check_pairs
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -117,13 +117,10 @@ class ConsistencyTuningTrainer(PublicCell):
             TypeError: If `weights` is no Tensor.
             ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
-        check_like("'noise'", noise, "'original_samples'", original_samples)
+        original_samples, weights = checked_samples(original_samples, noise, weights)
         check_pairs("'levels'", levels, original_samples)
         for condition in conditions:
             check_batch("'condition'", condition, original_samples)
-        if weights is not None:
-            weights = checked_weights(weights, original_samples)
-            original_samples = without_missing(original_samples, weights)
         t, r = levels[:, 0], levels[:, 1]
         target = ops.stop_gradient(self.denoised(original_samples + shaped(r, noise) * noise, r, *conditions))
         error = ops.square(self.denoised(original_samples + shaped(t, noise) * noise, t, *conditions) - target)

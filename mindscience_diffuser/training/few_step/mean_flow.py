@@ -8,7 +8,7 @@ from mindspore import nn, ops
 from mindscience_diffuser.cells import PublicCell, frozen
 from mindscience_diffuser.step import shaped
 from mindscience_diffuser.training.flow_levels import training_sigmas
-from mindscience_diffuser.training.loss_weights import checked_weights, reduced, without_missing
+from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, check_pairs
 from mindscience_diffuser.validation import check_integer, check_number
@@ -116,13 +116,10 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
             TypeError: If `weights` is no Tensor.
             ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
-        check_like("'noise'", noise, "'original_samples'", original_samples)
+        original_samples, weights = checked_samples(original_samples, noise, weights)
         check_pairs("'intervals'", intervals, original_samples)
         for condition in conditions:
             check_batch("'condition'", condition, original_samples)
-        if weights is not None:
-            weights = checked_weights(weights, original_samples)
-            original_samples = without_missing(original_samples, weights)
         t, r = intervals[:, 0], intervals[:, 1]
         v = noise - original_samples
         noisy = original_samples + shaped(t, v) * v
