@@ -418,6 +418,14 @@ def test_shells_of_all_waves_have_the_mean_square_of_the_field(grid):
     np.testing.assert_array_equal(radial, power[..., 1 : half + 1])
 
 
+@pytest.mark.parametrize(("waves", "shell"), [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (10, 4)])
+def test_a_wave_along_the_longer_axis_is_in_the_nearest_shell(waves, shell):
+    # Over the shorter axis, of 8 points, there are 0.4 times as many waves as over the longer one.
+    field = np.broadcast_to(np.cos(2 * np.pi * waves * np.arange(20) / 20), (8, 20))
+    numbers, _, power = shell_powers(field, 2)
+    assert numbers[power > 1e-20].tolist() == [shell]
+
+
 @pytest.mark.parametrize("grid", [(24, 30), (21, 21)])
 def test_white_noise_has_the_same_power_in_all_shells_up_to_the_corners(grid):
     noise = generator(6).standard_normal((400, *grid))

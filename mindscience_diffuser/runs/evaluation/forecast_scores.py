@@ -40,7 +40,7 @@ class _FilmSums:
 
     Attributes:
         members (int): Members of each film, 0 before the first one.
-        films (int): Films that were taken in.
+        films (int): Films that were taken in here, which is the number of the next one unless it is given.
         sums (dict): Arrays whose first axis is the lead time; ``films`` counts the films that contributed.
         left_out (numpy.ndarray): Shape ``(n, 3)``: film, member and the first lead, from 1, at which it is left out.
     """
@@ -65,9 +65,7 @@ class _FilmSums:
         Raises:
             ValueError: If the ranks have seen ensembles of different sizes.
         """
-        mine = np.array([self.members, self.films, len(self.left_out)])
-        members, films, lengths = np.stack(gather(mine)).T.tolist()
-        self.films = sum(films)
+        members, lengths = np.stack(gather(np.array([self.members, len(self.left_out)]))).T.tolist()
         for count in members:
             if count:
                 self._expect(count)
