@@ -13,6 +13,7 @@ from mindscience_diffuser.runs.commands import train
 from mindscience_diffuser.runs.distributed import ranks
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
+FORECAST = CONFIG.with_name("stirred_flow_forecast.yaml")
 
 
 def keep_losses(config, objective, training_step, progress, directory):
@@ -38,7 +39,9 @@ def draw_in_patches():
 
 
 def run(output):
-    """Trains for 50 steps, samples 60 digits in shards of 16, exchanges an array of odd size and shares out patches."""
+    """Trains for 50 steps, samples 60 digits in shards of 16, forecasts three films, exchanges an array of odd size and
+    shares out patches.
+    """
     train.write_results = keep_losses
     small = ["model.hidden_channels=16", "model.layers=1", "model.heads=2"]
     training = ["training.steps=50", "training.batch_size=16", "training.warmup_steps=5", "training.clip_norm=1.0"]
@@ -46,6 +49,8 @@ def run(output):
     sampling = ["weights=digits_ddim", "sampling.per_class=6", "sampling.num_inference_steps=2"]
     sizes = ["sampling.shard_size=16", "sampling.batch_size=8", "metrics.reference_draws=1"]
     assert main(["sample", "--config", str(CONFIG), f"output={output}", *sampling, *sizes]) == 0
+    few = ["data.train_films=1", "data.train_frames=8", "forecast.films=3", "forecast.frames=3", "forecast.members=2"]
+    assert main(["sample", "--config", str(FORECAST), f"output={output}/forecast", *few]) == 0
     gathered = ranks.gather(np.arange(3, dtype=np.uint8) + ranks.rank())
     np.save(output / f"gathered-{ranks.rank()}.npy", np.stack(gathered))
     np.save(output / f"patched-{ranks.rank()}.npy", draw_in_patches())

@@ -24,9 +24,11 @@ from mindspore import dtype as mstype
 
 import mindscience_diffuser
 from mindscience_diffuser import cli
+from mindscience_diffuser.runs.config.components import build
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.config.registry import REGISTRY, lookup
 from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.kinds.films.world_model import build_world_model
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler
 from mindscience_diffuser.runs.storage.weights import shipped_file, shipped_weights
@@ -56,6 +58,24 @@ FEW_ASSIMILATED = [
     *("data.train_films=3", "data.train_frames=8", "filter.members=2", "observations.every=1"),
     *("rollout.films=2", "rollout.frames=2", "rollout.num_steps_denoising=1"),
 ]
+OF_FILMS = ("world_model", "forecast", "assimilation")
+FEW_FORECAST = [
+    *("data.train_films=2", "data.train_frames=8", "forecast.films=2", "forecast.frames=2", "forecast.members=2"),
+]
+FORECAST = "stirred_flow_forecast.metrics.json"
+FORECASTS = {
+    "ensemble": "集合",
+    "climatology": "气候态",
+    "persistence": "持续性",
+    "deterministic model": "确定性模型",
+}
+SCORES = {
+    "CRPS": "CRPS",
+    "root mean square error": "均方根误差",
+    "spread over error": "离散与误差之比",
+    "correlation": "相关系数",
+    "error of the spectrum": "能谱误差",
+}
 FEW_FIELDS = ["data.held_out_years=1", "sampling.samples=2", "sampling.num_inference_steps=1"]
 FEW_YEARS = ["sampling.samples=90", "sampling.batch_size=90", "sampling.shard_size=90"]
 SMALL_MODEL = ["model.layers=1", "model.hidden_channels=16", "model.heads=2"]
@@ -143,6 +163,9 @@ def test_yaml_is_a_configuration_that_can_be_built(block, folder):
         write_weather(folder / "weather.nc")
     (folder / "run.yaml").write_text(block.text, encoding="utf-8")
     config = load_config("run.yaml")
+    if config.run == "forecast":
+        build_world_model(config, build("films", config.data))
+        return
     build_model(config, build_data(config))
     if hasattr(config, "scheduler"):
         kind_of(config).check_sampling(config, build_scheduler(config))
@@ -188,6 +211,8 @@ def run_command(words):
             model, few = [], FEW_YEARS
         if "configs/stirred_flow_operator.yaml" in words:
             model = [] if sized else SMALL_OPERATOR
+        if "configs/stirred_flow_forecast.yaml" in words:
+            model, few = (SMALL_OPERATOR if words[3] == "train" else []), FEW_FORECAST
         if "configs/stirred_flow_assimilation.yaml" in words:
             model, few = [], FEW_ASSIMILATED
         assert cli.main([*words[3:], *FEW_STEPS[words[3]], *few, *model]) == 0
@@ -333,6 +358,31 @@ def test_assimilated_flow_beats_free_forecast_and_interpolation_and_knows_its_er
     assert np.all((ratio >= 0.8) & (ratio <= 1.25))
 
 
+def forecast():
+    return json.loads(shipped_file("stirred_flow_mean", ".safetensors").with_name(FORECAST).read_text(encoding="utf-8"))
+
+
+def test_figures_of_the_forecast_are_those_measured():
+    page = (ROOT / "docs_cn" / "forecast.md").read_text(encoding="utf-8")
+    for title, told in SCORES.items():
+        for name, course in forecast()[title].items():
+            cells = [f"{course[n - 1]:.3f}" for n in (1, 5, 10, 20, 30, 50, 100)]
+            assert f"| {told} | {FORECASTS[name]} | {' | '.join(cells)} |" in page
+
+
+def test_forecast_keeps_its_spectrum_and_knows_its_error():
+    figures = forecast()
+    assert (figures["members"], figures["films"], figures["frames"]) == (16, 16, 100)
+    error = {name: np.array(course) for name, course in figures["error of the spectrum"].items()}
+    assert error["ensemble"][19] < 0.15 and error["ensemble"][99] < 0.25
+    assert np.all(error["ensemble"] < error["persistence"])
+    ratio = np.array(figures["spread over error"]["ensemble"])[4:50]
+    assert np.all((ratio >= 0.85) & (ratio <= 1.15))
+    crps = {name: np.array(course)[1:30] for name, course in figures["CRPS"].items()}
+    for name in ("persistence", "climatology"):
+        assert np.all(crps["ensemble"] < crps[name])
+
+
 def test_pictures_are_small():
     assert all(picture.stat().st_size < 300_000 for picture in (ROOT / "docs_cn").rglob("*.png"))
 
@@ -340,8 +390,9 @@ def test_pictures_are_small():
 @pytest.mark.parametrize(
     ("pages", "runs"),
     [
-        (["api/runs.md"], [kind for kind in REGISTRY["schema"] if kind not in ("world_model", "assimilation")]),
+        (["api/runs.md"], [kind for kind in REGISTRY["schema"] if kind not in OF_FILMS]),
         (["world_model.md", "api/runs.md"], ["world_model"]),
+        (["forecast.md", "world_model.md", "api/runs.md"], ["forecast"]),
         (["assimilation.md", "world_model.md", "api/runs.md"], ["assimilation"]),
     ],
 )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mindscience_diffuser.runs.evaluation.distributions import ClassAccuracy, FrechetDistance, PrecisionRecall
-from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore, fair_crps
+from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore
+from mindscience_diffuser.runs.evaluation.forecast_scores import fair_crps
 from mindscience_diffuser.runs.evaluation.histograms import HistogramDistance
 from mindscience_diffuser.runs.evaluation.moments import Moments
 from mindscience_diffuser.runs.evaluation.spectra import SpectrumDistance, radial_spectrum
@@ -104,6 +105,10 @@ def test_ensembles_are_the_samples_of_one_condition_whatever_the_pieces():
     assert figures["rmse"] == pytest.approx(np.sqrt(((members.mean(0) - truth) ** 2).mean()), rel=1e-5)
     assert figures["crps"] == pytest.approx(fair_crps(members, truth).mean(), rel=1e-5)
     assert figures["spread"] == pytest.approx(0.5 * np.sqrt(1.25), rel=0.05)
+    assert np.sum(figures["channels"]["rank_histogram"]) == 3 * 400
+    one = EnsembleScore()(samples(members[0]), samples(truth))
+    assert one["crps"] == pytest.approx(np.abs(members[0] - truth).mean(), rel=1e-5)
+    assert "spread" not in one
 
 
 def test_samples_that_are_no_ensembles_are_told():

@@ -13,7 +13,8 @@ from mindscience_diffuser import (
     EulerDiscreteScheduler,
     Sampler,
 )
-from mindscience_diffuser.examples.stirred_flow.measures import correlation, spectrum_error
+from mindscience_diffuser.examples.stirred_flow.measures import spectrum_error
+from mindscience_diffuser.runs.evaluation.patterns import pattern_correlation
 
 SHAPE = (2, 3, 4)
 RNG = np.random.default_rng(0)
@@ -80,10 +81,12 @@ def test_rescaling_of_large_half_precision_outputs_is_that_of_single_precision()
 def test_figures_of_frames_without_a_pattern_are_finite():
     frame = RNG.standard_normal((1, 8, 8))
     for flat in (np.zeros((1, 8, 8)), np.full((1, 8, 8), 0.1)):
-        assert correlation(flat, frame) == correlation(frame, flat) == correlation(flat, flat) == 0
+        assert (
+            pattern_correlation(flat, frame) == pattern_correlation(frame, flat) == pattern_correlation(flat, flat) == 0
+        )
         assert spectrum_error(flat * 0, flat * 0) == 0
         assert np.isfinite(spectrum_error(flat, frame))
-    np.testing.assert_allclose(correlation(2 * frame + 5, frame), 1)
+    np.testing.assert_allclose(pattern_correlation(2 * frame + 5, frame), 1)
 
 
 def test_interval_of_timesteps_may_be_negative():

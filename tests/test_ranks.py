@@ -62,6 +62,18 @@ def test_figures_on_two_ranks_are_those_on_one(outputs):
     assert two[name]["samples"] == pytest.approx(alone[name]["samples"], abs=1e-5)
 
 
+def test_scores_of_forecasts_on_two_ranks_are_those_on_one(outputs):
+    alone, two = (
+        json.loads((output / "forecast" / "sample" / "metrics.json").read_text(encoding="utf-8")) for output in outputs
+    )
+    for name, scores in alone["scores"].items():
+        for key in set(scores) - {"reliability", "members_left_out", "films_left_out"}:
+            np.testing.assert_allclose(two["scores"][name][key], scores[key], rtol=1e-5, err_msg=key)
+    for key in ("correlation", "spectrum_error"):
+        for name, course in alone[key].items():
+            np.testing.assert_allclose(two[key][name]["mean"], course["mean"], atol=1e-5)
+
+
 def test_every_rank_has_the_arrays_of_all(outputs):
     for rank in (0, 1):
         np.testing.assert_array_equal(np.load(outputs[1] / f"gathered-{rank}.npy"), [[0, 1, 2], [1, 2, 3]])

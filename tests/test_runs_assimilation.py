@@ -8,7 +8,7 @@ import pytest
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
 from mindscience_diffuser.runs.config.load import load_config
-from mindscience_diffuser.runs.evaluation.ensembles import fair_crps
+from mindscience_diffuser.runs.evaluation.forecast_scores import fair_crps
 from mindscience_diffuser.runs.evaluation.optimal_interpolation import (
     OptimalInterpolation,
     gaussian_crps,

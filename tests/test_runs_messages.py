@@ -40,7 +40,7 @@ def kind(request):
 def smallest(kind, tmp_path):
     """A file with the keys that a kind of run must have."""
     components = {"data": {"name": "Digits"}, "model": {"name": "UNet"}}
-    if kind not in ("world_model", "assimilation", "regression"):
+    if kind not in ("world_model", "forecast", "assimilation", "regression"):
         components["scheduler"] = {"name": "DDIMScheduler"}
     teacher = {"teacher": "digits_ddim"} if kind == "consistency_distillation" else {}
     path = tmp_path / "run.yaml"

@@ -10,12 +10,12 @@ from scipy import fft
 
 from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
 from mindscience_diffuser.examples.stirred_flow.measures import (
-    correlation,
     energy_spectrum,
     spectrum_error,
 )
 from mindscience_diffuser.examples.stirred_flow.vorticity import ACTIONS, STIRRING, VorticityFlow
 from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
+from mindscience_diffuser.runs.evaluation.patterns import pattern_correlation
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SIDE = 32
@@ -124,9 +124,9 @@ def test_energy_spectrum_holds_the_energy_of_the_velocity():
 
 def test_measures_are_zero_error_for_the_same_and_one_for_a_factor_of_ten():
     frames = np.random.default_rng(0).standard_normal((2, 5, 32, 32))
-    assert np.allclose(correlation(frames, frames), 1)
-    assert np.allclose(correlation(frames, -2 * frames), -1)
-    assert np.abs(correlation(frames, frames[:, ::-1])[:, :2]).max() < 0.2
+    assert np.allclose(pattern_correlation(frames, frames), 1)
+    assert np.allclose(pattern_correlation(frames, -2 * frames), -1)
+    assert np.abs(pattern_correlation(frames, frames[:, ::-1])[:, :2]).max() < 0.2
     assert np.allclose(spectrum_error(frames, frames), 0)
     assert np.allclose(spectrum_error(np.sqrt(10) * frames, frames), 1)
 

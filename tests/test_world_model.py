@@ -113,14 +113,14 @@ def config_file(tmp_path):
 
 def test_batch_is_a_frame_with_what_came_before_it(config_file):
     made = WorldModel().objective(load_config(config_file))
-    films = made.batches.films
+    frames, actions = made.batches.films
     batch = made.batches.batch(7)
     clean, noise, sigmas, observed, acted = batch
     assert [v.shape for v in batch] == [(4, 1, 32, 32), (4, 1, 32, 32), (4,), (4, 3, 32, 32), (4, 3)]
     for k in range(4):
-        film, time = np.argwhere((films.frames == clean[k]).all((2, 3)))[0]
-        assert np.array_equal(observed[k], films.frames[film, time - 3 : time])
-        assert np.array_equal(acted[k], films.actions[film, time - 3 : time])
+        film, time = np.argwhere((frames == clean[k]).all((2, 3, 4)))[0]
+        assert np.array_equal(observed[k], frames[film, time - 3 : time, 0])
+        assert np.array_equal(acted[k], actions[film, time - 3 : time])
         assert noise[k].std() == pytest.approx(sigmas[k], rel=0.1)
     assert all(np.array_equal(ours, again) for ours, again in zip(batch, made.batches.batch(7)))
     assert not np.array_equal(made.batches.batch(8)[1], noise)

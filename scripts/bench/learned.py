@@ -19,6 +19,7 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from mindspore import Tensor, nn, ops
 from mixture import Mixture
@@ -201,9 +202,11 @@ def save_picture(rows, path):
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(row["scheduler"] for row in rows if row["scheduler"] != "teacher"))
-    for name in names:
+    for k, name in enumerate(names):
         points = sorted({(row["calls"], row["distance"]) for row in rows if row["scheduler"] == name})
-        style = {"color": "black", "linewidth": 2.5, "zorder": 3} if name == "learned" else {"linewidth": 1}
+        # Eleven solvers: the usual ten colours are too few.
+        other = {"linewidth": 1, "color": colormaps["tab20"].colors[k]}
+        style = {"color": "black", "linewidth": 2.5, "zorder": 3} if name == "learned" else other
         axes.plot(*zip(*points), marker="o", markersize=4, label=name, **style)
     counts = sorted({row["calls"] for row in rows if row["scheduler"] != "teacher"})
     axes.set(xscale="log", yscale="log", xlabel="model calls", ylabel="distance to the samples of the teacher")

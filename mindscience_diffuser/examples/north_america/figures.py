@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore, fair_crps
+from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore
+from mindscience_diffuser.runs.evaluation.forecast_scores import fair_crps
 from mindscience_diffuser.runs.evaluation.spectra import SpectrumDistance
 
 MOST_OF_A_SPECTRUM = 480

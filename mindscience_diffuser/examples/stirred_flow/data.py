@@ -7,8 +7,9 @@ import numpy as np
 from scipy import fft
 from tqdm import tqdm
 
-from mindscience_diffuser.examples.stirred_flow.measures import correlation, spectrum_error
+from mindscience_diffuser.examples.stirred_flow.measures import energy_spectrum, spectrum_error
 from mindscience_diffuser.examples.stirred_flow.vorticity import ACTIONS, VorticityFlow
+from mindscience_diffuser.runs.evaluation.patterns import pattern_correlation
 from mindscience_diffuser.validation import check_integer, check_number
 
 SPIN_UP_FRAMES = 120
@@ -50,8 +51,10 @@ class StirredFlow:
 
     side = 32
     actions = ACTIONS
-    measures = {"correlation with the simulation": correlation, "error of the energy spectrum": spectrum_error}
+    measures = {"correlation with the simulation": pattern_correlation, "error of the energy spectrum": spectrum_error}
     model_arguments = {"side": side, "actions": actions}
+    variables, units = ("vorticity",), ("",)
+    periodic = True
 
     def __init__(
         self,
@@ -115,3 +118,13 @@ class StirredFlow:
         spectrum = fft.rfft2(generator.standard_normal((self.side, self.side)))
         spectrum *= (self.flow.k_x**2 + self.flow.k_y**2 < MAX_INITIAL_WAVENUMBER**2) & (self.flow.inverse_laplace > 0)
         return spectrum / self.flow.to_grid(spectrum).std()
+
+    def physical(self, frames):
+        """Returns the vorticity of frames."""
+        return self.scale * frames
+
+    @staticmethod
+    def spectrum(frames):
+        """Returns the wave numbers that the solver resolves and the kinetic energy of vorticity at them."""
+        energy = energy_spectrum(frames)
+        return np.arange(1, energy.shape[-1] + 1), energy

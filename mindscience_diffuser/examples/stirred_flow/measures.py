@@ -1,25 +1,9 @@
-"""How far a film of a flow is from another one: correlation and energy spectra."""
+"""How far a film of a flow is from another one: energy spectra."""
 
 import numpy as np
 from scipy import fft
 
-
-def correlation(frames, truth):
-    """Pattern correlation of two films of vorticity.
-
-    Args:
-        frames (numpy.ndarray): Shape ``(..., side, side)``.
-        truth (numpy.ndarray): The same.
-
-    Returns:
-        numpy.ndarray of shape ``(...)``, in [-1, 1]; 0 where a frame is constant and has no pattern.
-    """
-    a, b = (x - x.mean((-2, -1), keepdims=True) for x in (np.asarray(x, np.float64) for x in (frames, truth)))
-    patterns = [np.sqrt((x * x).mean((-2, -1))) for x in (a, b)]
-    sizes = [np.sqrt(np.square(x, dtype=np.float64).mean((-2, -1))) for x in (frames, truth)]
-    # What is left of a constant frame without its mean is rounding.
-    constant = np.any([pattern <= 1e-12 * size for pattern, size in zip(patterns, sizes)], axis=0)
-    return np.where(constant, 0, (a * b).mean((-2, -1)) / np.where(constant, 1, patterns[0] * patterns[1]))
+from mindscience_diffuser.runs.evaluation.spectra import log_distance
 
 
 def energy_spectrum(frames):
@@ -41,9 +25,7 @@ def energy_spectrum(frames):
 
 
 def spectrum_error(frames, truth):
-    """Root mean square over the shells of log10(E / E_true): 1 means wrong by a factor of ten, up or down.
-
-    Two shells without energy agree; one without counts as the least that a double holds.
+    """Distance of the energy spectra, see :func:`~mindscience_diffuser.runs.evaluation.spectra.log_distance`.
 
     Args:
         frames (numpy.ndarray): Shape ``(..., side, side)``.
@@ -52,6 +34,4 @@ def spectrum_error(frames, truth):
     Returns:
         numpy.ndarray of shape ``(...)``.
     """
-    least = np.finfo(np.float64).tiny
-    drawn, true = (np.log10(np.maximum(energy_spectrum(film), least)) for film in (frames, truth))
-    return np.sqrt(((drawn - true) ** 2).mean(-1))
+    return log_distance(energy_spectrum(frames), energy_spectrum(truth))

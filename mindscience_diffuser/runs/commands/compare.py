@@ -1,11 +1,7 @@
 """The ``compare`` command: several schedulers and numbers of steps on one trained model, as one report."""
 
-import base64
-import io
 import json
-from html import escape
 from pathlib import Path
-from string import Template
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -20,25 +16,16 @@ from mindscience_diffuser.runs.evaluation.measuring import Measuring, number, re
 from mindscience_diffuser.runs.kinds.draw import draw
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.pictures.report import picture, save_page, table
 from mindscience_diffuser.runs.pictures.samples import strip
 from mindscience_diffuser.schedulers import LearnedScheduler
 from mindscience_diffuser.schedulers.base.conversion import DESCRIBING
 
 COLOURS = colormaps["tab20"].colors
-PAGE = Template("""<!DOCTYPE html>
-<html><head><meta charset="utf-8"><title>$title</title><style>
-body { font-family: sans-serif; max-width: 1100px; margin: 2em auto; }
-td, th { padding: 0.2em 0.8em; text-align: right; border-bottom: 1px solid #ddd; }
-td:first-child, th:first-child { text-align: left; }
-img { max-width: 100%; } pre { background: #f4f4f4; padding: 1em; }
-</style></head><body><h1>$title</h1>
-<p>Every scheduler drives the same model from the same noise. One model call is one evaluation of the model, guidance
-included. Dashed lines are what real data reach.</p>
-<h2>Quality against model calls</h2><img alt="quality" src="data:image/png;base64,$quality">
-<h2>Samples</h2><img alt="samples" src="data:image/png;base64,$samples">
-<h2>Figures</h2>$table
-<h2>Configuration</h2><pre>$configuration</pre></body></html>
-""")
+INTRODUCTION = (
+    "Every scheduler drives the same model from the same noise. One model call is one evaluation of the model, "
+    "guidance included. Dashed lines are what real data reach."
+)
 
 
 def compare(config):
@@ -77,14 +64,17 @@ def compare(config):
     write_atomically(directory / "config.yaml", to_yaml(config))
     write_atomically(directory / "metrics.json", json.dumps(measured, indent=2) + "\n")
     figures = [name for name in measured[0] if name not in row]
-    page = PAGE.substitute(
-        title=f"Schedulers on {escape(Path(config.weights).stem)}",
-        quality=_embedded(_quality(measured, figures)),
-        samples=_embedded(_grid(measured, strips)),
-        table=_table(measured, figures),
-        configuration=escape(to_yaml(config)),
+    save_page(
+        directory / "report.html",
+        f"Schedulers on {Path(config.weights).stem}",
+        INTRODUCTION,
+        [
+            ("Quality against model calls", picture(_quality(measured, figures), "quality")),
+            ("Samples", picture(_grid(measured, strips), "samples")),
+            ("Figures", _table(measured, figures)),
+        ],
+        to_yaml(config),
     )
-    write_atomically(directory / "report.html", page)
     return directory
 
 
@@ -155,19 +145,12 @@ def _grid(rows, strips):
     return figure
 
 
-def _embedded(figure):
-    """Returns a picture as the text of a data address."""
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", dpi=110)
-    return base64.b64encode(raw.getvalue()).decode("ascii")
-
-
 def _table(rows, figures):
     """Returns the figures as an HTML table."""
     heads = ["scheduler", "steps", "calls", *(name.replace("_", " ") for name in figures)]
-    lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
-    for row in rows:
-        cells = [row["scheduler"], row["num_inference_steps"], row["calls"]]
-        cells += [f"{number(row[name]):.3f}" for name in figures]
-        lines.append("".join(f"<td>{escape(str(cell))}</td>" for cell in cells))
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+    rows = [
+        [row["scheduler"], str(row["num_inference_steps"]), str(row["calls"])]
+        + [f"{number(row[name]):.3f}" for name in figures]
+        for row in rows
+    ]
+    return table(heads, rows)

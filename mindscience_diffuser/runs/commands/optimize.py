@@ -89,8 +89,10 @@ def _default_solvers(scheduler):
     elif isinstance(scheduler, FlowMatchScheduler):
         flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         kinds = [("DPMSolverMultistepScheduler", {**flow, "solver_order": order}) for order in (2, 3)]
+        kinds += [("UniPCMultistepScheduler", flow)]
     else:
         kinds = [("DPMSolverMultistepScheduler", spacing) for spacing in SPACINGS]
+        kinds += [("UniPCMultistepScheduler", {})]
     return [_component(f"optimize.solvers[{i}]", name, **arguments) for i, (name, arguments) in enumerate(kinds)]
 
 

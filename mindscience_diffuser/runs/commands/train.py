@@ -26,7 +26,7 @@ WEIGHTS = "weights.safetensors"
 STEPS_BETWEEN_READINGS = 20
 # These do not change the weights either.
 NOT_DECIDING = (
-    *("sampling", "guidance", "rollout", "training.checkpoint_every", "training.checkpoints_kept"),
+    *("sampling", "guidance", "rollout", "forecast", "training.checkpoint_every", "training.checkpoints_kept"),
     *(f"patches.{name}" for name in ("overlap", "chunk", "over_ranks", "differentiable")),
 )
 # This changes how they are written, but not the training.

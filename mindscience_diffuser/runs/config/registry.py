@@ -29,6 +29,7 @@ REGISTRY = {
         "pyramid_flow": f"{SCHEMAS}.schema:PyramidFlowRun",
         "regression": f"{SCHEMAS}.schema:RegressionRun",
         "world_model": f"{SCHEMAS}.world_model_schema:WorldModelRun",
+        "forecast": f"{SCHEMAS}.forecast_schema:ForecastRun",
         "assimilation": f"{SCHEMAS}.assimilation_schema:AssimilationRun",
     },
     "kind": {
@@ -41,11 +42,13 @@ REGISTRY = {
         "pyramid_flow": f"{KINDS}.pyramid_flow:PyramidFlow",
         "regression": f"{KINDS}.regression:Regression",
         "world_model": f"{KINDS}.films.world_model:WorldModel",
+        "forecast": f"{KINDS}.films.forecast:Forecast",
     },
-    "train": dict.fromkeys((*SAMPLED, "regression", "world_model"), f"{COMMANDS}.train:train"),
+    "train": dict.fromkeys((*SAMPLED, "regression", "world_model", "forecast"), f"{COMMANDS}.train:train"),
     "sample": {
         **dict.fromkeys(SAMPLED, f"{COMMANDS}.sample:sample"),
         "world_model": f"{KINDS}.films.world_model:sample",
+        "forecast": f"{KINDS}.films.forecast:sample",
         "assimilation": f"{KINDS}.films.assimilation:sample",
     },
     "sweep": dict.fromkeys(SAMPLED, f"{COMMANDS}.sweep:sweep"),
@@ -57,7 +60,7 @@ REGISTRY = {
 
 COMPONENTS = {
     "data": {name: f"mindscience_diffuser.data:{name}" for name in ("Arrays", "Fields", "Images")},
-    "films": {},
+    "films": {"FieldSequence": "mindscience_diffuser.data.field_sequence:FieldSequence"},
     "metrics": {
         "Moments": f"{EVALUATION}.moments:Moments",
         "SpectrumDistance": f"{EVALUATION}.spectra:SpectrumDistance",

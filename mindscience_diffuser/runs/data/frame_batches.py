@@ -6,7 +6,7 @@ from mindscience_diffuser.noise import draw_noise, log_normal_sigmas
 
 
 class FrameBatches:
-    """Training batches: a frame to denoise, and the frames and actions before it.
+    """Training batches: a frame to denoise, and the frames and, where there are some, the actions before it.
 
     Args:
         data: The films, see :mod:`mindscience_diffuser.runs.kinds.films.world_model`.
@@ -20,7 +20,7 @@ class FrameBatches:
     """
 
     def __init__(self, data, context, preconditioning, training, residual, seed):
-        self.films = data.train
+        self.films = with_channels(data.train)
         self.context = context
         self.preconditioning = preconditioning
         self.training = training
@@ -29,18 +29,21 @@ class FrameBatches:
 
     def __len__(self):
         """The number of training frames with enough frames before them."""
-        films, frames = self.films.actions.shape
+        films, frames = self.films[0].shape[:2]
         return films * (frames - self.context)
 
     def batch(self, step):
-        """Returns (frames, noise, sigmas, observations, actions) of the training step with this number."""
+        """Returns (frames, noise, sigmas, observations, *conditions) of the training step with this number.
+
+        Frames and noise are ``(B, C, ...)``, observations have the frames as channels, ``(B, T * C, ...)``.
+        """
         frames, actions = self.films
         size, training = self.training.batch_size, self.training
         generator = np.random.default_rng((self.seed, step, 1))
         film = generator.integers(0, len(frames), size)
         first = generator.integers(0, frames.shape[1] - self.context, size)
         window = film[:, None], first[:, None] + np.arange(self.context)
-        clean = frames[film, first + self.context][:, None]
+        clean = frames[film, first + self.context]
         sigmas = log_normal_sigmas(
             generator, size, training.sigma_loc, training.sigma_scale, training.sigma_min, training.sigma_max
         )
@@ -49,5 +52,13 @@ class FrameBatches:
         if training.observation_noise:
             observed = observed + training.observation_noise * draw_noise(observed.shape, generator)
         if self.residual:
-            clean = (clean - observed[:, -1:]).astype(np.float32)
-        return clean, noise, sigmas.astype(np.float32), observed.astype(np.float32), actions[window]
+            clean = (clean - observed[:, -1]).astype(np.float32)
+        observed = observed.reshape((size, -1, *frames.shape[3:])).astype(np.float32)
+        conditions = () if actions is None else (actions[window],)
+        return clean, noise, sigmas.astype(np.float32), observed, *conditions
+
+
+def with_channels(films):
+    """Returns frames ``(N, T, C, ...)``, those of one channel too, and actions ``(N, T)`` or None."""
+    frames, actions = films
+    return (frames[:, :, None] if frames.ndim == 4 else frames), actions

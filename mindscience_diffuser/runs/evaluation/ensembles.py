@@ -3,40 +3,24 @@
 import numpy as np
 
 from mindscience_diffuser.runs.distributed.ranks import rank_count
+from mindscience_diffuser.runs.evaluation.forecast_scores import DeterministicScores, ForecastScores
 
-
-def fair_crps(members, truth):
-    """Continuous ranked probability score, in its form that favours no size of the ensemble (Ferro, 2014, eq. (8)).
-
-    The mean of |x_i - y| minus half the mean of |x_i - x_j| over the pairs of different members. A single member
-    scores its absolute error.
-
-    Args:
-        members (numpy.ndarray): Shape ``(M, ...)``.
-        truth (numpy.ndarray): Shape ``(...)``.
-
-    Returns:
-        numpy.ndarray, shape ``(...)``.
-    """
-    members = np.sort(np.asarray(members, np.float64), axis=0)
-    count = len(members)
-    error = np.abs(members - truth).mean(0)
-    if count == 1:
-        return error
-    # In ascending order member i is the larger one of i pairs and the smaller one of the others.
-    weights = 2 * np.arange(count) - (count - 1)
-    return error - np.tensordot(weights, members, 1) / (count * (count - 1))
+OF_CHANNELS = ("crps", "rmse", "spread", "spread_over_error", "rank_histogram")
+"""Figures of each channel."""
 
 
 class EnsembleScore:
-    """CRPS and root mean square error of ensembles, in the units of the data.
+    """Scores of ensembles, in the units of the data.
 
     Every held-out field is the truth of the samples that were drawn with its conditions: ``sampling.samples`` is a
     multiple of the number of held-out fields, whose conditions are taken in turns. All samples of a run are taken in,
     and held in memory.
 
-    ``crps`` is the fair one, the mean over all values; ``rmse`` that of the mean of the ensemble; ``spread`` the root
-    of the mean variance of the ensemble, which is close to ``rmse`` where the ensemble knows its own error.
+    ``crps`` is the fair one, ``rmse`` that of the mean of the ensemble, and ``spread`` the root of the mean variance of
+    the ensemble, which is close to ``rmse`` where the ensemble knows its own error; they are those of all values
+    together. ``energy_score``, and for each channel ``crps``, ``rmse``, ``spread``, ``spread_over_error`` and
+    ``rank_histogram``, are those of :class:`~mindscience_diffuser.runs.evaluation.forecast_scores.ForecastScores`. Of a
+    single sample for each field there are ``crps``, its absolute error, and ``rmse`` alone.
     """
 
     headline = ("crps", "rmse", "spread")
@@ -67,14 +51,33 @@ class EnsembleScore:
         samples = np.concatenate([piece["samples"] for piece in self.pieces or [drawn]])
         truth = held_out["samples"]
         ensembles = samples.reshape(-1, *truth.shape)
-        members = len(ensembles)
-        crps = np.mean([fair_crps(ensembles[:, k], truth[k]).mean() for k in range(len(truth))])
-        mean = ensembles.mean(0, dtype=np.float64)
-        # The error of a mean of M members is larger by 1 / M than their variance tells.
-        variance = ensembles.var(0, dtype=np.float64, ddof=min(members - 1, 1)) * (1 + 1 / members)
+        # Channels on the first axis; a sample without a grid is one channel.
+        shape = (truth.shape[1] if truth.ndim > 2 else 1, -1)
+        fields = truth.reshape(len(truth), 1, *shape)
+        ensembles = ensembles.reshape(*ensembles.shape[:2], 1, *shape)
+        if len(ensembles) == 1:
+            return single_figures(ensembles[0], fields)
+        scores = ForecastScores(1, shape[0])
+        for k, field in enumerate(fields):
+            scores.update(ensembles[:, k], field, k)
+        figures = scores.figures()
+        crps, rmse, spread = (np.array(figures[name][0], float) for name in ("crps", "rmse", "spread"))
         return {
-            "crps": float(crps),
-            "rmse": float(np.sqrt(((mean - truth) ** 2).mean())),
-            "spread": float(np.sqrt(variance.mean())),
-            "members": members,
+            "crps": float(crps.mean()),
+            "rmse": float(np.sqrt((rmse**2).mean())),
+            "spread": float(np.sqrt((spread**2).mean())),
+            "energy_score": figures["energy_score"][0],
+            "members": figures["members"],
+            "members_left_out": figures["members_left_out"],
+            "channels": {name: figures[name][0] for name in OF_CHANNELS},
         }
+
+
+def single_figures(samples, truth):
+    """Returns the figures of one sample for each field, both ``(N, 1, C, P)``."""
+    scores = DeterministicScores(1, truth.shape[2])
+    for sample, field in zip(samples, truth):
+        scores.update(sample, field)
+    figures = scores.figures()
+    crps, rmse = (np.array(figures[name][0], float) for name in ("mae", "rmse"))
+    return {"crps": float(crps.mean()), "rmse": float(np.sqrt((rmse**2).mean())), "members": 1}

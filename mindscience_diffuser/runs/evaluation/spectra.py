@@ -6,11 +6,36 @@ from scipy import fft, signal
 from mindscience_diffuser.validation import check_bool
 
 
+def shell_powers(fields, axes):
+    """Returns the shells of all waves of a periodic grid: their numbers, how many waves each has, and its mean power.
+
+    The wave number is that along the shortest axis: k waves over its length. Shell k has the waves whose number rounds
+    to k; shell 0 has the mean of the field, and the waves that are longer than twice the shortest axis. No wave is left
+    out, those in the corners have the highest numbers, so that by Parseval's theorem the sum of count times power is
+    the mean square of the field.
+
+    Args:
+        fields (numpy.ndarray): Shape ``(..., *grid)``.
+        axes (int): Axes of the grid, the last ones.
+
+    Returns:
+        tuple of numpy.ndarray, the wave numbers ``(S,)`` from 0 on, the counts ``(S,)`` and the power ``(..., S)``, in
+        squared units of the fields.
+    """
+    fields = np.asarray(fields, np.float64)
+    grid = fields.shape[-axes:]
+    power = np.abs(fft.fftn(fields, axes=tuple(range(-axes, 0)), norm="forward")) ** 2
+    frequencies = np.meshgrid(*(fft.fftfreq(size, 1 / min(grid)) for size in grid), indexing="ij")
+    shell = np.rint(np.sqrt(sum(frequency**2 for frequency in frequencies))).ravel().astype(int)
+    count = np.bincount(shell)
+    sums = np.stack([np.bincount(shell, weights=row) for row in power.reshape(-1, shell.size)])
+    return np.arange(count.size), count, (sums / count).reshape(*power.shape[:-axes], -1)
+
+
 def radial_spectrum(fields, axes, periodic=False):
     """Returns wave numbers and the mean power of the shells around them.
 
-    The wave number is that along the shortest axis: k waves over its length. Shell k has the waves whose number rounds
-    to k, up to half the points of that axis.
+    The shells are those of :func:`shell_powers`, from 1 up to half the points of the shortest axis.
 
     Args:
         fields (numpy.ndarray): Shape ``(..., *grid)``.
@@ -23,21 +48,35 @@ def radial_spectrum(fields, axes, periodic=False):
     """
     fields = np.asarray(fields, np.float64)
     grid = fields.shape[-axes:]
-    along = tuple(range(-axes, 0))
     if not periodic:
-        fields = fields - fields.mean(along, keepdims=True)
+        fields = fields - fields.mean(tuple(range(-axes, 0)), keepdims=True)
         for place, size in enumerate(grid):
             window = signal.windows.hann(size, sym=False) * np.sqrt(8 / 3)
             fields = fields * window.reshape((-1,) + (1,) * (axes - 1 - place))
-    power = np.abs(fft.fftn(fields, axes=along, norm="forward")) ** 2
-    shortest = min(grid)
-    frequencies = np.meshgrid(*(fft.fftfreq(size, 1 / shortest) for size in grid), indexing="ij")
-    shell = np.rint(np.sqrt(sum(frequency**2 for frequency in frequencies))).ravel().astype(int)
-    count = np.bincount(shell)
-    numbers = np.arange(1, shortest // 2 + 1)
-    flat = power.reshape(-1, shell.size)
-    sums = np.stack([np.bincount(shell, weights=row, minlength=numbers[-1] + 1) for row in flat])
-    return numbers, (sums / count)[:, numbers].reshape(*power.shape[:-axes], -1)
+    numbers, _, power = shell_powers(fields, axes)
+    shown = slice(1, min(grid) // 2 + 1)
+    return numbers[shown], power[..., shown]
+
+
+def log_distance(power, true):
+    """Root mean square over wave numbers of log10 of the ratio of two spectra: 1 means wrong by a factor of ten.
+
+    Two shells without power agree; one without counts as the least that a double holds.
+
+    Args:
+        power (numpy.ndarray): Shape ``(..., K)``, at least 0.
+        true (numpy.ndarray): The same.
+
+    Returns:
+        numpy.ndarray of shape ``(...)``.
+    """
+    return np.sqrt((log_ratio(power, true) ** 2).mean(-1))
+
+
+def log_ratio(power, true):
+    """Returns log10 of the ratio of two spectra, see :func:`log_distance`."""
+    least = np.finfo(np.float64).tiny
+    return np.log10(np.maximum(power, least)) - np.log10(np.maximum(true, least))
 
 
 class SpectrumDistance:
@@ -60,12 +99,8 @@ class SpectrumDistance:
 
     def __call__(self, drawn, held_out):
         """Returns the figures of ``samples``."""
-        least = np.finfo(np.float64).tiny
-        logs = []
-        for arrays in (drawn, held_out):
-            _, power = radial_spectrum(arrays["samples"], arrays["samples"].ndim - 2, self.periodic)
-            logs.append(np.log10(np.maximum(power.mean(0), least)))
-        ratios = logs[0] - logs[1]
+        fields = (arrays["samples"] for arrays in (drawn, held_out))
+        ratios = log_ratio(*(radial_spectrum(x, x.ndim - 2, self.periodic)[1].mean(0) for x in fields))
         return {
             "spectrum_error": float(np.sqrt((ratios**2).mean())),
             "log10_of_power_ratio": ratios.tolist(),

@@ -19,7 +19,7 @@ from mindscience_diffuser.runs.config.components import build
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.evaluation.ensembles import fair_crps
+from mindscience_diffuser.runs.evaluation.forecast_scores import fair_crps
 from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
 from mindscience_diffuser.runs.evaluation.optimal_interpolation import OptimalInterpolation, gaussian_crps
 from mindscience_diffuser.runs.kinds.films.rollout import denoiser_of, preconditioning_of, told

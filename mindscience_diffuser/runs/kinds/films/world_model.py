@@ -28,31 +28,42 @@ class WorldModel:
 
     def objective(self, config):
         """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError."""
-        training = config.training
-        if training.sigma_min >= training.sigma_max:
-            raise ConfigError(
-                f"'training.sigma_min' must be below 'training.sigma_max', but is {training.sigma_min} and "
-                f"sigma_max is {training.sigma_max}",
-                "training.sigma_min",
-            )
         sampler_configs(config.rollout)
         data = build("films", config.data)
-        model = build_world_model(config, data)
-        if model.context >= data.train_frames:
-            raise ConfigError(
-                f"'data.train_frames' must be above 'model.context', but is {data.train_frames} and context is "
-                f"{model.context}: there is no frame left to predict",
-                "data.train_frames",
-            )
-        preconditioning, residual = preconditioning_of(config)
-        trainer = EDMTrainer(model, preconditioning)
-        batches = FrameBatches(data, model.context, preconditioning, training, residual, config.seed)
+        model, batches = set_up(config, data)
+        trainer = EDMTrainer(model, preconditioning_of(config)[0])
 
         def present(config, directory):
             trained, _ = build_trained_world_model(config, data)
             return show_rollouts(config, directory, data, trained)
 
         return Objective(model, trainer.get_loss, batches, present)
+
+
+def set_up(config, data):
+    """Returns the network and the training batches of a configuration; raises ConfigError."""
+    training = config.training
+    if training.sigma_min >= training.sigma_max:
+        raise ConfigError(
+            f"'training.sigma_min' must be below 'training.sigma_max', but is {training.sigma_min} and "
+            f"sigma_max is {training.sigma_max}",
+            "training.sigma_min",
+        )
+    model = build_world_model(config, data)
+    context = context_of(model, data)
+    if context >= data.train_frames:
+        raise ConfigError(
+            f"the films of {config.data.name} at 'data' have {data.train_frames} training frames, and the context is "
+            f"{context}: there is no frame left to predict. Give longer films or a smaller context",
+            "data",
+        )
+    preconditioning, residual = preconditioning_of(config)
+    return model, FrameBatches(data, context, preconditioning, training, residual, config.seed)
+
+
+def context_of(model, data):
+    """Returns how many past frames a network sees: it, or its data, have the number."""
+    return data.context if hasattr(data, "context") else model.context
 
 
 def sample(config):
@@ -93,9 +104,13 @@ def build_world_model(config, data, compute_dtype="float32"):
     )
 
 
-def build_trained_world_model(config, data):
-    """Returns the network for rollouts with its trained weights, and the path of these."""
+def build_trained_world_model(config, data, compute_dtype=None):
+    """Returns the network for rollouts with its trained weights, and the path of these.
+
+    Its dtype is that of the section ``rollout`` where none is given.
+    """
+    compute_dtype = compute_dtype or config.rollout.compute_dtype
     path = find_weights(config.weights, own_weights(config))
-    model = build_world_model(config, data, config.rollout.compute_dtype)
+    model = build_world_model(config, data, compute_dtype)
     load_weights(model, path)
     return model.set_train(False), path
