@@ -24,10 +24,13 @@ from mindscience_diffuser.schedulers.edm.edm_euler import EDMEulerScheduler
 from mindscience_diffuser.schedulers.edm.edm_heun import EDMHeunScheduler
 from mindscience_diffuser.schedulers.edm.karras_ve import KarrasVeScheduler
 from mindscience_diffuser.schedulers.exponential.deis_multistep import DEISMultistepScheduler
+from mindscience_diffuser.schedulers.exponential.dpmsolver_ancestral import DPMSolverAncestralScheduler
 from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPMSolverMultistepScheduler
 from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep_inverse import DPMSolverMultistepInverseScheduler
 from mindscience_diffuser.schedulers.exponential.dpmsolver_singlestep import DPMSolverSinglestepScheduler
+from mindscience_diffuser.schedulers.exponential.er_sde import ERSDEScheduler
 from mindscience_diffuser.schedulers.exponential.sasolver import SASolverScheduler
+from mindscience_diffuser.schedulers.exponential.seeds import SEEDSScheduler
 from mindscience_diffuser.schedulers.exponential.unipc_multistep import UniPCMultistepScheduler
 from mindscience_diffuser.schedulers.flow.flow_map_euler import FlowMapEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_euler import FlowMatchEulerDiscreteScheduler
@@ -39,6 +42,7 @@ from mindscience_diffuser.schedulers.learned.learned import LearnedScheduler
 from mindscience_diffuser.schedulers.sigma.dpmsolver_sde import DPMSolverSDEScheduler
 from mindscience_diffuser.schedulers.sigma.euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.euler_discrete import EulerDiscreteScheduler
+from mindscience_diffuser.schedulers.sigma.gradient_estimation import GradientEstimationScheduler
 from mindscience_diffuser.schedulers.sigma.heun_discrete import HeunDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteScheduler
@@ -57,6 +61,7 @@ __all__ = [
     "DDPMScheduler",
     "DDPMWuerstchenScheduler",
     "DEISMultistepScheduler",
+    "DPMSolverAncestralScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverMultistepScheduler",
     "DPMSolverSDEScheduler",
@@ -66,12 +71,14 @@ __all__ = [
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
+    "ERSDEScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMapEulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "GradientEstimationScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -87,6 +94,7 @@ __all__ = [
     "RePaintScheduler",
     "SASolverScheduler",
     "SCMScheduler",
+    "SEEDSScheduler",
     "Scheduler",
     "SchedulerOutput",
     "ScoreSdeOutput",

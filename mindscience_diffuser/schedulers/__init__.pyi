@@ -24,6 +24,7 @@ __all__ = [
     "DDPMScheduler",
     "DDPMWuerstchenScheduler",
     "DEISMultistepScheduler",
+    "DPMSolverAncestralScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverMultistepScheduler",
     "DPMSolverSDEScheduler",
@@ -33,12 +34,14 @@ __all__ = [
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
+    "ERSDEScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMapEulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "GradientEstimationScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -54,6 +57,7 @@ __all__ = [
     "RePaintScheduler",
     "SASolverScheduler",
     "SCMScheduler",
+    "SEEDSScheduler",
     "Scheduler",
     "SchedulerOutput",
     "ScoreSdeOutput",
@@ -246,10 +250,10 @@ class CosineDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         lower_order_final: bool = True,
         euler_at_final: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        eta: float = 1.0,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     predicts_x0: bool
-    adds_noise: bool
 
 class _DDIMBase(_PerTimestepScheduler):
     def step_levels(self) -> Any: ...
@@ -473,9 +477,51 @@ class DEISMultistepScheduler(_LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float = 0.0,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class DPMSolverAncestralScheduler(_InnerCallScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        solver_order: int = 2,
+        prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
+        eta: float = 1.0,
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        use_lu_lambdas: bool | None = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        lambda_min_clipped: float = float("-inf"),
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
 
 class _DPMSolverFromBetas(_DPMSolverMethod):
     rounded: Any
@@ -483,8 +529,6 @@ class _DPMSolverFromBetas(_DPMSolverMethod):
 class _DPMSolverMethod(_MultistepMethod):
     @property
     def predicts_x0(self) -> Any: ...
-    @property
-    def adds_noise(self) -> Any: ...
     @property
     def slope_rule(self) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
@@ -563,6 +607,7 @@ class DPMSolverMultistepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -613,7 +658,7 @@ class DPMSolverSDEScheduler(_TwoCallScheduler):
         s_noise: float = 1.0,
     ) -> SchedulerOutput: ...
 
-class DPMSolverSinglestepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
+class DPMSolverSinglestepScheduler(_SinglestepMethod, _DPMSolverFromBetas, _LogSNRScheduler):
     def __init__(
         self,
         num_train_timesteps: int = 1000,
@@ -651,10 +696,13 @@ class DPMSolverSinglestepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def ends_clean(self) -> Any: ...
     def orders(self, begin: Any) -> Any: ...
+    @property
+    def skips_second(self) -> Any: ...
 
 class DiffusionScheduler(_ProcessTables, Scheduler):
     @property
@@ -722,6 +770,7 @@ class EDMDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         euler_at_final: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
         noise_variance: float = 1.0,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -835,6 +884,50 @@ class _EDMScheduler(_SigmaScheduler):
     def input_scale(self, sigma: Any) -> Any: ...
     def clean_sample(self, sigma: Any) -> Any: ...
     def call_levels(self) -> Any: ...
+
+class ERSDEScheduler(_LogSNRScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        solver_order: int = 3,
+        prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
+        noise_scale: Callable[..., Any] | None = None,
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        lower_order_final: bool = False,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        use_lu_lambdas: bool | None = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        lambda_min_clipped: float = float("-inf"),
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    adds_noise: bool
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
 
 class EulerAncestralDiscreteScheduler(_SolverScheduler):
     def __init__(
@@ -1053,6 +1146,29 @@ class _FlowMatchScheduler(_SigmaScheduler):
     def clean_sample(self, sigma: Any) -> Any: ...
     def renoising_plan(self) -> Any: ...
 
+class GradientEstimationScheduler(_SolverScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon",
+        gamma: float = 2.0,
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
 class HeunDiscreteScheduler(_TwoCallScheduler):
     def __init__(
         self,
@@ -1091,6 +1207,10 @@ class IPNDMScheduler(_SigmaScheduler):
     def betas(self) -> Any: ...
     def adams_bashforth(self, begin: Any) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class _InnerCallScheduler(_SinglestepMethod, _LogSNRScheduler):
+    def reached_ratios(self, ratio: Any, ratio_next: Any) -> Any: ...
+    def places(self) -> Any: ...
 
 class KDPM2AncestralDiscreteScheduler(_TwoCallScheduler):
     def __init__(
@@ -1265,11 +1385,14 @@ class _LogSNRScheduler(_MultistepMethod, _SolverScheduler):
 class _MultistepMethod:
     has_warmup: bool
     predicts_x0: bool
-    adds_noise: bool
     step_class: Any
     @property
+    def eta(self) -> Any: ...
+    @property
+    def adds_noise(self) -> Any: ...
+    @property
     def most_predictions(self) -> Any: ...
-    def exponential_step(self, tau: Any = 0.0) -> Any: ...
+    def exponential_step(self, tau: Any = None) -> Any: ...
     def log_snrs(self) -> Any: ...
     def rising_orders(self, begin: Any) -> Any: ...
     def orders(self, begin: Any, last_is_first_order: Any = False) -> Any: ...
@@ -1281,6 +1404,7 @@ class _MultistepMethod:
         weights: NDArray[Any],
         remembers: int | None = None,
         start: Mapping[str, Any] = ...,
+        noise: Mapping[str, Any] = ...,
         **states: Mapping[str, Any],
     ) -> Any: ...
     def past_log_snrs(self, count: Any) -> Any: ...
@@ -1527,6 +1651,7 @@ class SASolverScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
         | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+    adds_noise: bool
     @property
     def predicts_x0(self) -> Any: ...
     @property
@@ -1554,6 +1679,49 @@ class SCMScheduler(_SigmaScheduler):
         max_timesteps: float = 1.5708,
         intermediate_timesteps: float | None = 1.3,
     ) -> None: ...
+
+class SEEDSScheduler(_InnerCallScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        solver_order: int = 2,
+        prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
+        eta: float = 1.0,
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        use_lu_lambdas: bool | None = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        lambda_min_clipped: float = float("-inf"),
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    @property
+    def slope_rule(self) -> Any: ...
 
 class Scheduler(_Configurable, nn.Cell):
     @property
@@ -1713,6 +1881,11 @@ class _SigmaScheduler(_TrajectoryScheduler):
     def add_noise(
         self, original_samples: Tensor | float, noise: Tensor | float, timesteps: float | NDArray[Any] | Tensor
     ) -> Tensor: ...
+
+class _SinglestepMethod(_MultistepMethod):
+    skips_second: bool
+    def group_step(self, orders: NDArray[Any], tau: float, end: tuple[Any, ...] | None = None) -> Any: ...
+    def group_plan(self, step: Any, orders: Any, **options: Any) -> Any: ...
 
 class _SolverScheduler(_SigmaScheduler):
     scaled: bool

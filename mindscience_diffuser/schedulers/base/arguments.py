@@ -91,7 +91,8 @@ def known_as(argument, synonyms):
     return argument._replace(check=lambda name, value: argument.check(name, synonyms.get(value, value)))
 
 
-def _callable(name, value):
+def callable_or_error(name, value):
+    """Returns a value that is a function, after a check."""
     if not callable(value):
         raise TypeError(f"'{name}' must be a function, but is {value!r}.")
     return value
@@ -251,7 +252,9 @@ ARGUMENTS = {
     "predictor_order": integer("Number of predictions that the predictor uses at most", low=1),
     "corrector_order": integer("Number of predictions that the corrector uses at most", low=1),
     "tau_func": optional(
-        Argument(_callable, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE")
+        Argument(
+            callable_or_error, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE"
+        )
     ),
     "compute_dtype": Argument(
         lambda name, value: value,  # Checked by the base of all schedulers.
