@@ -46,9 +46,9 @@ def scheduler_of(case):
     if name == "res_multistep":
         return DPMSolverMultistepScheduler(solver_type="heun", lower_order_final=False, **process), {}
     if "ancestral" in name:
-        return DPMSolverAncestralScheduler(solver_order=1 if "euler" in name else 2, **eta, **process), {}
+        return DPMSolverAncestralScheduler(calls_per_step=1 if "euler" in name else 2, **eta, **process), {}
     if name.startswith("seeds"):
-        return SEEDSScheduler(solver_order=int(name[-1]), **eta, **process), {}
+        return SEEDSScheduler(calls_per_step=int(name[-1]), **eta, **process), {}
     if name == "er_sde":
         return ERSDEScheduler(solver_order=options["max_stage"], **process), {}
     if name == "ipndm_v":
@@ -238,7 +238,7 @@ GAUSSIAN = {
     **{
         f"DPM++ {order}S ancestral, flow={flow}, eta={eta}": (
             lambda order=order, flow=flow, eta=eta: DPMSolverAncestralScheduler(
-                solver_order=order, eta=eta, **(FLOW if flow else X0)
+                calls_per_step=order, eta=eta, **(FLOW if flow else X0)
             ),
             lambda x, levels, noise, order=order, flow=flow, eta=eta: peers.ancestral(
                 x, levels, best, noise, eta, order, flow
@@ -251,7 +251,7 @@ GAUSSIAN = {
     **{
         f"SEEDS-{order}, flow={flow}, eta={eta}": (
             lambda order=order, flow=flow, eta=eta: SEEDSScheduler(
-                solver_order=order, eta=eta, **(FLOW if flow else X0)
+                calls_per_step=order, eta=eta, **(FLOW if flow else X0)
             ),
             lambda x, levels, noise, order=order, flow=flow, eta=eta: peers.seeds(
                 x, levels, best, noise, eta, order, flow
@@ -263,7 +263,7 @@ GAUSSIAN = {
     },
     **{
         f"ER-SDE-{order}, {name}": (
-            lambda order=order, scale=scale: ERSDEScheduler(solver_order=order, noise_scale=scale, **X0),
+            lambda order=order, scale=scale: ERSDEScheduler(solver_order=order, noise_scaler=scale, **X0),
             lambda x, levels, noise, order=order, scale=scale: peers.er_sde(
                 x, levels, best, noise, order, scale or default_noise_scale
             ),
@@ -311,8 +311,8 @@ WITH_ETA = {
     "DPM++ 2S ancestral": lambda eta: DPMSolverAncestralScheduler(eta=eta, **X0),
     "flow ancestral": lambda eta: DPMSolverAncestralScheduler(eta=eta, **FLOW),
     "SEEDS-2": lambda eta: SEEDSScheduler(eta=eta, **X0),
-    "SEEDS-3": lambda eta: SEEDSScheduler(eta=eta, solver_order=3, **X0),
-    "ER-SDE": lambda eta: ERSDEScheduler(noise_scale=lambda r: r ** (1 + eta), **X0),
+    "SEEDS-3": lambda eta: SEEDSScheduler(eta=eta, calls_per_step=3, **X0),
+    "ER-SDE": lambda eta: ERSDEScheduler(noise_scaler=lambda r: r ** (1 + eta), **X0),
 }
 
 
@@ -358,7 +358,7 @@ def test_any_eta_leads_to_the_distribution_of_the_data(name, eta):
 
 @pytest.mark.parametrize("eta", ETAS)
 def test_a_scale_of_the_power_law_is_the_sde_of_eta(eta):
-    extended = take_levels(ERSDEScheduler(solver_order=1, noise_scale=lambda r: r ** (1 + eta), **X0), [*RATIOS, 0.0])
+    extended = take_levels(ERSDEScheduler(solver_order=1, noise_scaler=lambda r: r ** (1 + eta), **X0), [*RATIOS, 0.0])
     plain = take_levels(sde(1, eta), [*RATIOS, 0.0])
     for name in ("sample", "noise"):
         found = extended.plan.folded().states["sample"][name]
@@ -379,11 +379,11 @@ def test_a_scale_of_the_power_law_is_the_sde_of_eta(eta):
         ),
         (DPMSolverSinglestepScheduler, {"eta": -1.0}, r"'eta' must be in \[0, inf\), but is -1.0"),
         (DPMSolverAncestralScheduler, {"eta": 1.5}, r"'eta' must be in \[0, 1\], but is 1.5"),
-        (DPMSolverAncestralScheduler, {"solver_order": 3}, r"'solver_order' must be in \[1, 2\], but is 3"),
-        (SEEDSScheduler, {"solver_order": 1}, r"'solver_order' must be in \[2, 3\], but is 1"),
+        (DPMSolverAncestralScheduler, {"calls_per_step": 3}, r"'calls_per_step' must be in \[1, 2\], but is 3"),
+        (SEEDSScheduler, {"calls_per_step": 1}, r"'calls_per_step' must be in \[2, 3\], but is 1"),
         (SEEDSScheduler, {"prediction_type": "flow_prediction"}, "set use_flow_sigmas=True"),
-        (ERSDEScheduler, {"noise_scale": np.sqrt}, "'noise_scale' must be a function.*rise at least as fast"),
-        (ERSDEScheduler, {"noise_scale": lambda r: -r}, "'noise_scale' must be a function.*above 0"),
+        (ERSDEScheduler, {"noise_scaler": np.sqrt}, "'noise_scaler' must be a function.*rise at least as fast"),
+        (ERSDEScheduler, {"noise_scaler": lambda r: -r}, "'noise_scaler' must be a function.*above 0"),
         (GradientEstimationScheduler, {"gamma": 0.5}, r"'gamma' must be in \[1, 5\], but is 0.5"),
     ],
 )
@@ -393,5 +393,5 @@ def test_mistakes_are_named(kind, arguments, words):
 
 
 def test_scale_of_the_noise_must_be_a_function():
-    with pytest.raises(TypeError, match="'noise_scale' must be a function, but is 2.0"):
-        ERSDEScheduler(noise_scale=2.0)
+    with pytest.raises(TypeError, match="'noise_scaler' must be a function, but is 2.0"):
+        ERSDEScheduler(noise_scaler=2.0)

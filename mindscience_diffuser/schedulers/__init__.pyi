@@ -250,10 +250,11 @@ class CosineDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         lower_order_final: bool = True,
         euler_at_final: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
-        eta: float = 1.0,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     predicts_x0: bool
+    follows_sde: bool
 
 class _DDIMBase(_PerTimestepScheduler):
     def step_levels(self) -> Any: ...
@@ -482,7 +483,7 @@ class DEISMultistepScheduler(_LogSNRScheduler):
     ) -> None: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
 
-class DPMSolverAncestralScheduler(_InnerCallScheduler):
+class DPMSolverAncestralScheduler(_InnerCallMethod, _LogSNRScheduler):
     def __init__(
         self,
         num_train_timesteps: int = 1000,
@@ -490,7 +491,7 @@ class DPMSolverAncestralScheduler(_InnerCallScheduler):
         beta_end: float = 0.02,
         beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
         trained_betas: ArrayLike | None = None,
-        solver_order: int = 2,
+        calls_per_step: int = 2,
         prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
         eta: float = 1.0,
         thresholding: bool = False,
@@ -529,6 +530,8 @@ class _DPMSolverFromBetas(_DPMSolverMethod):
 class _DPMSolverMethod(_MultistepMethod):
     @property
     def predicts_x0(self) -> Any: ...
+    @property
+    def follows_sde(self) -> Any: ...
     @property
     def slope_rule(self) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
@@ -895,7 +898,7 @@ class ERSDEScheduler(_LogSNRScheduler):
         trained_betas: ArrayLike | None = None,
         solver_order: int = 3,
         prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
-        noise_scale: Callable[..., Any] | None = None,
+        noise_scaler: Callable[..., Any] | None = None,
         thresholding: bool = False,
         dynamic_thresholding_ratio: float = 0.995,
         sample_max_value: float = 1.0,
@@ -1208,7 +1211,9 @@ class IPNDMScheduler(_SigmaScheduler):
     def adams_bashforth(self, begin: Any) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
 
-class _InnerCallScheduler(_SinglestepMethod, _LogSNRScheduler):
+class _InnerCallMethod(_SinglestepMethod):
+    order: Any
+    integral: bool
     def reached_ratios(self, ratio: Any, ratio_next: Any) -> Any: ...
     def places(self) -> Any: ...
 
@@ -1680,7 +1685,7 @@ class SCMScheduler(_SigmaScheduler):
         intermediate_timesteps: float | None = 1.3,
     ) -> None: ...
 
-class SEEDSScheduler(_InnerCallScheduler):
+class SEEDSScheduler(_InnerCallMethod, _LogSNRScheduler):
     def __init__(
         self,
         num_train_timesteps: int = 1000,
@@ -1688,7 +1693,7 @@ class SEEDSScheduler(_InnerCallScheduler):
         beta_end: float = 0.02,
         beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
         trained_betas: ArrayLike | None = None,
-        solver_order: int = 2,
+        calls_per_step: int = 2,
         prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
         eta: float = 1.0,
         thresholding: bool = False,

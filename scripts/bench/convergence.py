@@ -75,12 +75,12 @@ SOLVERS = (
     ),
     Solver("DPM-Solver++(2S), inner calls", "DPMSolverAncestralScheduler", {"eta": 0.0, **ENDS_AT_LOWEST}, 2),
     Solver("SEEDS-2 (eta=0)", "SEEDSScheduler", {"eta": 0.0, **ENDS_AT_LOWEST}, 2),
-    Solver("SEEDS-3 (eta=0)", "SEEDSScheduler", {"eta": 0.0, "solver_order": 3, **ENDS_AT_LOWEST}, 3),
+    Solver("SEEDS-3 (eta=0)", "SEEDSScheduler", {"eta": 0.0, "calls_per_step": 3, **ENDS_AT_LOWEST}, 3),
     *(
         Solver(
             f"ER-SDE-{order} (ODE)",
             "ERSDEScheduler",
-            {"solver_order": order, "noise_scale": ratio_itself, **ENDS_AT_LOWEST},
+            {"solver_order": order, "noise_scaler": ratio_itself, **ENDS_AT_LOWEST},
             order,
         )
         for order in (1, 2, 3)
@@ -116,13 +116,13 @@ STOCHASTIC = (
     Solver(
         "Euler ancestral, flow",
         "DPMSolverAncestralScheduler",
-        {"solver_order": 1, **FLOW},
+        {"calls_per_step": 1, **FLOW},
         1,
         prediction="flow_prediction",
     ),
     Solver("DPM++ 2S ancestral, flow", "DPMSolverAncestralScheduler", FLOW, 1, prediction="flow_prediction"),
     Solver("SEEDS-2", "SEEDSScheduler", {}, 1),
-    Solver("SEEDS-3", "SEEDSScheduler", {"solver_order": 3}, 1),
+    Solver("SEEDS-3", "SEEDSScheduler", {"calls_per_step": 3}, 1),
     Solver("ER-SDE-3", "ERSDEScheduler", {}, 1),
     Solver("SA-Solver", "SASolverScheduler", {}, 1),
     Solver("Cosine DPM-Solver++ SDE", "CosineDPMSolverMultistepScheduler", {}, 1, prediction="v_prediction"),

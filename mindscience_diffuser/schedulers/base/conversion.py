@@ -84,6 +84,8 @@ def converted(config, source, target, overrides):
     if source is not None and process == process_of(known, chosen):
         missing = {name: value for name, value in DESCRIBING.items() if value is not None and name not in own}
         chosen = {**_only(missing, known), **chosen}
+    if known.get("eta", 0.0) is None and not _follows_sde(chosen, overrides, known):
+        chosen.pop("eta", None)  # That of another class, while this one is told by its algorithm.
     chosen.update(overrides)
     arguments = _only(chosen, known)
     for name in [name for name, value in arguments.items() if value is None and known[name] is not None]:
@@ -98,6 +100,11 @@ def converted(config, source, target, overrides):
     else:
         lost = {name: value for name, value in lost.items() if name in kept} or lost or own
     return Conversion(arguments, kept, lost)
+
+
+def _follows_sde(chosen, overrides, known):
+    """Whether the algorithm of a class that has several will be one of the reverse SDE."""
+    return {**known, **chosen, **overrides}.get("algorithm_type", "sde-").startswith("sde-")
 
 
 def _only(values, names):

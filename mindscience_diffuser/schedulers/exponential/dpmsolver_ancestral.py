@@ -4,20 +4,20 @@ import numpy as np
 
 from mindscience_diffuser.noise import ancestral
 from mindscience_diffuser.schedulers.base.arguments import integer, takes_arguments
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES
-from mindscience_diffuser.schedulers.exponential.singlestep import INNER_CALLS, InnerCallScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.singlestep import INNER_CALLS, InnerCallMethod
 
 
 @takes_arguments(
-    choices={**CHOICES, "solver_order": integer("Order of the method, and number of calls a step", 1, 2)},
+    choices={**CHOICES, "calls_per_step": integer("Number of model calls a step, the order of the method", 1, 2)},
     **INNER_CALLS,
 )
-class DPMSolverAncestralScheduler(InnerCallScheduler):
+class DPMSolverAncestralScheduler(InnerCallMethod, LogSNRScheduler):
     """An ODE step beyond the next level, and fresh noise back up to it: DPM++ 2S ancestral, or Euler ancestral.
 
-    With r = sigma / alpha, each step leads by DPM-Solver++(`solver_order`) from r_s to r_down, with its second call at
-    sqrt(r_s * r_down), and then to x_t with noise of the variance alpha_t^2 * (r_t^2 - r_down^2). From betas r_down is
-    that of ancestral sampling::
+    With r = sigma / alpha, each step leads from r_s to r_down by DPM-Solver++ of order `calls_per_step`, whose second
+    call is at sqrt(r_s * r_down), and then to x_t by noise of the variance alpha_t^2 * (r_t^2 - r_down^2). From betas
+    r_down is that of ancestral sampling::
 
         r_down^2 = r_t^2 - eta^2 * r_t^2 * (1 - r_t^2 / r_s^2)
 

@@ -37,16 +37,21 @@ class DPMSolverMethod(MultistepMethod):
         return self.settings.algorithm_type.endswith("++")
 
     @property
+    def follows_sde(self):
+        """Whether the algorithm is one of the reverse SDE."""
+        return self.settings.algorithm_type.startswith("sde-")
+
+    @property
     def eta(self):
         """How stochastic steps are: as the user says, else 1 for the algorithms of the reverse SDE and 0 for others."""
-        algorithm, eta = self.settings.algorithm_type, self.settings.get("eta")
-        follows_sde = algorithm.startswith("sde-")
-        if eta and not follows_sde:
+        eta = self.settings.get("eta")
+        if eta and not self.follows_sde:
+            algorithm = self.settings.algorithm_type
             raise ValueError(
                 f"'eta' is {eta}, but algorithm_type={algorithm!r} follows the ODE, which adds no noise: set "
                 f"algorithm_type='sde-{algorithm}', or leave 'eta' out."
             )
-        return float(follows_sde) if eta is None else eta
+        return float(self.follows_sde) if eta is None else eta
 
     @property
     def slope_rule(self):

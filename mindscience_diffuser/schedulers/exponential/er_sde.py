@@ -34,10 +34,10 @@ class ExtendedReverseStep(ExponentialStep):
     Args:
         start (tuple): alpha and sigma at which steps begin, two arrays of shape ``(n,)``.
         end (tuple): alpha and sigma at which they end, likewise; sigma may be 0.
-        noise_scale (Callable): phi of the paper.
+        noise_scaler (Callable): phi of the paper.
     """
 
-    def __init__(self, start, end, noise_scale):
+    def __init__(self, start, end, noise_scaler):
         (alpha_s, sigma_s), (alpha_t, sigma_t) = start, end
         self._lambda_s = ratio_s = sigma_s / alpha_s
         self._ends_clean = sigma_t == 0
@@ -46,7 +46,7 @@ class ExtendedReverseStep(ExponentialStep):
         self._h, self._alpha = ratio_t - ratio_s, alpha_t
         half, middle = np.log(ratio_s / ratio_t) / 2, np.log(ratio_s * ratio_t) / 2
         self._nodes = np.exp(middle[:, None] + half[:, None] * POINTS)
-        scales = [np.asarray(noise_scale(ratio), np.float64) for ratio in (ratio_s, ratio_t, self._nodes)]
+        scales = [np.asarray(noise_scaler(ratio), np.float64) for ratio in (ratio_s, ratio_t, self._nodes)]
         self._kept = np.where(self._ends_clean, 0.0, scales[1] / scales[0])
         self._kernel = half[:, None] * POINT_WEIGHTS * self._nodes / scales[2] * scales[1][:, None]
         self.linear = alpha_t / alpha_s * self._kept
@@ -54,8 +54,8 @@ class ExtendedReverseStep(ExponentialStep):
         positive = all(np.all(np.isfinite(scale) & (scale > 0)) for scale in scales)
         if not positive or np.any(share < -ROUNDING):
             raise ValueError(
-                "'noise_scale' must be a function phi of arrays r = sigma / alpha whose values are above 0 and rise at "
-                "least as fast as r: phi(r) / r must not fall as r rises."
+                "'noise_scaler' must be a function phi of arrays r = sigma / alpha whose values are above 0 and "
+                "rise at least as fast as r: phi(r) / r must not fall as r rises."
             )
         self.noise = np.where(share > ROUNDING, sigma_t * np.sqrt(np.maximum(share, 0)), 0.0)
 
@@ -72,7 +72,7 @@ class ExtendedReverseStep(ExponentialStep):
     choices={
         **CHOICES,
         **UP_TO_THREE,
-        "noise_scale": optional(
+        "noise_scaler": optional(
             Argument(
                 callable_or_error, "Callable", "phi, a function of arrays of sigma / alpha; r is the ODE, r^2 the SDE"
             )
@@ -81,7 +81,7 @@ class ExtendedReverseStep(ExponentialStep):
     **LINEAR_BETAS,
     solver_order=3,
     prediction_type="epsilon",
-    noise_scale=None,
+    noise_scaler=None,
     **THRESHOLDING,
     lower_order_final=False,
     **SIGMA_SPACINGS,
@@ -94,7 +94,7 @@ class ExtendedReverseStep(ExponentialStep):
     sigma_schedule=None,
 )
 class ERSDEScheduler(LogSNRScheduler):
-    """Order 1 to 3, one model call a step, along a reverse SDE whose noise `noise_scale` describes.
+    """Order 1 to 3, one model call a step, along a reverse SDE whose noise `noise_scaler` describes.
 
     With r = sigma / alpha and phi(r), for any prediction x0(r) the solution is (section 3 of the paper)::
 
@@ -118,7 +118,7 @@ class ERSDEScheduler(LogSNRScheduler):
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
         alpha, sigma = self.levels
-        noise_scale = self.settings.noise_scale or default_noise_scale
-        step = ExtendedReverseStep((alpha[:-1], sigma[:-1]), (alpha[1:], sigma[1:]), noise_scale)
+        noise_scaler = self.settings.noise_scaler or default_noise_scale
+        step = ExtendedReverseStep((alpha[:-1], sigma[:-1]), (alpha[1:], sigma[1:]), noise_scaler)
         nodes = past(sigma[:-1] / alpha[:-1], self.most_predictions)
         return self.multistep_plan(step, step.weights(nodes, self.orders(begin)))

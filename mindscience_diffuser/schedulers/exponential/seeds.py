@@ -4,18 +4,22 @@ import numpy as np
 
 from mindscience_diffuser.schedulers.base.arguments import integer, takes_arguments
 from mindscience_diffuser.schedulers.exponential.exponential import sde_noise_scale
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, ETA
-from mindscience_diffuser.schedulers.exponential.singlestep import INNER_CALLS, InnerCallScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, ETA, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.singlestep import INNER_CALLS, InnerCallMethod
 
 
 @takes_arguments(
-    choices={**CHOICES, **ETA, "solver_order": integer("Order of the method, and number of calls a step", 2, 3)},
+    choices={
+        **CHOICES,
+        **ETA,
+        "calls_per_step": integer("Number of model calls a step, the order of the method", 2, 3),
+    },
     **INNER_CALLS,
 )
-class SEEDSScheduler(InnerCallScheduler):
+class SEEDSScheduler(InnerCallMethod, LogSNRScheduler):
     """Exponential Runge-Kutta steps of the reverse SDE, two or three model calls a step: SEEDS-2 and SEEDS-3.
 
-    A step of length h in lambda, from x at level s, calls the model at lambda_s + k h / `solver_order`, where it has
+    A step of length h in lambda, from x at level s, calls the model at lambda_s + k h / `calls_per_step`, where it has
     come by the exact solution for the x0 predicted before, constant (k = 1) or linear in lambda (k = 2). With
     H = (1 + eta) h, phi_1(-H) = (1 - exp(-H)) / H and phi_2(-H) = (1 - phi_1(-H)) / H the whole step is::
 
@@ -27,7 +31,7 @@ class SEEDSScheduler(InnerCallScheduler):
     paper has eta = 1; with eta = 0 the steps are those of the probability-flow ODE, of order 2 and 3.
 
     Examples:
-        >>> scheduler = SEEDSScheduler(solver_order=3)
+        >>> scheduler = SEEDSScheduler(calls_per_step=3)
         >>> scheduler.set_timesteps(10)
         >>> for t in scheduler.timesteps:
         ...     x = scheduler.step(model(x, t), x, t, generator=0)

@@ -10,12 +10,11 @@ from mindscience_diffuser.schedulers.base.arguments import (
     SIGMA_SPACINGS,
     THRESHOLDING,
 )
-from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
 from mindscience_diffuser.schedulers.exponential.multistep import MultistepMethod
 
 INNER_CALLS = {
     **LINEAR_BETAS,
-    "solver_order": 2,
+    "calls_per_step": 2,
     "prediction_type": "epsilon",
     "eta": 1.0,
     **THRESHOLDING,
@@ -28,7 +27,7 @@ INNER_CALLS = {
     **DYNAMIC_SHIFT,
     "sigma_schedule": None,
 }
-"""Arguments of :class:`InnerCallScheduler`, with their defaults."""
+"""Arguments of schedulers with :class:`InnerCallMethod`, with their defaults."""
 
 
 class SinglestepMethod(MultistepMethod):
@@ -51,7 +50,7 @@ class SinglestepMethod(MultistepMethod):
 
     def group_plan(self, step, orders, **options):
         """Returns the plan of the steps of :meth:`group_step`; `options` are those of :meth:`multistep_plan`."""
-        most = self.settings.solver_order
+        most = self.most_predictions
         nodes = self.past_log_snrs(most)
         weights = step.weights(nodes, orders, self.slope_rule)
         if most == 1:
@@ -65,8 +64,8 @@ class SinglestepMethod(MultistepMethod):
         return self.multistep_plan(step, weights, start=base, base=base, **options)
 
 
-class InnerCallScheduler(SinglestepMethod, LogSNRScheduler):
-    """Base of singlestep methods that call the model inside their steps, `solver_order` times a step.
+class InnerCallMethod(SinglestepMethod):
+    """Singlestep methods that call the model inside their steps, `calls_per_step` times a step, of a LogSNRScheduler.
 
     The calls of a step are even in lambda, from its beginning towards the level that it reaches without noise. A last
     step to sigma = 0 has one call. ``sigmas`` and ``timesteps`` have an entry for each call.
@@ -76,8 +75,13 @@ class InnerCallScheduler(SinglestepMethod, LogSNRScheduler):
     integral = False
 
     def _configure(self):
-        self.order = self.settings.solver_order
+        self.order = self.settings.calls_per_step
         super()._configure()
+
+    @property
+    def most_predictions(self):
+        """Number of predictions that a step uses at most."""
+        return self.order
 
     def reached_ratios(self, ratio, ratio_next):
         """Returns sigma / alpha that steps between these ratios reach before their noise: that of their end."""
