@@ -175,6 +175,23 @@ def test_variable_steps_of_fourth_order_need_the_right_coefficients(as_published
     assert least < np.log2(errors[0] / errors[1]) < most
 
 
+@pytest.mark.parametrize("differences, order", [("polynomial", 3), ("taylor", 2)])
+def test_third_order_of_er_sde_needs_the_slope_at_the_beginning_of_the_step(differences, order):
+    errors = []
+    for count in (100, 200):
+        ratios = np.exp(np.linspace(np.log(20.0), np.log(0.05), count + 1))
+        levels = [(1.0, ratio) for ratio in ratios]
+        x = np.hypot(SPREAD, ratios[0]) * np.ones(1)
+        zeros = iter(np.zeros((count, 1)))
+
+        def predict(x, level):
+            return x * SPREAD**2 / (SPREAD**2 + level[1] ** 2)
+
+        *_, last = peers.er_sde(x, levels, predict, zeros, 3, lambda r: r, "exact", differences)
+        errors.append(abs(last[0] - np.hypot(SPREAD, ratios[-1])))
+    assert abs(np.log2(errors[0] / errors[1]) - order) <= 0.15
+
+
 # --- mean and variance of Gaussian data ------------------------------------------------------------------------------
 
 
@@ -344,6 +361,16 @@ def test_sde_algorithm_without_noise_is_that_of_the_ode():
     for scheduler in schedulers:
         scheduler.set_timesteps(20)
     assert schedulers[0].plan.fingerprint == schedulers[1].plan.fingerprint
+
+
+def test_ancestral_steps_without_noise_are_seeds_2_without_noise():
+    schedulers = [DPMSolverAncestralScheduler(eta=0.0), SEEDSScheduler(eta=0.0)]
+    for scheduler in schedulers:
+        scheduler.set_timesteps(6)
+    found, expected = (scheduler.plan.folded().states["sample"] for scheduler in schedulers)
+    assert found.keys() == expected.keys()
+    for value in found:
+        np.testing.assert_allclose(found[value], expected[value], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])

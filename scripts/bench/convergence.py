@@ -73,7 +73,6 @@ SOLVERS = (
     Solver(
         "DPM-Solver++(3S)", "DPMSolverSinglestepScheduler", {"solver_order": 3, "final_sigmas_type": "sigma_min"}, 3
     ),
-    Solver("DPM-Solver++(2S), inner calls", "DPMSolverAncestralScheduler", {"eta": 0.0, **ENDS_AT_LOWEST}, 2),
     Solver("SEEDS-2 (eta=0)", "SEEDSScheduler", {"eta": 0.0, **ENDS_AT_LOWEST}, 2),
     Solver("SEEDS-3 (eta=0)", "SEEDSScheduler", {"eta": 0.0, "calls_per_step": 3, **ENDS_AT_LOWEST}, 3),
     *(
@@ -193,7 +192,7 @@ def distance_at(solver, steps, samples=SAMPLES):
     return wasserstein_distance(drawn[:, 0], LINE.draw(generator, 50 * samples)[:, 0])
 
 
-STYLES = ("o-", "s--", "^:", "d-.")
+STYLES = ("o-", "s--", "^:")
 
 
 def draw_picture(rows):
