@@ -17,7 +17,9 @@ from mindscience_diffuser import (
     ERSDEScheduler,
     GradientEstimationScheduler,
     LMSDiscreteScheduler,
+    SASolverScheduler,
     SEEDSScheduler,
+    UniPCMultistepScheduler,
 )
 from mindscience_diffuser.schedulers.exponential.er_sde import default_noise_scale
 
@@ -325,6 +327,7 @@ WITH_ETA = {
     "DPM++ 3M": lambda eta: sde(3, eta),
     "DPM++ 2S": lambda eta: DPMSolverSinglestepScheduler(algorithm_type="sde-dpmsolver++", eta=eta, **X0),
     "DEIS": lambda eta: DEISMultistepScheduler(eta=eta, **X0),
+    "UniPC": lambda eta: UniPCMultistepScheduler(eta=eta, **X0),
     "DPM++ 2S ancestral": lambda eta: DPMSolverAncestralScheduler(eta=eta, **X0),
     "flow ancestral": lambda eta: DPMSolverAncestralScheduler(eta=eta, **FLOW),
     "SEEDS-2": lambda eta: SEEDSScheduler(eta=eta, **X0),
@@ -361,6 +364,22 @@ def test_sde_algorithm_without_noise_is_that_of_the_ode():
     for scheduler in schedulers:
         scheduler.set_timesteps(20)
     assert schedulers[0].plan.fingerprint == schedulers[1].plan.fingerprint
+
+
+@pytest.mark.parametrize("eta", [0.35, 1.0])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_unipc_along_the_sde_is_sa_solver_of_a_constant_tau(order, eta):
+    options = {"lower_order_final": False, **X0}
+    unipc = UniPCMultistepScheduler(solver_order=order, solver_type="bh1", eta=eta, **options)
+    adams = SASolverScheduler(predictor_order=order, corrector_order=order + 1, tau_func=lambda t: eta**0.5, **options)
+    plans = []
+    for scheduler in (unipc, adams):
+        scheduler.set_timesteps(sigmas=[*RATIOS, 0.03])
+        plans.append(scheduler.plan.folded())
+    assert plans[0].states.keys() == plans[1].states.keys()
+    for state, weights in plans[1].states.items():
+        for value in weights:
+            np.testing.assert_allclose(plans[0].states[state][value], weights[value], rtol=1e-9, atol=1e-12)
 
 
 def test_ancestral_steps_without_noise_are_seeds_2_without_noise():
@@ -403,6 +422,11 @@ def test_a_scale_of_the_power_law_is_the_sde_of_eta(eta):
             DPMSolverMultistepScheduler,
             {"eta": 0.5},
             r"'eta' is 0.5.*'dpmsolver\+\+' follows the ODE.*sde-dpmsolver\+\+",
+        ),
+        (
+            UniPCMultistepScheduler,
+            {"eta": 0.5, "solver_p": DPMSolverMultistepScheduler()},
+            "'eta' is 0.5, but 'solver_p' predicts without noise",
         ),
         (DPMSolverSinglestepScheduler, {"eta": -1.0}, r"'eta' must be in \[0, inf\), but is -1.0"),
         (DPMSolverAncestralScheduler, {"eta": 1.5}, r"'eta' must be in \[0, 1\], but is 1.5"),

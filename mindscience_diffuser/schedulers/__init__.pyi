@@ -507,6 +507,7 @@ class DPMSolverAncestralScheduler(_InnerCallMethod, _LogSNRScheduler):
         lambda_min_clipped: float = float("-inf"),
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
         use_dynamic_shifting: bool = False,
         time_shift_type: Literal["exponential"] = "exponential",
         sigma_schedule: Literal[
@@ -913,6 +914,7 @@ class ERSDEScheduler(_LogSNRScheduler):
         lambda_min_clipped: float = float("-inf"),
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
         use_dynamic_shifting: bool = False,
         time_shift_type: Literal["exponential"] = "exponential",
         sigma_schedule: Literal[
@@ -1164,6 +1166,7 @@ class GradientEstimationScheduler(_SolverScheduler):
         gamma: float = 2.0,
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
         sigma_schedule: Literal[
             "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
         ]
@@ -1709,6 +1712,7 @@ class SEEDSScheduler(_InnerCallMethod, _LogSNRScheduler):
         lambda_min_clipped: float = float("-inf"),
         timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
         steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
         use_dynamic_shifting: bool = False,
         time_shift_type: Literal["exponential"] = "exponential",
         sigma_schedule: Literal[
@@ -2103,6 +2107,7 @@ class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float = 0.0,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     @property

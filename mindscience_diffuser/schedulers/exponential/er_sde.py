@@ -90,6 +90,7 @@ class ExtendedReverseStep(ExponentialStep):
     final_sigmas_type="zero",
     lambda_min_clipped=-float("inf"),
     **LINSPACE,
+    rescale_betas_zero_snr=False,
     **DYNAMIC_SHIFT,
     sigma_schedule=None,
 )

@@ -20,6 +20,7 @@ from mindscience_diffuser.schedulers.sigma.solver import SolverScheduler
     prediction_type="epsilon",
     gamma=2.0,
     **LINSPACE,
+    rescale_betas_zero_snr=False,
     sigma_schedule=None,
 )
 class GradientEstimationScheduler(SolverScheduler):
