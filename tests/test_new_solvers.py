@@ -412,6 +412,25 @@ def test_a_scale_of_the_power_law_is_the_sde_of_eta(eta):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "source, target, arguments, eta",
+    [
+        (SEEDSScheduler(eta=0.3), DPMSolverMultistepScheduler, {}, None),
+        (SEEDSScheduler(eta=0.3), DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}, 0.3),
+        (SEEDSScheduler(eta=0.3), DEISMultistepScheduler, {}, 0.0),
+        (SEEDSScheduler(eta=0.3), DPMSolverAncestralScheduler, {}, 0.3),
+        (sde(2, 0.3), SEEDSScheduler, {}, 0.3),
+        (sde(2, 0.3), UniPCMultistepScheduler, {}, 0.0),
+        (sde(2, None), SEEDSScheduler, {}, 1.0),
+        (DEISMultistepScheduler(eta=0.3), UniPCMultistepScheduler, {}, 0.3),
+        (DPMSolverMultistepScheduler(), SEEDSScheduler, {}, 1.0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*kept in its config")
+def test_eta_of_a_configuration_goes_to_methods_of_its_kind(source, target, arguments, eta):
+    assert target.from_config(source.config, **arguments).config.eta == eta
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 

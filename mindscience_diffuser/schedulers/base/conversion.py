@@ -84,8 +84,9 @@ def converted(config, source, target, overrides):
     if source is not None and process == process_of(known, chosen):
         missing = {name: value for name, value in DESCRIBING.items() if value is not None and name not in own}
         chosen = {**_only(missing, known), **chosen}
-    if known.get("eta", 0.0) is None and not _follows_sde(chosen, overrides, known):
-        chosen.pop("eta", None)  # That of another class, while this one is told by its algorithm.
+    if "eta" in known and not _stochastic(chosen, overrides, known):
+        if known["eta"] is None or (source and source.defaults().get("eta", 0.0) != 0.0):
+            chosen.pop("eta", None)  # A method that follows the ODE by itself does so after a stochastic one too.
     chosen.update(overrides)
     arguments = _only(chosen, known)
     for name in [name for name, value in arguments.items() if value is None and known[name] is not None]:
@@ -102,9 +103,10 @@ def converted(config, source, target, overrides):
     return Conversion(arguments, kept, lost)
 
 
-def _follows_sde(chosen, overrides, known):
-    """Whether the algorithm of a class that has several will be one of the reverse SDE."""
-    return {**known, **chosen, **overrides}.get("algorithm_type", "sde-").startswith("sde-")
+def _stochastic(chosen, overrides, known):
+    """Whether a class with `eta` adds noise unless it is told otherwise: where it is None, by its algorithm."""
+    algorithm = {**known, **chosen, **overrides}.get("algorithm_type", "sde-")
+    return algorithm.startswith("sde-") if known["eta"] is None else known["eta"] > 0
 
 
 def _only(values, names):

@@ -101,8 +101,11 @@ class InnerCallMethod(SinglestepMethod):
         reached = self.reached_ratios(ratio[:-1], ratio[1:])
         shares = np.arange(1, self.order) / self.order
         inner = ratio[:-1, None] ** (1 - shares) * reached[:, None] ** shares
-        inner = inner / (1 + inner) if self.flow else inner
         called = np.append([[True]] * len(reached), inner > 0, axis=1)
-        told = self._timesteps_of(np.maximum(inner, self.sigmas[self.sigmas > 0].min()).ravel()).reshape(inner.shape)
+        if self.flow:
+            inner = inner / (1 + inner)
+            told = inner * self.num_train_timesteps
+        else:  # Where level_at finds these levels again.
+            told = np.interp(inner, self.training_sigmas, np.arange(len(self.training_sigmas)))
         self.timesteps = np.append(self.timesteps[:, None], told, axis=1)[called].astype(np.float32)
         self.sigmas = np.append(np.append(self.sigmas[:-1, None], inner, axis=1)[called], self.sigmas[-1])
