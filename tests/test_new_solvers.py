@@ -308,6 +308,18 @@ def test_gaussian_data_have_mean_and_variance_of_the_formula_after_each_step(nam
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
+def test_integrals_of_er_sde_are_exact_over_long_steps():
+    def steep(ratio):
+        return ratio**2.5
+
+    scheduler = take_levels(ERSDEScheduler(noise_scaler=steep, **X0), [157.0, 20.0, 3.0, 0.01, 0.0])
+    levels = steps_of(scheduler)
+    (x, noise), (y, fresh) = coefficients(levels[0]), coefficients(levels[0])
+    found = moments(list(walk(scheduler, x, best, noise)))
+    expected = moments(list(peers.er_sde(y, levels, best, fresh, 3, steep)))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("kind", [EDMDPMSolverMultistepScheduler, CosineDPMSolverMultistepScheduler])
 @pytest.mark.parametrize("eta", ETAS)
 def test_eta_means_the_same_around_a_denoiser(kind, eta):
