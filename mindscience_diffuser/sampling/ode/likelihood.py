@@ -47,8 +47,9 @@ def log_likelihood(model, scheduler, x, *conditions, divergence="rademacher", pr
     ``Sampler.initial_noise``, N(0, init_noise_sigma^2 I), before its last step removes the noise of that level. The
     smaller the level, the nearer to the density of the data. To average over that noise, add it to x.
 
-    Sample and divergence are integrated together by Heun's method, of second order, along the levels of the plan from
-    the lowest to the highest, two model calls from one to the next; the solver of the scheduler does not matter. With
+    Sample and divergence are integrated together by the predictor and corrector of Adams, of third order, along the
+    levels of the plan from the lowest to the highest, two model calls from one to the next; the solver of the scheduler
+    does not matter. With
     z = x / c, c = sqrt(alpha^2 + sigma^2), and the angle phi = atan2(sigma, alpha),
 
         log p(y) = log N(x_1; 0, init_noise_sigma^2 I) + D log(c_1 cos phi_n) + integral of div(dz / d phi) d phi,
@@ -91,16 +92,16 @@ def log_likelihood(model, scheduler, x, *conditions, divergence="rademacher", pr
             f"shape {x.shape}; at most {MOST_EXACT} are allowed. Use 'rademacher' with some probes."
         )
     flow = probability_flow(plan)
-    heun, traces = _heun(flow, size)
-    layout, rows = heun.pack()
-    rows = np.concatenate([rows, filled(heun.states["slope"]["output"], heun.shape)[..., None]], axis=-1)
+    adams, traces = _adams(flow, size)
+    layout, rows = adams.pack()
+    rows = np.concatenate([rows, filled(adams.states["slope"]["output"], adams.shape)[..., None]], axis=-1)
     walk = _compiled.made((model, layout), lambda: _LikelihoodWalk(model, layout))
     vectors, shares = _vectors(divergence, probes, x.shape, generator)
     start = ops.cast(with_own_memory(x), mstype.float32) * float(np.cos(flow.angles[0]))
     latent, total = walk.run(
         *(in_memory(table.astype(np.float32)) for table in (rows, traces)),
-        in_memory(heun.timesteps),
-        Tensor(len(heun), mstype.int32),
+        in_memory(adams.timesteps),
+        Tensor(len(adams), mstype.int32),
         Tensor(vectors),
         Tensor(shares),
         start,
@@ -146,7 +147,7 @@ def bits_per_dimension(log_likelihood, shape, bins=256, width=2.0):
 
 
 class _LikelihoodWalk(CompiledSampler):
-    """Carries samples and the divergence along the rows of :func:`_heun`, as one graph."""
+    """Carries samples and the divergence along the rows of :func:`_adams`, as one graph."""
 
     def __init__(self, model, layout):
         super().__init__(model)
@@ -157,7 +158,8 @@ class _LikelihoodWalk(CompiledSampler):
     @ms.jit
     def looped(self, rows, traces, timesteps, count, vectors, shares, z, *conditions):
         """Returns the samples at the highest level, and the integral of the divergence, ``(probes, B)``."""
-        s0, s1, s2 = z, ops.zeros_like(z), ops.zeros_like(z)
+        s0 = z
+        s1, s2, s3 = ops.zeros_like(z), ops.zeros_like(z), ops.zeros_like(z)
         total = ops.zeros((shares.shape[1], z.shape[0]), mstype.float32)
         k = ops.zeros_like(count)
         while k < count:
@@ -165,7 +167,7 @@ class _LikelihoodWalk(CompiledSampler):
             weight, of_sample = looked_up(traces, k)
             estimate = self.divergence(row, timestep, s0, vectors, shares, conditions)
             total = total + weight * (of_sample + estimate)
-            s0, s1, s2 = self.advance(row, timestep, (s0, s1, s2), conditions)
+            s0, s1, s2, s3 = self.advance(row, timestep, (s0, s1, s2, s3), conditions)
             k = k + 1
         return s0, total
 
@@ -212,29 +214,45 @@ def _check_ode(scheduler, plan):
         )
 
 
-def _heun(flow, size):
-    """Returns Heun's method along the levels of an ODE, and the columns that go with its divergence.
+def _adams(flow, size):
+    """Returns the method of Adams, of third order, along the levels of an ODE, and the columns of its divergence.
+
+    From one level to the next the slope is extrapolated through its last two values, and the step is then taken anew by
+    the polynomial through these and the slope at the end: Adams-Bashforth and Adams-Moulton, PECE (Hairer, Norsett and
+    Wanner, 1993, "Solving ordinary differential equations I", section III.1). The first step is Heun's.
 
     Returns:
         Tuple of the StepPlan, two rows a step; and an array ``(rows, 2)``: weight of the divergence in its integral,
         and the part of the divergence that the weights of the sample alone give.
     """
-    steps = np.diff(flow.angles)
-    levels = np.stack([np.arange(len(steps)), np.arange(1, len(steps) + 1)], axis=1).ravel()
-    step, second = np.repeat(steps, 2), np.arange(2 * len(steps)) % 2.0
+    h = np.diff(flow.angles)
+    before = np.append(np.inf, h[:-1])  # Nothing is known of the slope before the first step.
+    extrapolated = -(h**2) / (2 * before)
+    at_start, at_end = -(h**3) / (6 * before * (before + h)), h / 2 - h**2 / (6 * (before + h))
+    now = h - at_start - at_end
+    levels = np.stack([np.arange(len(h)), np.arange(1, len(h) + 1)], axis=1).ravel()
+    second = np.arange(2 * len(h)) % 2.0
+
+    def by_call(first, corrected):
+        return np.stack([np.broadcast_to(first, h.shape), np.broadcast_to(corrected, h.shape)], axis=1).ravel()
+
     states = {
         "sample": {
             "sample": 1 - second,
             "base": second,
-            "slope": second * step / 2,
-            "velocity": step * (1 - second / 2),
+            "slope": by_call(0.0, now),
+            "past": by_call(extrapolated, at_start),
+            "velocity": by_call(h - extrapolated, at_end),
         },
         "base": {"sample": 1.0},
         "slope": {"velocity": 1.0},
+        "past": {"past": 1 - second, "slope": second},
     }
     calls = flow.at(levels)
     of_sample = calls.of_sample.reshape(len(levels), -1).mean(axis=1) * size
-    return calls.plan(states), np.stack([step / 2, of_sample], axis=1)
+    # The slope at the beginning of a step is also that before the next one.
+    weights = by_call(now + np.append(at_start[1:], 0.0), at_end)
+    return calls.plan(states), np.stack([weights, of_sample], axis=1)
 
 
 def _vectors(divergence, probes, shape, generator):
