@@ -15,9 +15,6 @@ from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.step import looked_up
 from mindscience_diffuser.validation import check_integer
 
-CORRECTIONS = 8
-"""Corrections of the whole trajectory where steps remember earlier ones, unless told otherwise."""
-
 _compiled = RecentlyUsed()
 
 
@@ -30,12 +27,12 @@ class Inverted(NamedTuple):
     """Largest difference between each sample and what the steps make of its noise, ``(B,)``, in the scale of x."""
 
 
-def invert(model, scheduler, x, *conditions, iterations=4, corrections=None):
+def invert(model, scheduler, x, *conditions, iterations=2, corrections=6):
     """Returns the noise at the scheduler's first level from which its deterministic steps lead to given samples.
 
     The levels of the present plan are run upwards. A step of first order between two of them is inverted by a
-    fixed-point iteration, as in AIDI (Pan et al., 2023, arXiv:2309.04907, eq. (6)) and ReNoise (Garibi et al., 2024,
-    arXiv:2403.14602, section 4.1): with z = x / sqrt(alpha^2 + sigma^2) and the angle phi = atan2(sigma, alpha) it is
+    fixed-point iteration, as in AIDI (Pan et al., 2023, arXiv:2309.04907) and ReNoise (Garibi et al., 2024,
+    arXiv:2403.14602): with z = x / sqrt(alpha^2 + sigma^2) and the angle phi = atan2(sigma, alpha) it is
     ``z_next = cos(d) * z - sin(d) * v(z)``, d = phi - phi_next, and so ``z <- (z_next + sin(d) * v(z)) / cos(d)``.
 
     Let G be that inversion of the whole trajectory, and S the scheduler's steps themselves, which may remember earlier
@@ -54,9 +51,9 @@ def invert(model, scheduler, x, *conditions, iterations=4, corrections=None):
         x (Tensor): Clean samples, ``(B, ...)``, in the scale of the training data.
         *conditions (Tensor or tuple of Tensors): Passed on to the model; first axis B.
         iterations (int): Fixed-point iterations of each step, a model call each, at least 1; one alone is the usual
-            inversion of DDIM (Song et al., 2021, arXiv:2010.02502, section 4.3). Default: ``4``.
-        corrections (int, optional): Corrections of the whole trajectory, at least 0, each of as many model calls as the
-            inversion and the trajectory have. Default: ``None``, 0 of steps that remember nothing, else 8.
+            inversion of DDIM (Song et al., 2021, arXiv:2010.02502, section 4.3). Default: ``2``.
+        corrections (int): Corrections of the whole trajectory, at least 0, each of as many model calls as G and S have.
+            Few large steps need more of them, as the error tells. Default: ``6``.
 
     Returns:
         :class:`Inverted`: the noise, ``(B, ...)``, and the error of each sample, ``(B,)``.
@@ -68,8 +65,6 @@ def invert(model, scheduler, x, *conditions, iterations=4, corrections=None):
     """
     plan = checked_plan(model, scheduler, x, conditions, "inversion")
     check_integer("iterations", iterations, low=1)
-    if corrections is None:
-        corrections = CORRECTIONS if len(plan.states) > 1 else 0
     check_integer("corrections", corrections, low=0)
     alpha, sigma, stop = _beginning(plan, scheduler.order)
     flow = probability_flow(plan)

@@ -64,8 +64,8 @@ def log_likelihood(model, scheduler, x, *conditions, divergence="rademacher", pr
         x (Tensor): Clean samples, ``(B, ...)``, in the scale of the training data.
         *conditions (Tensor or tuple of Tensors): Passed on to the model; first axis B.
         divergence (str): ``"exact"``, by a gradient for each of at most 256 dimensions; or the estimate of Hutchinson
-            (Grathwohl et al., 2019, arXiv:1810.01367, section 3.1), unbiased for each step, with probes of values -1
-            and 1, ``"rademacher"``, or of normal values, ``"gaussian"``. Default: ``"rademacher"``.
+            (Grathwohl et al., 2019, arXiv:1810.01367, section 3.1), whose mean is what ``"exact"`` gives, with probes
+            of values -1 and 1, ``"rademacher"``, or of normal values, ``"gaussian"``. Default: ``"rademacher"``.
         probes (int): Number of probes of each sample, at least 1, each the same along the ODE; a gradient for each. Not
             used by ``"exact"``. Default: ``4``.
         generator (optional): Source of the probes: a seed, a :class:`~mindscience_diffuser.NoiseSource` or what
