@@ -19,12 +19,16 @@ _compiled = RecentlyUsed()
 
 
 class Inverted(NamedTuple):
-    """What samples are drawn from."""
+    """What samples are drawn from.
+
+    Args:
+        noise (Tensor): The sample at the scheduler's first level, ``(B, ...)``, float32: what a Sampler begins with.
+        error (numpy.ndarray): Largest difference between each sample and what the steps make of its noise, in the scale
+            of x, float64, ``(B,)``.
+    """
 
     noise: Tensor
-    """The sample at the scheduler's first level, ``(B, ...)``, float32: what a Sampler begins with."""
     error: np.ndarray
-    """Largest difference between each sample and what the steps make of its noise, ``(B,)``, in the scale of x."""
 
 
 def invert(model, scheduler, x, *conditions, iterations=2, corrections=6):

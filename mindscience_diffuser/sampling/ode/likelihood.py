@@ -31,12 +31,16 @@ _compiled = RecentlyUsed()
 
 
 class LogLikelihood(NamedTuple):
-    """The likelihood of each sample, float64, ``(B,)``."""
+    """The likelihood of each sample.
+
+    Args:
+        log_likelihood (numpy.ndarray): Logarithm of the density, in nats, float64, ``(B,)``; of probes the mean.
+        standard_error (numpy.ndarray): Standard error of that mean, float64, ``(B,)``: 0 where the divergence is exact,
+            NaN of a single probe.
+    """
 
     log_likelihood: np.ndarray
-    """Logarithm of the density, in nats; with probes the mean over them."""
     standard_error: np.ndarray
-    """Standard error of that mean: 0 where the divergence is exact, NaN of a single probe."""
 
 
 def log_likelihood(model, scheduler, x, *conditions, divergence="rademacher", probes=4, generator=None):
