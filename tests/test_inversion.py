@@ -5,20 +5,21 @@ import functools
 import mindspore as ms
 import numpy as np
 import pytest
+from all_schedulers import CHURN, CLASSES, each
 from compiler import api
 from exact_models import MixtureModel, mixture, mixture_of, scheduled
 from mindspore import Tensor, nn
 
+import mindscience_diffuser as md
 from mindscience_diffuser import Sampler, invert
+from mindscience_diffuser.sampling.ode.probability_flow import probability_flow
 
 SIZE = 6
 FREE = {"clip_sample": False}
 SCHEDULERS = {
     "ddim": ("DDIMScheduler", "epsilon", {**FREE, "beta_schedule": "linear", "timestep_spacing": "linspace"}),
-    "2M": ("DPMSolverMultistepScheduler", "epsilon", {}),
     "UniPC": ("UniPCMultistepScheduler", "epsilon", {}),
     "flow": ("FlowMatchEulerDiscreteScheduler", "flow_prediction", {}),
-    "edm": ("EDMEulerScheduler", "edm", {}),
     "two calls": ("HeunDiscreteScheduler", "epsilon", {}),
 }
 """Schedulers, what their model predicts in the words of the mixture, and options."""
@@ -68,6 +69,25 @@ def test_the_steps_lead_from_the_noise_back_to_the_sample(label, model):
     assert inverted.error.max() < 1e-4
     np.testing.assert_allclose(reached, x, atol=1.5e-4)
     assert inverted.noise.dtype == ms.float32
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_steps_of_first_order_are_those_that_the_fixed_point_inverts(name):
+    rng = np.random.default_rng(0)
+    for scheduler, message in each(name, (5,), **CHURN.get(name, {})):
+        plan = scheduler.plan_for()
+        if plan.stochastic or len(plan.states) > 1 or scheduler.inverts or plan.limit is not None:
+            continue
+        flow = probability_flow(plan)
+        for row in range(len(plan) - 1):
+            level = len(plan) - 1 - row
+            x, output = rng.standard_normal((2, 3, 4))
+            z = x / flow.lengths[level]
+            velocity = flow.of_sample[level] * z + flow.of_output[level] * output
+            turn = flow.angles[level] - flow.angles[level - 1]
+            expected = (np.cos(turn) * z - np.sin(turn) * velocity) * flow.lengths[level - 1]
+            found = plan.run(row, sample=x, output=output)["sample"]
+            np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7, err_msg=message)
 
 
 def test_the_inverse_of_linear_steps_is_exact(model):
@@ -146,7 +166,7 @@ def refuse(*arguments):
 X = Tensor(np.zeros((4, 3)), ms.float32)
 REFUSED = {
     "noise": (("EulerAncestralDiscreteScheduler", {}), 4, {}, ValueError, "steps draw noise: there is no inversion"),
-    "clipped": (("DDIMScheduler", {}), 4, {}, ValueError, "limits the predicted clean sample .*clip_sample=False"),
+    "clipped": (("DDIMScheduler", {}), 4, {}, ValueError, "limits the predicted clean sample .*without clip_sample"),
     "inverse": (("DDIMInverseScheduler", FREE), 4, {}, ValueError, "lead from data to noise"),
     "one step": (("DDIMScheduler", FREE), 1, {}, ValueError, "one step, to sigma = 0, which forgets the noise"),
     "iterations": (("DDIMScheduler", FREE), 4, {"iterations": 0}, ValueError, "'iterations' must be at least 1"),
@@ -162,6 +182,35 @@ def test_mistakes_are_told_before_anything_compiles(case, monkeypatch):
     monkeypatch.setattr(api, "_check_recompile", refuse)
     with pytest.raises(error, match=message):
         invert(Same(), scheduler, X, **chosen)
+
+
+def test_steps_without_levels_of_their_own_are_refused():
+    scheduler = md.PyramidFlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(4, 0)
+    for asked in (invert, md.log_likelihood):
+        with pytest.raises(ValueError, match="whose steps have no noise levels of their own"):
+            asked(Same(), scheduler, X)
+
+
+class AverageVelocity(nn.Cell):
+    """The flow map of N(0, 0.25): x_r = x_t * scale(r) / scale(t), told both ends of the step."""
+
+    def construct(self, x, timesteps):
+        t, r = ms.ops.split(timesteps / 1000, 1, axis=1)
+        return (x - x * self.deviation(r) / self.deviation(t)) / (t - r)
+
+    def deviation(self, t):
+        return ms.ops.sqrt(0.25 * (1 - t) * (1 - t) + t * t)
+
+
+def test_the_noise_of_a_flow_map_is_exact_in_few_steps():
+    scheduler = scheduled("FlowMapEulerDiscreteScheduler", 4)
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32) / 2
+    found = invert(AverageVelocity(), scheduler, Tensor(x), corrections=10)
+    alpha, sigma = (level[-2] for level in scheduler.levels)
+    exact = alpha * x / np.sqrt(0.25 * alpha**2 + sigma**2)
+    np.testing.assert_allclose(found.noise.asnumpy(), exact, atol=1e-4)
+    assert found.error.max() < 1e-4
 
 
 def test_a_trajectory_that_ends_at_some_noise_is_inverted_as_a_whole(model):

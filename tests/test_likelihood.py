@@ -191,7 +191,7 @@ REFUSED = {
     "guided": (guided(), ("DDIMScheduler", FREE), X, {}, ValueError, "PosteriorGuidance, which corrects each step"),
     "noise": (Same(), ("DDPMScheduler", {}), X, {}, ValueError, "DDPMScheduler, whose steps draw noise"),
     "consistency": (Same(), ("LCMScheduler", {}), X, {}, ValueError, "LCMScheduler, whose steps draw noise"),
-    "clipped": (Same(), ("DDIMScheduler", {}), X, {}, ValueError, "clip_sample=False and thresholding=False"),
+    "clipped": (Same(), ("DDIMScheduler", {}), X, {}, ValueError, "without clip_sample"),
     "thresholded": (Same(), ("DPMSolverMultistepScheduler", {"thresholding": True}), X, {}, ValueError, "'threshold'"),
     "inverse": (Same(), ("DDIMInverseScheduler", FREE), X, {}, ValueError, "lead from data to noise"),
     "flow map": (Same(), ("FlowMapEulerDiscreteScheduler", {}), X, {}, ValueError, "does not tell the slope"),

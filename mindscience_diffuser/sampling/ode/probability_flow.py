@@ -98,21 +98,23 @@ def checked_plan(model, scheduler, x, conditions, what):
     plan, name = scheduler.plan_for(), type(scheduler).__name__
     if plan.stochastic:
         raise ValueError(
-            f"'scheduler' is {name}, whose steps draw noise: there is no {what} along them. Use a deterministic one "
-            "with the same levels, such as DDIMScheduler.from_config(scheduler.config)."
+            f"'scheduler' is {name}, whose steps draw noise: there is no {what} along them. Build a deterministic one "
+            "of the same noise process, one of scheduler.compatibles, by from_config(scheduler.config)."
         )
     if plan.limit is not None:
         raise ValueError(
             f"'scheduler' limits the predicted clean sample (limit {plan.limit.kind!r}), which is no step of an ODE: "
-            f"there is no {what}. Build it with clip_sample=False and thresholding=False."
+            f"there is no {what}. Build it without clip_sample, clip_denoised, thresholding and quantize."
         )
     if scheduler.inverts:
         raise ValueError(
             f"'scheduler' is {name}, whose steps lead from data to noise. Give the scheduler that samples are drawn "
             f"with; its {what} runs along its levels backwards."
         )
-    if plan.level is None or plan.x0.keys() - {"sample", "output"}:
-        raise ValueError(f"'scheduler' is {name}, whose steps know no clean sample: there is no {what} along them.")
+    if plan.level is None or plan.next_level is None or plan.x0.keys() - {"sample", "output"}:
+        raise ValueError(
+            f"'scheduler' is {name}, whose steps have no noise levels of their own: there is no {what} along them."
+        )
     if scheduler.compute_dtype != mstype.float32:
         raise ValueError(
             f"'scheduler' has compute_dtype {scheduler.compute_dtype}, too coarse for a {what}: build it with float32. "
