@@ -20,7 +20,6 @@ SCHEDULERS = {
     "ddim": ("DDIMScheduler", "epsilon", {**FREE, "beta_schedule": "linear", "timestep_spacing": "linspace"}),
     "UniPC": ("UniPCMultistepScheduler", "epsilon", {}),
     "flow": ("FlowMatchEulerDiscreteScheduler", "flow_prediction", {}),
-    "two calls": ("HeunDiscreteScheduler", "epsilon", {}),
 }
 """Schedulers, what their model predicts in the words of the mixture, and options."""
 
