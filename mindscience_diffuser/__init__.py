@@ -70,6 +70,7 @@ _MODULES = {
     "LCMScheduler": "mindscience_diffuser.schedulers",
     "LCMSchedulerOutput": "mindscience_diffuser.schedulers",
     "LMSDiscreteScheduler": "mindscience_diffuser.schedulers",
+    "LTXEulerAncestralRFScheduler": "mindscience_diffuser.schedulers",
     "LearnedScheduler": "mindscience_diffuser.schedulers",
     "Localization": "mindscience_diffuser.sampling",
     "ManifoldConstrainedGuidance": "mindscience_diffuser.guidance",

@@ -71,6 +71,7 @@ def each(name, counts, **changed):
 CHURN = {
     "AlphaFold3Scheduler": {"gamma_0": 0.0, "step_scale": 1.0},
     "KarrasVeScheduler": {"s_churn": 0.0},
+    "LTXEulerAncestralRFScheduler": {"eta": 0.0},
     "RFD4ProteinaScheduler": {"t_lim_ode": 0.0},
 }  # By default noise is added between its steps.
 
@@ -115,6 +116,7 @@ TOLD = {
     "FlowMatchLCMScheduler": lambda t: (1 - t / 1000, t / 1000),
     "IPNDMScheduler": lambda t: (np.cos(t * np.pi / 2), np.sin(t * np.pi / 2)),
     "KarrasVeScheduler": exploding(lambda t: t),
+    "LTXEulerAncestralRFScheduler": lambda t: (1 - t / 1000, t / 1000),
     "RFD4ProteinaScheduler": lambda t: (t, 1 - t),
     "SCMScheduler": lambda t: (np.cos(t), 0.5 * np.sin(t)),
     "ScoreSdeVpScheduler": sde_vp,

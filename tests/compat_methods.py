@@ -27,7 +27,7 @@ NOT_CALLED = (
 # They have no trajectory like the others.
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler"),
-    "RFD4ProteinaScheduler",
+    *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler"),
 )
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 

@@ -15,7 +15,7 @@ NOISE_SEED = 5
 # They do not step like the others, or write past every table (see CASES of test_compat_methods.py).
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler"),
-    "RFD4ProteinaScheduler",
+    *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler"),
 )
 # diffusers' noise of a Brownian tree cannot be given to others.
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")

@@ -38,6 +38,7 @@ __all__ = [
     "KarrasVeScheduler",
     "LCMScheduler",
     "LMSDiscreteScheduler",
+    "LTXEulerAncestralRFScheduler",
     "PNDMScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
@@ -943,6 +944,26 @@ class LMSDiscreteScheduler(SchedulerMixin):
         timestep: int | float | NDArray[Any] | Tensor,
         sample: Tensor | float,
         order: Any = 4,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class LTXEulerAncestralRFScheduler(SchedulerMixin):
+    def __init__(self, num_train_timesteps: int = 1000, eta: float = 1.0, s_noise: float = 1.0) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
         return_dict: bool = True,
     ) -> Any: ...
 

@@ -131,6 +131,32 @@ class ShiftedTimesteps(UncheckedSteps):
         super()._take_sigmas(sigmas, sigmas * self.num_train_timesteps)
 
 
+class GivenEnds(KeptRange):
+    """LTX: given levels are taken as they are, with that of the end, whose timestep is one of the schedule as well.
+
+    Without noise, where `s_noise` is 0, a sample stays at the level below the next one.
+    """
+
+    times = None
+    """The timesteps of the steps and of the end."""
+
+    def set_timesteps(self, num_inference_steps=None, sigmas=None, mu=None, timesteps=None):
+        """Chooses the levels of the following trajectory."""
+        given = timesteps if sigmas is None else sigmas
+        if given is None:
+            super().set_timesteps(num_inference_steps, mu=mu)
+            self.times = self.timesteps
+            return
+        self.sigmas = np.asarray(given, np.float32).astype(np.float64)
+        self.times = (self.sigmas * self.num_train_timesteps).astype(np.float32)
+        self.num_inference_steps = len(self.times) - 1
+        self._schedule(self.times[:-1])
+
+    def kept(self, sigma_down, sigma_next):
+        """Returns how much of the sample at `sigma_down` is left."""
+        return super().kept(sigma_down, sigma_next) if self.settings.s_noise > 0 else np.ones_like(sigma_down)
+
+
 class UncheckedChurn(ChurnedFlow, UncheckedSteps):
     """Heun's method along a flow."""
 
@@ -371,6 +397,7 @@ RULES = {
     "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
     "FlowMatchHeunDiscreteScheduler": UncheckedChurn,
     "FlowMatchLCMScheduler": UncheckedDraws,
+    "LTXEulerAncestralRFScheduler": GivenEnds,
     "SCMScheduler": AlwaysDraws,
     "CogVideoXDDIMScheduler": EvenStrides,
     "CogVideoXDPMScheduler": EvenStrides,

@@ -33,6 +33,7 @@ from mindscience_diffuser.schedulers.flow.flow_map_euler import FlowMapEulerDisc
 from mindscience_diffuser.schedulers.flow.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
+from mindscience_diffuser.schedulers.flow.ltx_euler_ancestral import LTXEulerAncestralRFScheduler
 from mindscience_diffuser.schedulers.flow.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.rfd4_proteina import RFD4ProteinaScheduler
 from mindscience_diffuser.schedulers.learned.learned import LearnedScheduler
@@ -80,6 +81,7 @@ __all__ = [
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "LTXEulerAncestralRFScheduler",
     "LearnedScheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",

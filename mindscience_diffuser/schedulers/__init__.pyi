@@ -47,6 +47,7 @@ __all__ = [
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "LTXEulerAncestralRFScheduler",
     "LearnedScheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
@@ -1248,6 +1249,28 @@ class LMSDiscreteScheduler(_SolverScheduler):
         return_dict: Literal[True],
         order: int = 4,
     ) -> SchedulerOutput: ...
+
+class LTXEulerAncestralRFScheduler(_FlowMatchScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        eta: float = 1.0,
+        s_noise: float = 1.0,
+        shift: float = 1.0,
+        use_dynamic_shifting: bool = False,
+        base_shift: float | None = 0.5,
+        max_shift: float | None = 1.15,
+        base_image_seq_len: int = 256,
+        max_image_seq_len: int = 4096,
+        shift_terminal: float | None = None,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        time_shift_type: Literal["exponential", "linear"] = "exponential",
+        sigma_schedule: Literal["karras", "exponential", "beta", "linear_quadratic"] | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def kept(self, sigma_down: Any, sigma_next: Any) -> Any: ...
 
 class LearnedScheduler(_SigmaScheduler):
     @property

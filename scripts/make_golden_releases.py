@@ -1,0 +1,48 @@
+"""Make tests/golden/releases.npz: trajectories of diffusers' schedulers that follow the sampler of one release.
+
+    python scripts/make_golden_releases.py
+
+needs diffusers 0.42.1 and torch. The classes run as they are; their noise is replaced by draws from a seed, which the
+tests draw again. The cases, and the toy model, are those of tests/releases.py.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import releases  # noqa: E402
+
+PATH = ROOT / "tests" / "golden" / "releases.npz"
+DIFFUSERS_VERSION = "0.42.1"
+
+
+def main():
+    """Writes the file."""
+    if diffusers.__version__ != DIFFUSERS_VERSION:
+        raise SystemExit(f"Needs diffusers {DIFFUSERS_VERSION}, but this is {diffusers.__version__}.")
+    arrays = {}
+    for name, cases in releases.CASES.items():
+        module = importlib.import_module(getattr(diffusers, name).__module__)
+        module.randn_tensor = lambda shape, **_: torch.tensor(releases.DRAWS(shape), dtype=torch.float32)
+        for k, case in enumerate(cases):
+            scheduler = releases.build(diffusers, name, case)
+            times, samples = releases.trajectory(
+                scheduler, k, case, lambda value: torch.tensor(value, dtype=torch.float32), lambda value: value.numpy()
+            )
+            arrays[f"{name}_{k}_times"] = times.astype(np.float32)
+            arrays[f"{name}_{k}_samples"] = samples[[1, len(samples) // 2, -1]].astype(np.float32)
+    temporary = PATH.with_suffix(".part.npz")
+    np.savez_compressed(temporary, **arrays)
+    temporary.replace(PATH)
+    print(f"{len(arrays) // 2} trajectories, {PATH.stat().st_size / 1024:.0f} KiB, in {PATH}")
+
+
+if __name__ == "__main__":
+    main()
