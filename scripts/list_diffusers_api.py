@@ -26,7 +26,7 @@ import mindscience_diffuser
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from compat_examples import example  # noqa: E402
+from compat_examples import example, steps_of  # noqa: E402, F401
 
 FILE = ROOT / "mindscience_diffuser" / "compat" / "api.json"
 PRIVATE = (
@@ -77,7 +77,7 @@ def finds_unknown_timesteps(scheduler):
     if hasattr(scheduler, "index_for_timestep"):
         try:
             return scheduler.index_for_timestep(-123.0) == len(scheduler.timesteps) - 1
-        except (IndexError, ValueError):
+        except (AttributeError, IndexError, ValueError):
             return False
     sample, noise, scheduler = torch.ones(1, 2), torch.full((1, 2), 3.0), copy.deepcopy(scheduler)
     try:

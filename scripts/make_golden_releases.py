@@ -7,17 +7,13 @@ tests draw again. The cases, and the toy model, are those of tests/releases.py.
 """
 
 import importlib
-import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import diffusers
 import numpy as np
+import releases
 import torch
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import releases  # noqa: E402
+from list_diffusers_api import ROOT, find
 
 PATH = ROOT / "tests" / "golden" / "releases.npz"
 DIFFUSERS_VERSION = "0.42.1"
@@ -27,12 +23,13 @@ def main():
     """Writes the file."""
     if diffusers.__version__ != DIFFUSERS_VERSION:
         raise SystemExit(f"Needs diffusers {DIFFUSERS_VERSION}, but this is {diffusers.__version__}.")
+    theirs = SimpleNamespace(**{name: find(name) for name in [*releases.CASES, "FlowMatchEulerDiscreteScheduler"]})
     arrays = {}
     for name, cases in releases.CASES.items():
-        module = importlib.import_module(getattr(diffusers, name).__module__)
+        module = importlib.import_module(getattr(theirs, name).__module__)
         module.randn_tensor = lambda shape, **_: torch.tensor(releases.DRAWS(shape), dtype=torch.float32)
         for k, case in enumerate(cases):
-            scheduler = releases.build(diffusers, name, case)
+            scheduler = releases.build(theirs, name, case)
             times, samples = releases.trajectory(
                 scheduler, k, case, lambda value: torch.tensor(value, dtype=torch.float32), lambda value: value.numpy()
             )

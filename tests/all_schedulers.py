@@ -101,9 +101,15 @@ def exploding(level):
     return lambda times: (np.ones_like(times), level(times))
 
 
+def decoder(times):
+    product = alpha_bar({"num_train_timesteps": 1024, "beta_schedule": "squaredcos_cap_v2"})[times.astype(int)]
+    return np.sqrt(product), np.sqrt(1 - product)
+
+
 TOLD = {
     "AlphaFold3Scheduler": exploding(lambda t: t),
     "CMStochasticIterativeScheduler": exploding(lambda t: np.exp(t / 250)),
+    "ConsistencyDecoderScheduler": decoder,
     "CosineDPMSolverMultistepScheduler": exploding(lambda t: np.tan(t * np.pi / 2)),
     "DDPMWuerstchenScheduler": wuerstchen,
     "EDMDPMSolverMultistepScheduler": exploding(lambda t: np.exp(4 * t)),
@@ -117,6 +123,7 @@ TOLD = {
     "IPNDMScheduler": lambda t: (np.cos(t * np.pi / 2), np.sin(t * np.pi / 2)),
     "KarrasVeScheduler": exploding(lambda t: t),
     "LTXEulerAncestralRFScheduler": lambda t: (1 - t / 1000, t / 1000),
+    "MiniMaxH3Scheduler": lambda t: (t, 1 - t),
     "RFD4ProteinaScheduler": lambda t: (t, 1 - t),
     "SCMScheduler": lambda t: (np.cos(t), 0.5 * np.sin(t)),
     "ScoreSdeVpScheduler": sde_vp,

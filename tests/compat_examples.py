@@ -14,3 +14,11 @@ EXAMPLES = {
 def example(name):
     """Returns the arguments of a class by name; most need none."""
     return EXAMPLES.get(name, {})
+
+
+TWO_STEPS = ("ConsistencyDecoderScheduler", "SCMScheduler")
+
+
+def steps_of(name, count):
+    """Returns the number of steps of a class where others take `count`."""
+    return 2 if name in TWO_STEPS else count

@@ -27,7 +27,7 @@ NOT_CALLED = (
 # They have no trajectory like the others.
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler"),
-    *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler"),
+    *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler", "MiniMaxH3Scheduler", "ConsistencyDecoderScheduler"),
 )
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 

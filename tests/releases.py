@@ -23,10 +23,30 @@ LTX = [
     {"init": {"eta": 1.0}, "set": {"num_inference_steps": 10}, "begin": 4},
 ]
 
-CASES = {"LTXEulerAncestralRFScheduler": LTX}
+MINIMAX = [
+    *({"init": {"shift": shift}, "set": {"num_inference_steps": n}} for shift in (12.0, 3.0, 1.0) for n in (2, 5, 20)),
+    {"set": {"num_inference_steps": 50}},
+    {"init": {"shift": 0.5}, "set": {"num_inference_steps": 8}},
+    {"init": {"shift": 3e5}, "set": {"num_inference_steps": 400}},
+    {"set": {"sigmas": [1.0, 0.9, 0.3, 0.0]}},
+    {"set": {"sigmas": [0.6, 0.25, 0.125, 0.0]}},
+    {"set": {"num_inference_steps": 9}, "begin": 3},
+]
+DECODER = [
+    {"init": init, "set": {"num_inference_steps": 2}, "shape": shape}
+    for init in ({}, {"sigma_data": 1.0}, {"sigma_data": 0.2}, {"num_train_timesteps": 2048})
+    for shape in ((2, 3, 8), (1, 3, 4, 4), (3, 6))
+]
+
+CASES = {
+    "ConsistencyDecoderScheduler": DECODER,
+    "LTXEulerAncestralRFScheduler": LTX,
+    "MiniMaxH3Scheduler": MINIMAX,
+}
 """The cases of each class: arguments of the constructor and of `set_timesteps`, and where a trajectory begins.
 
-`flow` are arguments of a FlowMatchEulerDiscreteScheduler, from whose configuration the scheduler is made.
+`flow` are arguments of a FlowMatchEulerDiscreteScheduler, from whose configuration the scheduler is made; `shape`
+is that of the sample.
 """
 
 

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from compat_examples import steps_of
 from mindspore import Tensor
 
 from mindscience_diffuser import compat
@@ -25,7 +26,7 @@ def names():
 def scheduled(name):
     kind = getattr(compat, name)
     scheduler = kind(**({"noise_sampler_seed": 5} if "noise_sampler_seed" in kind.arguments else {}))
-    scheduler.set_timesteps(5)
+    scheduler.set_timesteps(steps_of(name, 5))
     return scheduler
 
 

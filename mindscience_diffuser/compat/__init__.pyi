@@ -11,6 +11,7 @@ __all__ = [
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
+    "ConsistencyDecoderScheduler",
     "CosineDPMSolverMultistepScheduler",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
@@ -39,6 +40,7 @@ __all__ = [
     "LCMScheduler",
     "LMSDiscreteScheduler",
     "LTXEulerAncestralRFScheduler",
+    "MiniMaxH3Scheduler",
     "PNDMScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
@@ -141,6 +143,18 @@ class CogVideoXDPMScheduler(SchedulerMixin):
         generator: Any = None,
         variance_noise: Any = None,
         return_dict: bool = False,
+    ) -> Any: ...
+
+class ConsistencyDecoderScheduler(SchedulerMixin):
+    def __init__(self, num_train_timesteps: int = 1024, sigma_data: float = 0.5) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class CosineDPMSolverMultistepScheduler(SchedulerMixin):
@@ -964,6 +978,22 @@ class LTXEulerAncestralRFScheduler(SchedulerMixin):
         timestep: int | float | NDArray[Any] | Tensor,
         sample: Tensor | float,
         generator: Any = None,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class MiniMaxH3Scheduler(SchedulerMixin):
+    def __init__(self, shift: float = 12.0) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         return_dict: bool = True,
     ) -> Any: ...
 

@@ -10,6 +10,7 @@ import numpy as np
 
 import mindscience_diffuser
 from mindscience_diffuser.compat.churn import ChurnedDenoiser, ChurnedEuler, ChurnedFlow
+from mindscience_diffuser.noise import flow_shift
 from mindscience_diffuser.plan import linear_combination
 from mindscience_diffuser.schedulers.exponential.exponential import ExponentialStep
 from mindscience_diffuser.schedulers.flow.rfd4_proteina import FIRST_TIME, LOG_DECADES
@@ -155,6 +156,42 @@ class GivenEnds(KeptRange):
     def kept(self, sigma_down, sigma_next):
         """Returns how much of the sample at `sigma_down` is left."""
         return super().kept(sigma_down, sigma_next) if self.settings.s_noise > 0 else np.ones_like(sigma_down)
+
+
+class GridPoints:
+    """MiniMax-H3: `num_inference_steps` counts the end too; levels are in single precision, equal ones left out."""
+
+    def set_timesteps(self, num_inference_steps=None, sigmas=None):
+        """Chooses the levels of the following trajectory; given ones have that of the end, 0."""
+        if sigmas is not None:
+            sigmas = np.ravel(np.asarray(sigmas, np.float32))
+            if len(sigmas) < 2 or np.any(sigmas[1:] >= sigmas[:-1]) or sigmas[-1] != 0:
+                raise ValueError(f"'sigmas' must be two or more that strictly descend to 0, but is {sigmas.tolist()}.")
+        elif num_inference_steps is None or num_inference_steps < 2:
+            raise ValueError(
+                f"'num_inference_steps' must be at least 2, or 'sigmas' be given, but is {num_inference_steps}."
+            )
+        else:
+            # From both ends in strides of single precision, as torch.linspace.
+            count = int(num_inference_steps)
+            places, stride = np.arange(count), float(np.float32(1 / (count - 1)))
+            even = np.where(places < count // 2, 1 - stride * places, stride * (count - 1 - places))
+            sigmas = flow_shift(even.astype(np.float32), self.shift)
+            sigmas = sigmas[np.append(True, sigmas[1:] != sigmas[:-1])]
+        self.num_inference_steps = len(sigmas) - 1
+        self._take(1 - sigmas.astype(np.float64))
+
+
+class TwoUnlimited:
+    """The consistency decoder: the two timesteps of the release, without a limit of the clean sample."""
+
+    limit = None
+
+    def set_timesteps(self, num_inference_steps=None):
+        """Chooses the two timesteps."""
+        if num_inference_steps != 2:
+            raise ValueError(f"'num_inference_steps' must be 2, but is {num_inference_steps}.")
+        super().set_timesteps(timesteps=[1008, 512])
 
 
 class UncheckedChurn(ChurnedFlow, UncheckedSteps):
@@ -397,7 +434,9 @@ RULES = {
     "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
     "FlowMatchHeunDiscreteScheduler": UncheckedChurn,
     "FlowMatchLCMScheduler": UncheckedDraws,
+    "ConsistencyDecoderScheduler": TwoUnlimited,
     "LTXEulerAncestralRFScheduler": GivenEnds,
+    "MiniMaxH3Scheduler": GridPoints,
     "SCMScheduler": AlwaysDraws,
     "CogVideoXDDIMScheduler": EvenStrides,
     "CogVideoXDPMScheduler": EvenStrides,

@@ -1,7 +1,10 @@
 """Schedulers of diffusers that follow the sampler of one release, and have no schedule before `set_timesteps`."""
 
+import numpy as np
+from mindspore import Tensor
+
 from mindscience_diffuser.compat.integers import as_floats
-from mindscience_diffuser.compat.outputs import in_dtype, result_of
+from mindscience_diffuser.compat.outputs import in_dtype, result_of, to_host
 from mindscience_diffuser.compat.scheduler import SchedulerMixin, is_integer
 
 
@@ -41,3 +44,72 @@ class LTXEulerAncestralRF(Unscheduled):
             return result_of(return_dict, prev_sample=sample)
         moved = super().step(model_output, timestep, sample, generator=generator)
         return result_of(return_dict, prev_sample=in_dtype(moved.prev_sample, as_floats(sample)))
+
+
+class MiniMaxH3(Unscheduled):
+    """MiniMaxH3Scheduler: a step returns the dtype of its sample."""
+
+    steps_in_graph = True
+
+    def step(self, model_output, timestep, sample, return_dict=True):
+        """A step to the next time."""
+        self.native.check_scheduled()
+        moved = super().step(model_output, timestep, sample)
+        return result_of(return_dict, prev_sample=in_dtype(moved.prev_sample, as_floats(sample)))
+
+
+class ConsistencyDecoder(SchedulerMixin):
+    """ConsistencyDecoderScheduler: the timestep alone tells a step, and its scalings are tables of training."""
+
+    has_tables = False
+    steps_in_graph = True
+
+    def _index_at(self, timestep):
+        self._step_index = self._index_of(timestep)
+        return self._step_index
+
+    @property
+    def sqrt_alphas_cumprod(self):
+        """Weight of the clean sample at each training timestep: a Tensor, float32."""
+        return self._of_training("sqrt_alphas_cumprod", lambda alpha, sigma: alpha)
+
+    @property
+    def sqrt_one_minus_alphas_cumprod(self):
+        """Weight of the noise at each training timestep: a Tensor, float32."""
+        return self._of_training("sqrt_one_minus_alphas_cumprod", lambda alpha, sigma: sigma)
+
+    @property
+    def c_in(self):
+        """Factor of the sample in what the model is given at each training timestep: a Tensor, float32."""
+        return self._of_training("c_in", lambda *level: self.native.scalings(*level)[0])
+
+    @property
+    def c_skip(self):
+        """Weight of the sample in the clean one at each training timestep: a Tensor, float32."""
+        return self._of_training("c_skip", lambda *level: self.native.scalings(*level)[1])
+
+    @property
+    def c_out(self):
+        """Weight of the output in the clean sample at each training timestep: a Tensor, float32."""
+        return self._of_training("c_out", lambda *level: self.native.scalings(*level)[2])
+
+    def _of_training(self, name, table):
+        alpha_bar = self.native.alphas_cumprod
+        return self._hand_out(name, table(np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)))
+
+    @property
+    def init_noise_sigma(self):
+        """Standard deviation of the noise that a trajectory starts from: a Tensor, absent before `set_timesteps`."""
+        if not self.native.scheduled:
+            raise AttributeError
+        return self._hand_out("init_noise_sigma", np.asarray(self.native.init_noise_sigma))
+
+    def __getattr__(self, name):
+        if name == "init_noise_sigma":
+            raise AttributeError("'init_noise_sigma' is that of the first timestep: call 'set_timesteps' first.")
+        return super().__getattr__(name)
+
+    def scale_model_input(self, sample, timestep=None):
+        """Returns what the model is given for `sample` at any training timestep, or at each of several."""
+        scale = self.c_in[Tensor(np.asarray(to_host(timestep)))]
+        return in_dtype(sample * scale, as_floats(sample))

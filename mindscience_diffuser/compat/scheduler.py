@@ -60,7 +60,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
     """
 
     steps_in_graph = False
-    """Whether a `step` of a class of its own has the form for graphs of the others."""
+    """Whether `step` and `scale_model_input` of a class of its own have the forms for graphs of the others."""
 
     native_class = None
     facts = {}

@@ -1,6 +1,7 @@
 """Schedulers: each turns its configuration into a StepPlan."""
 
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler, SchedulerOutput, register_scheduler
+from mindscience_diffuser.schedulers.consistency.consistency_decoder import ConsistencyDecoderScheduler
 from mindscience_diffuser.schedulers.consistency.consistency_models import CMStochasticIterativeScheduler
 from mindscience_diffuser.schedulers.consistency.lcm import LCMScheduler, LCMSchedulerOutput
 from mindscience_diffuser.schedulers.consistency.scm import SCMScheduler
@@ -34,6 +35,7 @@ from mindscience_diffuser.schedulers.flow.flow_match_euler import FlowMatchEuler
 from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.flow.ltx_euler_ancestral import LTXEulerAncestralRFScheduler
+from mindscience_diffuser.schedulers.flow.minimax_h3 import MiniMaxH3Scheduler
 from mindscience_diffuser.schedulers.flow.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.rfd4_proteina import RFD4ProteinaScheduler
 from mindscience_diffuser.schedulers.learned.learned import LearnedScheduler
@@ -50,6 +52,7 @@ __all__ = [
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
+    "ConsistencyDecoderScheduler",
     "CosineDPMSolverMultistepScheduler",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
@@ -83,6 +86,7 @@ __all__ = [
     "LMSDiscreteScheduler",
     "LTXEulerAncestralRFScheduler",
     "LearnedScheduler",
+    "MiniMaxH3Scheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",

@@ -16,6 +16,7 @@ __all__ = [
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
+    "ConsistencyDecoderScheduler",
     "CosineDPMSolverMultistepScheduler",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
@@ -49,6 +50,7 @@ __all__ = [
     "LMSDiscreteScheduler",
     "LTXEulerAncestralRFScheduler",
     "LearnedScheduler",
+    "MiniMaxH3Scheduler",
     "PNDMScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",
@@ -178,6 +180,7 @@ class _Configurable:
     arguments: Any
     compatibles: Any
     peer_defaults: Any
+    own_process: bool
     @classmethod
     def class_of(cls, config: Any) -> Any: ...
     @staticmethod
@@ -195,6 +198,19 @@ class _Configurable:
     @classmethod
     def from_pretrained(cls, path: str | Path, subfolder: str | None = None, **overrides: Any) -> Self: ...
     def save_pretrained(self, path: str | Path) -> None: ...
+
+class ConsistencyDecoderScheduler(_SigmaScheduler):
+    num_train_timesteps: Any
+    def __init__(
+        self, num_train_timesteps: int = 1024, sigma_data: float = 0.5, compute_dtype: Any = mindspore.float32
+    ) -> None: ...
+    limit: Any
+    @property
+    def init_noise_sigma(self) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, timesteps: Sequence[int] | NDArray[Any] | None = None
+    ) -> None: ...
+    def scalings(self, alpha: Any, sigma: Any) -> Any: ...
 
 class _ConsistencyScheduler(_TrajectoryScheduler, DiffusionScheduler):
     def __init__(
@@ -1285,6 +1301,18 @@ class LearnedScheduler(_SigmaScheduler):
 class _LogSNRScheduler(_MultistepMethod, _SolverScheduler):
     slope_rule: str
 
+class MiniMaxH3Scheduler(_RisingTimeScheduler):
+    def __init__(self, shift: float = 12.0, compute_dtype: Any = mindspore.float32) -> None: ...
+    @property
+    def shift(self) -> Any: ...
+    def set_shift(self, shift: Any) -> None: ...
+    @property
+    def sigmas(self) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, sigmas: Sequence[float] | NDArray[Any] | None = None
+    ) -> None: ...
+    def even_sigmas(self, count: Any) -> Any: ...
+
 class _MultistepMethod:
     has_warmup: bool
     predicts_x0: bool
@@ -1437,7 +1465,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(_TrajectoryScheduler):
         self, original_samples: Tensor | float, noise: Tensor | float, index: int | Tensor, stage_index: int
     ) -> tuple[Any, ...]: ...
 
-class RFD4ProteinaScheduler(_SigmaScheduler):
+class RFD4ProteinaScheduler(_RisingTimeScheduler):
     def __init__(
         self,
         schedule_mode: Literal["log", "power"] = "log",
@@ -1450,8 +1478,6 @@ class RFD4ProteinaScheduler(_SigmaScheduler):
         t_lim_ode_below: float = 0.02,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
-    num_train_timesteps: int
-    clean_timestep: float
     def set_timesteps(self, num_inference_steps: int, start_time: float | None = None) -> None: ...
     def spaced_times(self, count: Any, start: Any) -> Any: ...
     def positions(self, count: Any) -> Any: ...
@@ -1509,6 +1535,10 @@ class RePaintScheduler(_DDIMBase):
     def __call__(
         self, model_output: Any, sample: Any, timestep: Any, original_image: Any, mask: Any, noise: Any
     ) -> Tensor: ...
+
+class _RisingTimeScheduler(_SigmaScheduler):
+    num_train_timesteps: int
+    clean_timestep: float
 
 class SASolverScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
     def __init__(

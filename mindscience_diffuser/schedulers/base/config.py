@@ -93,6 +93,9 @@ class Configurable:
     peer_defaults = {}
     """Defaults of the class of this name in diffusers, where they are others."""
 
+    own_process = False
+    """Whether the noise process, or what the model predicts, is that of this class alone, whatever its arguments."""
+
     @classmethod
     def class_of(cls, config):
         """Returns the class that a configuration is loaded as: this one."""

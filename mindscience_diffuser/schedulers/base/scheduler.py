@@ -55,7 +55,7 @@ class Compatibles:
 
 
 def _process(kind):
-    return process_of(kind.defaults(), {})
+    return process_of(kind, kind.defaults(), {})
 
 
 class Followers(weakref.WeakSet):
