@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import diffusers
 import numpy as np
-import releases
 import torch
 from list_diffusers_api import ROOT, find
+from releases import CASES, DRAWS, build, trajectory
 
 PATH = ROOT / "tests" / "golden" / "releases.npz"
 DIFFUSERS_VERSION = "0.42.1"
@@ -23,14 +23,14 @@ def main():
     """Writes the file."""
     if diffusers.__version__ != DIFFUSERS_VERSION:
         raise SystemExit(f"Needs diffusers {DIFFUSERS_VERSION}, but this is {diffusers.__version__}.")
-    theirs = SimpleNamespace(**{name: find(name) for name in [*releases.CASES, "FlowMatchEulerDiscreteScheduler"]})
+    theirs = SimpleNamespace(**{name: find(name) for name in [*CASES, "FlowMatchEulerDiscreteScheduler"]})
     arrays = {}
-    for name, cases in releases.CASES.items():
+    for name, cases in CASES.items():
         module = importlib.import_module(getattr(theirs, name).__module__)
-        module.randn_tensor = lambda shape, **_: torch.tensor(releases.DRAWS(shape), dtype=torch.float32)
+        module.randn_tensor = lambda shape, **_: torch.tensor(DRAWS(shape), dtype=torch.float32)
         for k, case in enumerate(cases):
-            scheduler = releases.build(theirs, name, case)
-            times, samples = releases.trajectory(
+            scheduler = build(theirs, name, case)
+            times, samples = trajectory(
                 scheduler, k, case, lambda value: torch.tensor(value, dtype=torch.float32), lambda value: value.numpy()
             )
             arrays[f"{name}_{k}_times"] = times.astype(np.float32)

@@ -124,6 +124,7 @@ TOLD = {
     "KarrasVeScheduler": exploding(lambda t: t),
     "LTXEulerAncestralRFScheduler": lambda t: (1 - t / 1000, t / 1000),
     "MiniMaxH3Scheduler": lambda t: (t, 1 - t),
+    "PiflowScheduler": lambda t: (1 - t / 1000, t / 1000),
     "RFD4ProteinaScheduler": lambda t: (t, 1 - t),
     "SCMScheduler": lambda t: (np.cos(t), 0.5 * np.sin(t)),
     "ScoreSdeVpScheduler": sde_vp,

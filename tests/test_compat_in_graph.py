@@ -16,6 +16,7 @@ OTHER_STEPS = (
     "ScoreSdeVpScheduler",
     "UnCLIPScheduler",
     "RFD4ProteinaScheduler",
+    "PiflowScheduler",
 )
 STEPPING = [name for name in compat.CLASSES if name not in OTHER_STEPS]
 SINGLE = [

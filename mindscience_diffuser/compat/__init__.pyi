@@ -42,6 +42,7 @@ __all__ = [
     "LTXEulerAncestralRFScheduler",
     "MiniMaxH3Scheduler",
     "PNDMScheduler",
+    "PiflowScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
     "SASolverScheduler",
@@ -1012,6 +1013,32 @@ class PNDMScheduler(SchedulerMixin):
         steps_offset: int = 0,
     ) -> None: ...
     def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class PiflowScheduler(SchedulerMixin):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 5.0,
+        n_grid: int = 10,
+        eps: float = 1e-06,
+        final_step_size_scale: float = 0.5,
+        num_policy_substeps: int = 128,
+    ) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None: ...
     def step(
         self,
         model_output: Tensor | float,

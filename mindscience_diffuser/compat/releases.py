@@ -6,6 +6,7 @@ from mindspore import Tensor
 from mindscience_diffuser.compat.integers import as_floats
 from mindscience_diffuser.compat.outputs import in_dtype, result_of, to_host
 from mindscience_diffuser.compat.scheduler import SchedulerMixin, is_integer
+from mindscience_diffuser.guidance.grid_policy import mean_velocity
 
 
 class Unscheduled(SchedulerMixin):
@@ -56,6 +57,43 @@ class MiniMaxH3(Unscheduled):
         self.native.check_scheduled()
         moved = super().step(model_output, timestep, sample)
         return result_of(return_dict, prev_sample=in_dtype(moved.prev_sample, as_floats(sample)))
+
+
+class Piflow(SchedulerMixin):
+    """PiflowScheduler: a step takes the predictions of the whole grid, and there is nothing but its own schedule."""
+
+    has_tables = False
+
+    @property
+    def timesteps(self):
+        """The timesteps of the trajectory: a Tensor, float32; empty before `set_timesteps`."""
+        return super().timesteps if self.native.scheduled else Tensor(np.zeros(0, np.float32))
+
+    @property
+    def sigmas(self):
+        """The levels of the trajectory, and 0: a Tensor, float32; empty before `set_timesteps`."""
+        levels = np.append(self.native.sigmas[:-1], 0.0) if self.native.scheduled else np.zeros(0)
+        return self._hand_out("sigmas", levels)
+
+    def set_timesteps(self, num_inference_steps=None, device=None, sigmas=None, mu=None, timesteps=None):
+        """Chooses the segments of the following trajectory; `sigmas`, `mu` and `timesteps` are refused."""
+        for name, value in {"sigmas": sigmas, "mu": mu, "timesteps": timesteps}.items():
+            if value is not None:
+                raise ValueError(f"'{name}' is given, but the schedule is that of the distillation: leave it out.")
+        if num_inference_steps is None:
+            raise ValueError("'num_inference_steps' must be at least 1, but is None.")
+        super().set_timesteps(num_inference_steps)
+
+    def step(self, model_output, timestep, sample, return_dict=True):
+        """A step through a whole segment, from predictions ``(B, ..., n_grid * C)`` for a sample ``(B, ..., C)``."""
+        if not is_integer(timestep) and self._index_at(timestep) >= len(self.native.timesteps):
+            raise RuntimeError(f"The trajectory has {len(self.native.timesteps)} steps, all taken: call set_timesteps.")
+        self._begin_step(timestep)
+        row = self._step_index - 1
+        weights = Tensor(self.native.told[row : row + 1, 1:])
+        velocity = mean_velocity(as_floats(model_output), weights, sample)
+        moved = self.native.step(velocity, as_floats(sample), self.native.timesteps[row])
+        return result_of(return_dict, prev_sample=in_dtype(moved, as_floats(sample)))
 
 
 class ConsistencyDecoder(SchedulerMixin):

@@ -36,6 +36,7 @@ from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDi
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
 from mindscience_diffuser.schedulers.flow.ltx_euler_ancestral import LTXEulerAncestralRFScheduler
 from mindscience_diffuser.schedulers.flow.minimax_h3 import MiniMaxH3Scheduler
+from mindscience_diffuser.schedulers.flow.piflow import PiflowScheduler
 from mindscience_diffuser.schedulers.flow.pyramid_flow import PyramidFlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.rfd4_proteina import RFD4ProteinaScheduler
 from mindscience_diffuser.schedulers.learned.learned import LearnedScheduler
@@ -88,6 +89,7 @@ __all__ = [
     "LearnedScheduler",
     "MiniMaxH3Scheduler",
     "PNDMScheduler",
+    "PiflowScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",

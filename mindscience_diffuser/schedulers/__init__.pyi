@@ -52,6 +52,7 @@ __all__ = [
     "LearnedScheduler",
     "MiniMaxH3Scheduler",
     "PNDMScheduler",
+    "PiflowScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
@@ -1385,6 +1386,21 @@ class _PerTimestepScheduler(DiffusionScheduler):
         return_dict: Literal[True],
     ) -> SchedulerOutput: ...
     def __call__(self, model_output: Any, sample: Any, timestep: Any) -> Tensor: ...
+
+class PiflowScheduler(_FlowMatchScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 5.0,
+        n_grid: int = 10,
+        eps: float = 1e-06,
+        final_step_size_scale: float = 0.5,
+        num_policy_substeps: int = 128,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
+    @property
+    def told(self) -> Any: ...
 
 class _PredictorCorrectorMethod(_MultistepMethod):
     def predictor_corrector_plan(
