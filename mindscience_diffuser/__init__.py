@@ -64,6 +64,7 @@ _MODULES = {
     "GraphNoise": "mindscience_diffuser.sampling",
     "GridPolicy": "mindscience_diffuser.guidance",
     "GuidanceDiffusionTransformer": "mindscience_diffuser.models",
+    "HeliosDMDScheduler": "mindscience_diffuser.schedulers",
     "HeunDiscreteScheduler": "mindscience_diffuser.schedulers",
     "IPNDMScheduler": "mindscience_diffuser.schedulers",
     "KDPM2AncestralDiscreteScheduler": "mindscience_diffuser.schedulers",

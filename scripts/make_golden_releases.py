@@ -35,10 +35,16 @@ def main():
             )
             arrays[f"{name}_{k}_times"] = times.astype(np.float32)
             arrays[f"{name}_{k}_samples"] = samples[[1, len(samples) // 2, -1]].astype(np.float32)
+    tables = theirs.HeliosDMDScheduler()
+    for name in ("start_sigmas", "end_sigmas", "ori_start_sigmas", "timestep_ratios"):
+        arrays[f"HeliosDMDScheduler_{name}"] = np.array(list(getattr(tables, name).values()))
+    for name in ("timesteps_per_stage", "sigmas_per_stage"):
+        values = getattr(tables, name).values()
+        arrays[f"HeliosDMDScheduler_{name}"] = np.array([value.numpy()[[0, 1, -1]] for value in values])
     temporary = PATH.with_suffix(".part.npz")
     np.savez_compressed(temporary, **arrays)
     temporary.replace(PATH)
-    print(f"{len(arrays) // 2} trajectories, {PATH.stat().st_size / 1024:.0f} KiB, in {PATH}")
+    print(f"{sum(map(len, CASES.values()))} trajectories, {PATH.stat().st_size / 1024:.0f} KiB, in {PATH}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import reference
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 PYRAMID = "PyramidFlowMatchEulerDiscreteScheduler"  # Its schedules are those of stages.
-CLASSES = {name: kind for name, kind in schedulers_by_name().items() if name != PYRAMID}
+CLASSES = {name: kind for name, kind in schedulers_by_name().items() if not hasattr(kind, "plan_of_stages")}
 INVERSIONS = ("DDIMInverseScheduler", "DPMSolverMultistepInverseScheduler")
 ROUNDED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 

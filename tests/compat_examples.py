@@ -1,6 +1,10 @@
 """Arguments for the classes of diffusers that cannot be built, or have few steps, without any."""
 
+ONE_STAGE = {"stages": 1, "stage_range": [0, 1]}
+
 EXAMPLES = {
+    "HeliosDMDScheduler": ONE_STAGE,
+    "HeliosScheduler": ONE_STAGE,
     "RFD4ProteinaScheduler": {
         "schedule_mode": "log",
         "noise_mode": "1/t",

@@ -71,8 +71,38 @@ PIFLOW = [
     {"set": {"num_inference_steps": 6}, "output": grid(10), "begin": 2},
 ]
 
+VIDEO = (2, 3, 1, 2, 2)
+DMD = [
+    *({"set": {"num_inference_steps": 2, "stage_index": stage}} for stage in range(3)),
+    *({"init": {"shift": 3.0, "gamma": 0.2}, "set": {"num_inference_steps": 4, "stage_index": s}} for s in range(3)),
+    {"set": {"num_inference_steps": 2, "stage_index": 0, "is_amplify_first_chunk": True}},
+    *(
+        {
+            "init": {"use_dynamic_shifting": True, "time_shift_type": kind},
+            "set": {"num_inference_steps": 3, "stage_index": stage, "mu": 1.4},
+        }
+        for kind, stage in (("linear", 0), ("linear", 2), ("exponential", 1))
+    ),
+    {
+        "init": {"stages": 2, "stage_range": [0, 0.4, 1], "num_train_timesteps": 500},
+        "set": {"num_inference_steps": 5, "stage_index": 1},
+    },
+    {"init": {"stages": 1, "stage_range": [0, 1]}, "set": {"num_inference_steps": 4}},
+    {"init": {"stages": 1, "stage_range": [0, 1], "shift": 2.0}, "set": {"num_inference_steps": 4}},
+    {
+        "init": {"stages": 1, "stage_range": [0, 1], "time_shift_type": "exponential", "shift": 1.5},
+        "set": {"num_inference_steps": 4, "sigmas": np.linspace(0.999, 0.0, 6)[:-1]},
+    },
+    {
+        "init": {"stages": 1, "stage_range": [0, 1], "time_shift_type": "exponential", "shift": 1.5},
+        "set": {"num_inference_steps": 4},
+    },
+]
+DMD = [{**case, "shape": VIDEO, "dmd": True} for case in DMD]
+
 CASES = {
     "ConsistencyDecoderScheduler": DECODER,
+    "HeliosDMDScheduler": DMD,
     "LTXEulerAncestralRFScheduler": LTX,
     "MiniMaxH3Scheduler": MINIMAX,
     "PiflowScheduler": PIFLOW,
@@ -80,7 +110,8 @@ CASES = {
 """The cases of each class: arguments of the constructor and of `set_timesteps`, and where a trajectory begins.
 
 `flow` are arguments of a FlowMatchEulerDiscreteScheduler, from whose configuration the scheduler is made; `shape`
-is that of the sample, `output` the model where it is not the toy.
+is that of the sample, `output` the model where it is not the toy. Cases of
+the distilled Helios have the mark `dmd`.
 """
 
 
@@ -110,7 +141,14 @@ def build(package, name, case):
     return scheduler
 
 
-def trajectory(scheduler, seed, case, tensor, array, *also):
+def told_of_schedule(scheduler, step, start):
+    """Returns what a step of the distilled Helios is told besides."""
+    schedule = {"dmd_sigmas": scheduler.sigmas, "dmd_timesteps": scheduler.timesteps}
+    place = {"all_timesteps": scheduler.timesteps, "cur_sampling_step": step}
+    return {**schedule, **place, "dmd_noisy_tensor": start}
+
+
+def trajectory(scheduler, seed, case, tensor, array):
     """Returns what the model is told, and the sample at first and after each step, of a scheduler of any package."""
     DRAWS.seed, DRAWS.step = seed, -1
     x = DRAWS(case.get("shape", SHAPE)) * float(getattr(scheduler, "init_noise_sigma", 1.0))
@@ -120,9 +158,15 @@ def trajectory(scheduler, seed, case, tensor, array, *also):
         t = scheduler.timesteps[step]
         given = array(scheduler.scale_model_input(tensor(x), t)) if hasattr(scheduler, "scale_model_input") else x
         output = case.get("output", toy)(given, float(times[step]))
-        x = array(scheduler.step(tensor(output), t, tensor(x), *also).prev_sample)
+        given = told_of_schedule(scheduler, step, tensor(samples[0])) if case.get("dmd") else {}
+        x = array(scheduler.step(tensor(output), t, tensor(x), **given).prev_sample)
         samples.append(x)
     return times, np.stack(samples)
+
+
+def golden():
+    """Returns what diffusers gave."""
+    return np.load(Path(__file__).parent / "golden" / "releases.npz")
 
 
 def check_drop_in(name, k):
@@ -137,7 +181,6 @@ def check_drop_in(name, k):
         times, samples = trajectory(
             build(compat, name, case), k, case, lambda value: Tensor(value, ms.float32), lambda value: value.asnumpy()
         )
-    golden = np.load(Path(__file__).parent / "golden" / "releases.npz")
-    np.testing.assert_allclose(times, golden[f"{name}_{k}_times"], rtol=1e-5)
-    expected = golden[f"{name}_{k}_samples"]
+    np.testing.assert_allclose(times, golden()[f"{name}_{k}_times"], rtol=1e-5)
+    expected = golden()[f"{name}_{k}_samples"]
     np.testing.assert_allclose(samples[[1, len(samples) // 2, -1]], expected, atol=1e-5 * np.abs(samples).max())

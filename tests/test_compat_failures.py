@@ -11,7 +11,16 @@ from mindscience_diffuser import compat
 
 RNG = np.random.default_rng(0)
 SAMPLE, OUTPUT = (Tensor(RNG.standard_normal((2, 4, 4, 4)).astype(np.float32)) for _ in range(2))
-OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM", "DPMSolverMultistepInverse", "RFD4", "Piflow")
+OTHER_CALLS = (
+    "ScoreSde",
+    "KarrasVe",
+    "RePaint",
+    "CogVideoXDPM",
+    "DPMSolverMultistepInverse",
+    "RFD4",
+    "Piflow",
+    "HeliosDMD",
+)
 
 
 def names():

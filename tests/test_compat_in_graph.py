@@ -17,6 +17,7 @@ OTHER_STEPS = (
     "UnCLIPScheduler",
     "RFD4ProteinaScheduler",
     "PiflowScheduler",
+    "HeliosDMDScheduler",
 )
 STEPPING = [name for name in compat.CLASSES if name not in OTHER_STEPS]
 SINGLE = [

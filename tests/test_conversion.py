@@ -62,6 +62,10 @@ def process(scheduler):
     """What the training timesteps mean, from the constructed scheduler: levels, and the kind of prediction."""
     settings, kind = scheduler.settings, type(scheduler).__name__
     count, prediction = settings.get("num_train_timesteps"), settings.get("prediction_type", "epsilon")
+    if kind.startswith("Helios"):
+        named = ("num_train_timesteps", "stages", "stage_range", "gamma", "shift")
+        named += ("use_dynamic_shifting", "time_shift_type")
+        return "helios", {name: settings[name] for name in named}, "flow_prediction"
     if settings.get("use_flow_sigmas") or kind.startswith(FLOWS):
         # The level of a timestep t is t / T; the shift says which are visited.
         shift = settings.get("shift", settings.get("flow_shift"))

@@ -32,6 +32,7 @@ __all__ = [
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "HeliosDMDScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -786,6 +787,42 @@ class FlowMatchLCMScheduler(SchedulerMixin):
         sample: Tensor | float,
         generator: Any = None,
         return_dict: bool = True,
+    ) -> Any: ...
+
+class HeliosDMDScheduler(SchedulerMixin):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = [0, 0.3333333333333333, 0.6666666666666666, 1],
+        gamma: float = 0.3333333333333333,
+        prediction_type: Any = "flow_prediction",
+        use_flow_sigmas: Any = True,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: str = "linear",
+    ) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int,
+        stage_index: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        is_amplify_first_chunk: Any = False,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor | None = None,
+        sample: Tensor | float | None = None,
+        generator: Any = None,
+        return_dict: bool = True,
+        cur_sampling_step: Any = 0,
+        dmd_noisy_tensor: Any = None,
+        dmd_sigmas: Any = None,
+        dmd_timesteps: Any = None,
+        all_timesteps: Any = None,
     ) -> Any: ...
 
 class HeunDiscreteScheduler(SchedulerMixin):

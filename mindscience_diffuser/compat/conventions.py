@@ -14,6 +14,7 @@ from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import in_dtype, noise_source, result_of, to_host
 from mindscience_diffuser.compat.releases import ConsistencyDecoder, LTXEulerAncestralRF, MiniMaxH3, Piflow
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
+from mindscience_diffuser.compat.stages import HeliosDMD
 from mindscience_diffuser.noise import churn, draw_noise, flow_shift
 from mindscience_diffuser.step import EagerPlan
 
@@ -394,6 +395,7 @@ CONVENTIONS = {
     "FlowMapEulerDiscreteScheduler": FlowMapEuler,
     "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
     "ConsistencyDecoderScheduler": ConsistencyDecoder,
+    "HeliosDMDScheduler": HeliosDMD,
     "LTXEulerAncestralRFScheduler": LTXEulerAncestralRF,
     "MiniMaxH3Scheduler": MiniMaxH3,
     "PiflowScheduler": Piflow,

@@ -194,6 +194,29 @@ class TwoUnlimited:
         super().set_timesteps(timesteps=[1008, 512])
 
 
+class GivenShares:
+    """Helios: levels may be given where there is a single stage, whose `shift` is one of `time_shift_type`."""
+
+    given = None
+
+    def set_timesteps(self, num_inference_steps, stage_index=None, sigmas=None, mu=None, is_amplify_first_chunk=False):
+        """Chooses the steps through a stage, twice as many for an amplified first chunk of the distilled model."""
+        self.given = None if sigmas is None or self.num_stages > 1 else np.asarray(sigmas, np.float64)
+        count = num_inference_steps * (1 + (bool(is_amplify_first_chunk) and self.left_out > 0))
+        if self.given is not None:
+            count = len(self.given) - self.left_out
+        super().set_timesteps(count, 0 if self.num_stages == 1 else stage_index, mu)
+
+    def levels_of_flow(self, count):
+        """Returns the levels of `count` steps with a single stage."""
+        config = self.settings
+        if self.given is not None:
+            return self.given
+        if config.time_shift_type == "linear" or config.shift == 1:
+            return super().levels_of_flow(count)
+        return flow_shift(np.linspace(1, 1 / self.num_train_timesteps, count + 1)[:-1], np.exp(config.shift))
+
+
 class UncheckedChurn(ChurnedFlow, UncheckedSteps):
     """Heun's method along a flow."""
 
@@ -435,6 +458,7 @@ RULES = {
     "FlowMatchHeunDiscreteScheduler": UncheckedChurn,
     "FlowMatchLCMScheduler": UncheckedDraws,
     "ConsistencyDecoderScheduler": TwoUnlimited,
+    "HeliosDMDScheduler": GivenShares,
     "LTXEulerAncestralRFScheduler": GivenEnds,
     "MiniMaxH3Scheduler": GridPoints,
     "SCMScheduler": AlwaysDraws,

@@ -40,6 +40,7 @@ __all__ = [
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "HeliosDMDScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -181,7 +182,7 @@ class _Configurable:
     arguments: Any
     compatibles: Any
     peer_defaults: Any
-    own_process: bool
+    own_process: Any
     @classmethod
     def class_of(cls, config: Any) -> Any: ...
     @staticmethod
@@ -1071,6 +1072,28 @@ class _FlowMatchScheduler(_SigmaScheduler):
     def clean_sample(self, sigma: Any) -> Any: ...
     def renoising_plan(self) -> Any: ...
 
+class HeliosDMDScheduler(_HeliosStages):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = (0, 0.3333333333333333, 0.6666666666666666, 1),
+        gamma: float = 0.3333333333333333,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential", "linear"] = "linear",
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+    def stage_plan(self, timesteps: Any, sigmas: Any, begin: Any = 0) -> Any: ...
+
+class _HeliosStages(PyramidFlowMatchEulerDiscreteScheduler):
+    left_out: int
+    mu: Any
+    own_process: str
+    def levels_of_flow(self, count: Any) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int, stage_index: int = 0, mu: float | None = None) -> None: ...
+
 class HeunDiscreteScheduler(_TwoCallScheduler):
     def __init__(
         self,
@@ -1304,6 +1327,7 @@ class _LogSNRScheduler(_MultistepMethod, _SolverScheduler):
 
 class MiniMaxH3Scheduler(_RisingTimeScheduler):
     def __init__(self, shift: float = 12.0, compute_dtype: Any = mindspore.float32) -> None: ...
+    own_process: str
     @property
     def shift(self) -> Any: ...
     def set_shift(self, shift: Any) -> None: ...
@@ -1398,6 +1422,7 @@ class PiflowScheduler(_FlowMatchScheduler):
         num_policy_substeps: int = 128,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+    own_process: str
     def set_timesteps(self, num_inference_steps: int) -> None: ...
     @property
     def told(self) -> Any: ...
@@ -1461,13 +1486,18 @@ class PyramidFlowMatchEulerDiscreteScheduler(_TrajectoryScheduler):
         gamma: float = 0.3333333333333333,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+    first_ratio: float
+    highest_timestep: float
     def __len__(self) -> Any: ...
     @property
     def levels(self) -> Any: ...
     def set_timesteps(self, num_inference_steps: int, stage_index: int) -> None: ...
+    def stage_plan(self, timesteps: Any, sigmas: Any) -> Any: ...
     def steps_of_stages(self, num_inference_steps: Any) -> Any: ...
     def plan_of_stages(self, num_inference_steps: Any) -> Any: ...
-    def plan_for(self, num_inference_steps: int | None = None, stage_index: int | None = None) -> StepPlan: ...
+    def plan_for(
+        self, num_inference_steps: int | None = None, stage_index: int | None = None, **options: Any
+    ) -> StepPlan: ...
     def noised_to_row(self, original_samples: Any, noise: Any, row: Any) -> None: ...
     def renoise_coefficients(self, stage_index: Any) -> Any: ...
     def renoise(
@@ -1480,6 +1510,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(_TrajectoryScheduler):
     def training_sample(
         self, original_samples: Tensor | float, noise: Tensor | float, index: int | Tensor, stage_index: int
     ) -> tuple[Any, ...]: ...
+    def even_levels(self) -> Any: ...
 
 class RFD4ProteinaScheduler(_RisingTimeScheduler):
     def __init__(

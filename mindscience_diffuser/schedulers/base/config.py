@@ -93,8 +93,8 @@ class Configurable:
     peer_defaults = {}
     """Defaults of the class of this name in diffusers, where they are others."""
 
-    own_process = False
-    """Whether the noise process, or what the model predicts, is that of this class alone, whatever its arguments."""
+    own_process = None
+    """Name of the noise process and of what the model predicts, where the arguments do not tell them."""
 
     @classmethod
     def class_of(cls, config):

@@ -53,7 +53,7 @@ class Conversion(NamedTuple):
 def process_of(kind, names, values):
     """Returns the noise process of a class with arguments `names` and these values, None where they do not tell."""
     if kind is not None and kind.own_process:
-        return kind.__name__
+        return kind.own_process
     return "shift" if values.get("use_flow_sigmas") else next((name for name in PROCESSES if name in names), None)
 
 

@@ -24,7 +24,7 @@ class MiniMaxH3Scheduler(RisingTimeScheduler):
         ...     x = scheduler.step(model(x, t), x, t)
     """
 
-    own_process = True
+    own_process = "minimax-h3"
 
     def _configure(self):
         self._shift = self.settings.shift

@@ -59,7 +59,7 @@ class PiflowScheduler(FlowMatchScheduler):
         ...     x = scheduler.step(policy(x, Tensor(told[None])), x, t)
     """
 
-    own_process = True
+    own_process = "pi-flow"
 
     def set_timesteps(self, num_inference_steps):
         """Chooses the segments of the following trajectory, even in time but for the last one.
