@@ -65,6 +65,7 @@ _MODULES = {
     "GridPolicy": "mindscience_diffuser.guidance",
     "GuidanceDiffusionTransformer": "mindscience_diffuser.models",
     "HeliosDMDScheduler": "mindscience_diffuser.schedulers",
+    "HeliosScheduler": "mindscience_diffuser.schedulers",
     "HeunDiscreteScheduler": "mindscience_diffuser.schedulers",
     "IPNDMScheduler": "mindscience_diffuser.schedulers",
     "KDPM2AncestralDiscreteScheduler": "mindscience_diffuser.schedulers",

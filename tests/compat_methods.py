@@ -28,7 +28,7 @@ NOT_CALLED = (
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler"),
     *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler", "MiniMaxH3Scheduler", "ConsistencyDecoderScheduler"),
-    *("PiflowScheduler", "HeliosDMDScheduler"),
+    *("PiflowScheduler", "HeliosDMDScheduler", "HeliosScheduler"),
 )
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 

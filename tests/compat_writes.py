@@ -17,7 +17,7 @@ NOISE_SEED = 5
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler"),
     *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler", "MiniMaxH3Scheduler", "ConsistencyDecoderScheduler"),
-    *("PiflowScheduler", "HeliosDMDScheduler"),
+    *("PiflowScheduler", "HeliosDMDScheduler", "HeliosScheduler"),
 )
 # diffusers' noise of a Brownian tree cannot be given to others.
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")

@@ -98,11 +98,23 @@ DMD = [
         "set": {"num_inference_steps": 4},
     },
 ]
+HELIOS = [case for case in DMD if "is_amplify_first_chunk" not in case["set"]]
+HELIOS = [{**case, "set": {**case["set"], "num_inference_steps": 7}, "shape": VIDEO} for case in HELIOS]
+HELIOS += [
+    {"init": init, "set": {"num_inference_steps": 9, "stage_index": 1}, "shape": VIDEO}
+    for init in (
+        *({"solver_order": order, "solver_type": kind} for order in (1, 2, 3) for kind in ("bh1", "bh2")),
+        {"scheduler_type": "euler"},
+        {"lower_order_final": False},
+        {"disable_corrector": [0, 3]},
+    )
+]
 DMD = [{**case, "shape": VIDEO, "dmd": True} for case in DMD]
 
 CASES = {
     "ConsistencyDecoderScheduler": DECODER,
     "HeliosDMDScheduler": DMD,
+    "HeliosScheduler": HELIOS,
     "LTXEulerAncestralRFScheduler": LTX,
     "MiniMaxH3Scheduler": MINIMAX,
     "PiflowScheduler": PIFLOW,

@@ -11,7 +11,7 @@ from mindscience_diffuser import compat
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 NAMES = [name for name in schedulers_by_name() if not name.startswith(("Pyramid", "RePaint"))]
-OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM", "RFD4", "Piflow", "HeliosDMD")
+OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM", "RFD4", "Piflow", "Helios")
 DTYPES = (ms.bfloat16, ms.float32)
 
 

@@ -31,6 +31,7 @@ HELIOS = {"start_sigmas", "end_sigmas", "ori_start_sigmas", "timestep_ratios"}
 OTHERWISE = {
     # Dicts, which tests/test_helios_dmd.py compares.
     "HeliosDMDScheduler": HELIOS | {"timesteps_per_stage", "sigmas_per_stage"},
+    "HeliosScheduler": HELIOS | {"timesteps_per_stage", "sigmas_per_stage"},
     "DDPMWuerstchenScheduler": {"s"},  # A number, not an array with one.
     "DPMSolverSDEScheduler": {"sigmas"},
     "KDPM2AncestralDiscreteScheduler": {"sigmas", "sigmas_interpol", "sigmas_down", "sigmas_up"},

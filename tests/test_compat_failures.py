@@ -19,7 +19,7 @@ OTHER_CALLS = (
     "DPMSolverMultistepInverse",
     "RFD4",
     "Piflow",
-    "HeliosDMD",
+    "Helios",
 )
 
 

@@ -18,6 +18,7 @@ OTHER_STEPS = (
     "RFD4ProteinaScheduler",
     "PiflowScheduler",
     "HeliosDMDScheduler",
+    "HeliosScheduler",
 )
 STEPPING = [name for name in compat.CLASSES if name not in OTHER_STEPS]
 SINGLE = [

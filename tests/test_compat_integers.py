@@ -12,7 +12,8 @@ from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 OTHER_CALLS = {
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler"),
-    *("RePaintScheduler", "RFD4ProteinaScheduler", "PiflowScheduler", "HeliosDMDScheduler"),
+    *("RePaintScheduler", "RFD4ProteinaScheduler", "PiflowScheduler"),
+    *("HeliosDMDScheduler", "HeliosScheduler"),
 }
 CLASSES = [name for name in compat.CLASSES if name not in OTHER_CALLS]
 IMAGES = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 4))

@@ -33,6 +33,7 @@ __all__ = [
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
     "HeliosDMDScheduler",
+    "HeliosScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -823,6 +824,45 @@ class HeliosDMDScheduler(SchedulerMixin):
         dmd_sigmas: Any = None,
         dmd_timesteps: Any = None,
         all_timesteps: Any = None,
+    ) -> Any: ...
+
+class HeliosScheduler(SchedulerMixin):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = [0, 0.3333333333333333, 0.6666666666666666, 1],
+        gamma: float = 0.3333333333333333,
+        thresholding: Any = False,
+        prediction_type: Any = "flow_prediction",
+        solver_order: int = 2,
+        predict_x0: Any = True,
+        solver_type: str = "bh2",
+        lower_order_final: bool = True,
+        disable_corrector: list[Any] = [],
+        solver_p: Any = None,
+        use_flow_sigmas: Any = True,
+        scheduler_type: str = "unipc",
+        use_dynamic_shifting: bool = False,
+        time_shift_type: str = "exponential",
+    ) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int,
+        stage_index: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        is_amplify_first_chunk: Any = False,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor | None = None,
+        sample: Tensor | float | None = None,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class HeunDiscreteScheduler(SchedulerMixin):

@@ -14,7 +14,7 @@ from mindscience_diffuser.compat.native import build_native
 from mindscience_diffuser.compat.outputs import in_dtype, noise_source, result_of, to_host
 from mindscience_diffuser.compat.releases import ConsistencyDecoder, LTXEulerAncestralRF, MiniMaxH3, Piflow
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
-from mindscience_diffuser.compat.stages import HeliosDMD
+from mindscience_diffuser.compat.stages import Helios, HeliosDMD
 from mindscience_diffuser.noise import churn, draw_noise, flow_shift
 from mindscience_diffuser.step import EagerPlan
 
@@ -396,6 +396,7 @@ CONVENTIONS = {
     "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
     "ConsistencyDecoderScheduler": ConsistencyDecoder,
     "HeliosDMDScheduler": HeliosDMD,
+    "HeliosScheduler": Helios,
     "LTXEulerAncestralRFScheduler": LTXEulerAncestralRF,
     "MiniMaxH3Scheduler": MiniMaxH3,
     "PiflowScheduler": Piflow,

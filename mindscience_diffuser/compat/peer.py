@@ -459,6 +459,7 @@ RULES = {
     "FlowMatchLCMScheduler": UncheckedDraws,
     "ConsistencyDecoderScheduler": TwoUnlimited,
     "HeliosDMDScheduler": GivenShares,
+    "HeliosScheduler": GivenShares,
     "LTXEulerAncestralRFScheduler": GivenEnds,
     "MiniMaxH3Scheduler": GridPoints,
     "SCMScheduler": AlwaysDraws,

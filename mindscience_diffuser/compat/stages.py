@@ -137,3 +137,75 @@ class HeliosDMD(HeliosTables):
             at = np.full(sample.shape[0], int(coming[0]))
             prev_sample = self.add_noise(prev_sample, dmd_noisy_tensor, at, **schedule)
         return result_of(return_dict, prev_sample=prev_sample)
+
+
+class Helios(HeliosTables):
+    """HeliosScheduler: a trajectory goes through the rows of a stage from the first one, whatever the timesteps."""
+
+    def _index_of(self, timestep, schedule_timesteps=None):
+        del timestep, schedule_timesteps
+        return 0
+
+    def index_for_timestep(self, timestep, schedule_timesteps=None):
+        """Returns the index of a timestep; of equal ones the second."""
+        return super()._index_of(timestep, schedule_timesteps)
+
+    def _check_method(self):
+        if not self.config.predict_x0 or self.config.prediction_type != "flow_prediction" or self.config.thresholding:
+            raise ValueError(
+                "Steps need predict_x0=True, prediction_type='flow_prediction' and thresholding=False, but the "
+                f"configuration has {self.config.predict_x0}, {self.config.prediction_type!r} and "
+                f"{self.config.thresholding}."
+            )
+
+    def step(self, model_output, timestep=None, sample=None, generator=None, return_dict=True):
+        """The next step of the stage."""
+        del timestep, generator  # Without effect, as in diffusers.
+        self._check_method()
+        self.native.check_scheduled()
+        moved = self.native.step(model_output, as_floats(sample), self._begin_step(0.0))
+        return result_of(return_dict, prev_sample=in_dtype(moved, model_output))
+
+    def step_euler(
+        self, model_output, timestep=None, sample=None, generator=None, sigma=None, sigma_next=None, return_dict=True
+    ):
+        """Euler's step of the present row, or between two levels that are given."""
+        del timestep, generator
+        if (sigma is None) != (sigma_next is None):
+            raise ValueError("'sigma' and 'sigma_next' must both be given, or neither.")
+        row = self._index_at(None)
+        given = [float(to_host(level)) for level in (sigma, sigma_next) if level is not None]
+        start, end = given or self.native.sigmas[row : row + 2]
+        self._step_index = row + 1
+        prev_sample = weighted_sum((1.0, as_floats(sample)), (end - start, model_output))
+        return result_of(return_dict, prev_sample=in_dtype(prev_sample, model_output))
+
+    def step_unipc(self, model_output, timestep=None, sample=None, return_dict=True, **given):
+        """The next step of the stage; a state of its own cannot be given, see docs_cn/deviations.md."""
+        named = [name for name, value in given.items() if value is not None]
+        if named:
+            raise ValueError(f"'{named[0]}' cannot be given: the trajectory of the scheduler keeps it.")
+        return self.step(model_output, timestep, sample, return_dict=return_dict)
+
+    def convert_model_output(self, model_output, sample=None, sigma=None):
+        """Returns the end of the stage that is predicted at the present row, or at the level `sigma`."""
+        self._check_method()
+        level = self.native.sigmas[self._present_row()] if sigma is None else float(to_host(sigma))
+        return weighted_sum((1.0, sample), (-level, model_output))
+
+    def multistep_uni_p_bh_update(self, model_output, sample=None, order=None, sigma=None, sigma_next=None):
+        """One step of the predictor from the present row, with the remembered predictions alone."""
+        self._refuse_levels(sigma, sigma_next)
+        return super().multistep_uni_p_bh_update(model_output, sample, order)
+
+    def multistep_uni_c_bh_update(
+        self, this_model_output, last_sample=None, this_sample=None, order=None, sigma_before=None, sigma=None
+    ):
+        """The last step again with the prediction at its end, `this_model_output`, which is converted already."""
+        self._refuse_levels(sigma_before, sigma)
+        return super().multistep_uni_c_bh_update(this_model_output, last_sample, this_sample, order)
+
+    @staticmethod
+    def _refuse_levels(*levels):
+        if any(level is not None for level in levels):
+            raise ValueError("Levels cannot be given: the trajectory of the scheduler keeps them.")

@@ -34,6 +34,7 @@ from mindscience_diffuser.schedulers.flow.flow_map_euler import FlowMapEulerDisc
 from mindscience_diffuser.schedulers.flow.flow_match_euler import FlowMatchEulerDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_heun import FlowMatchHeunDiscreteScheduler
 from mindscience_diffuser.schedulers.flow.flow_match_lcm import FlowMatchLCMScheduler
+from mindscience_diffuser.schedulers.flow.helios import HeliosScheduler
 from mindscience_diffuser.schedulers.flow.helios_dmd import HeliosDMDScheduler
 from mindscience_diffuser.schedulers.flow.ltx_euler_ancestral import LTXEulerAncestralRFScheduler
 from mindscience_diffuser.schedulers.flow.minimax_h3 import MiniMaxH3Scheduler
@@ -79,6 +80,7 @@ __all__ = [
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
     "HeliosDMDScheduler",
+    "HeliosScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",

@@ -41,6 +41,7 @@ __all__ = [
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
     "HeliosDMDScheduler",
+    "HeliosScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -1087,6 +1088,29 @@ class HeliosDMDScheduler(_HeliosStages):
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
     def stage_plan(self, timesteps: Any, sigmas: Any, begin: Any = 0) -> Any: ...
 
+class HeliosScheduler(_HeliosStages):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = (0, 0.3333333333333333, 0.6666666666666666, 1),
+        gamma: float = 0.3333333333333333,
+        solver_order: int = 2,
+        solver_type: Literal["bh1", "bh2"] = "bh2",
+        lower_order_final: bool = True,
+        disable_corrector: list[Any] = [],
+        scheduler_type: Literal["unipc", "euler"] = "unipc",
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential", "linear"] = "exponential",
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    predicts_x0: bool
+    @property
+    def most_predictions(self) -> Any: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+    def stage_plan(self, timesteps: Any, sigmas: Any, begin: Any = 0) -> Any: ...
+
 class _HeliosStages(PyramidFlowMatchEulerDiscreteScheduler):
     left_out: int
     mu: Any
@@ -1981,7 +2005,14 @@ class UnCLIPScheduler(DDPMScheduler):
         return_dict: Literal[True],
     ) -> SchedulerOutput: ...
 
-class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
+class _UniPCMethod(_PredictorCorrectorMethod):
+    @property
+    def most_corrector_predictions(self) -> Any: ...
+    @property
+    def slope_rule(self) -> Any: ...
+    def unipc_plan(self, begin: Any, predictor: Any = None) -> Any: ...
+
+class UniPCMultistepScheduler(_UniPCMethod, _LogSNRScheduler):
     def __init__(
         self,
         num_train_timesteps: int = 1000,
@@ -2029,10 +2060,6 @@ class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
     ) -> None: ...
     @property
     def predicts_x0(self) -> Any: ...
-    @property
-    def most_corrector_predictions(self) -> Any: ...
-    @property
-    def slope_rule(self) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
 
 def register_scheduler(kind: type[Any]) -> Any: ...

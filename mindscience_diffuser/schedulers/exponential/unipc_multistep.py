@@ -19,6 +19,29 @@ from mindscience_diffuser.schedulers.exponential.predictor_corrector import Pred
 SLOPES = {"bh1": "last", "bh2": "half"}
 
 
+class UniPCMethod(PredictorCorrectorMethod):
+    """The plan of UniPC, see :class:`UniPCMultistepScheduler`, for the arguments of which it has settings."""
+
+    @property
+    def most_corrector_predictions(self):
+        """Number of predictions that the corrector uses at most."""
+        return self.settings.solver_order + 1
+
+    @property
+    def slope_rule(self):
+        """How a slope is weighted where two predictions are used."""
+        return SLOPES[self.settings.solver_type]
+
+    def unipc_plan(self, begin, predictor=None):
+        """Returns the plan of a trajectory that begins at row `begin`, with the predictor of another plan if given."""
+        orders = self.rising_orders(begin)
+        if self.settings.lower_order_final:
+            orders = np.minimum(orders, np.arange(len(orders), 0, -1))
+        corrects = np.arange(len(orders)) > begin
+        corrects[[row + 1 for row in self.settings.disable_corrector if row + 1 < len(orders)]] = False
+        return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, predictor)
+
+
 @takes_arguments(
     choices={**CHOICES, "solver_type": tuple(SLOPES), "time_shift_type": ("exponential", "linear")},
     synonyms={"solver_type": {"midpoint": "bh2", "heun": "bh2", "logrho": "bh2"}},
@@ -42,7 +65,7 @@ SLOPES = {"bh1": "last", "bh2": "half"}
     shift_terminal=None,
     sigma_schedule=None,
 )
-class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
+class UniPCMultistepScheduler(UniPCMethod, LogSNRScheduler):
     """A predictor of order p (UniP) and a corrector of order p + 1 (UniC) with one model call a step.
 
     Both are ``x_t = sigma_t / sigma_s * x_s - alpha_t * (exp(-h) - 1) * x0_s - alpha_t * B(h) * sum(a_k * D_k / r_k)``
@@ -76,25 +99,9 @@ class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
         """Whether predictions are of x0, else of the noise."""
         return self.settings.predict_x0
 
-    @property
-    def most_corrector_predictions(self):
-        """Number of predictions that the corrector uses at most."""
-        return self.settings.solver_order + 1
-
-    @property
-    def slope_rule(self):
-        """How a slope is weighted where two predictions are used."""
-        return SLOPES[self.settings.solver_type]
-
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
-        orders = self.rising_orders(begin)
-        if self.settings.lower_order_final:
-            orders = np.minimum(orders, np.arange(len(orders), 0, -1))
-        corrects = np.arange(len(orders)) > begin
-        corrects[[row + 1 for row in self.settings.disable_corrector if row + 1 < len(orders)]] = False
-        predictor = None if self.settings.solver_p is None else self._plan_of_solver_p(begin)
-        return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, predictor)
+        return self.unipc_plan(begin, None if self.settings.solver_p is None else self._plan_of_solver_p(begin))
 
     def _plan_of_solver_p(self, begin):
         solver = self.settings.solver_p
