@@ -40,12 +40,13 @@ class GridPolicy(PublicCell):
 
 def mean_velocity(output, weights, sample):
     """Returns the weighted mean of velocities ``(B, ..., N * C)``, of the shape of the sample ``(B, ..., C)``."""
-    size = weights.shape[-1]
-    if output.shape != sample.shape[:-1] + (size * sample.shape[-1],):
+    size, channels = weights.shape[-1], sample.shape[-1]
+    # The number of samples may be open, where a graph is exported.
+    if output.shape[1:] != sample.shape[1:-1] + (size * channels,):
         raise ValueError(
             f"The model returns {output.shape} for a sample {sample.shape}, but must return {size} velocities, one "
-            f"after the other along the last axis: {sample.shape[:-1] + (size * sample.shape[-1],)}."
+            f"after the other along the last axis, which has then a length of {size * channels}."
         )
     between = (1,) * (sample.ndim - weights.ndim)
-    weights = ops.cast(weights, output.dtype).reshape(weights.shape[:-1] + between + (size, 1))
-    return (output.reshape(sample.shape[:-1] + (size, sample.shape[-1])) * weights).sum(axis=-2)
+    weights = ops.cast(weights, output.dtype).reshape((-1,) + weights.shape[1:-1] + between + (size, 1))
+    return (output.reshape((-1,) + sample.shape[1:-1] + (size, channels)) * weights).sum(axis=-2)
