@@ -22,6 +22,8 @@ from mindspore import Tensor
 from mindscience_diffuser import compat, set_noise_function
 from mindscience_diffuser.compat.scheduler import StepOutput
 
+NAMES = [*compat.CLASSES, *compat.TOKEN_CLASSES]
+
 
 def to_mindspore(value):
     """Returns torch tensors, alone or in containers, as MindSpore's, and generators as sources of noise."""
@@ -116,7 +118,7 @@ BRIDGED = {}
 def replace_classes():
     """Puts bridges in the place of diffusers' classes, wherever they are found; returns their names."""
     replaced = {}
-    for name in compat.CLASSES:
+    for name in NAMES:
         ours = getattr(compat, name)
         members = {
             "ours": ours,
@@ -169,7 +171,7 @@ class Causes:
 def main():
     """Runs the tests and returns pytest's exit code."""
     checkout = Path(sys.argv[1]).resolve()
-    for name in compat.CLASSES:
+    for name in NAMES:
         getattr(diffusers, name, None)  # Loads the module that holds it.
     replaced = replace_classes()
     drawn = set_noise_function()

@@ -50,6 +50,7 @@ __all__ = [
     "UniPCMultistepScheduler",
     "AysSchedules",
     "SchedulerMixin",
+    "VQDiffusionScheduler",
 ]
 
 class CMStochasticIterativeScheduler(SchedulerMixin):
@@ -1217,6 +1218,28 @@ class UniPCMultistepScheduler(SchedulerMixin):
         sample: Tensor | float,
         return_dict: bool = True,
     ) -> Any: ...
+
+class VQDiffusionScheduler:
+    def __init__(
+        self,
+        num_vec_classes: Any,
+        num_train_timesteps: Any = 100,
+        alpha_cum_start: Any = 0.99999,
+        alpha_cum_end: Any = 9e-06,
+        gamma_cum_start: Any = 9e-06,
+        gamma_cum_end: Any = 0.99999,
+    ) -> None: ...
+    native_class: Any
+    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def step(
+        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+    ) -> Any: ...
+    def q_posterior(self, log_p_x_0: Any, x_t: Any, t: Any) -> Any: ...
+    def log_Q_t_transitioning_to_known_class(
+        self, *, t: Any, x_t: Any, log_onehot_x_t: Any, cumulative: Any
+    ) -> Any: ...
+    def apply_cumulative_transitions(self, q: Any, t: Any) -> Any: ...
+    arguments: Any
 
 AysSchedules: dict[str, Any]
 CLASSES: list[str]

@@ -43,6 +43,8 @@ from mindscience_diffuser.schedulers.sigma.heun_discrete import HeunDiscreteSche
 from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
+from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, TokenSchedulerOutput
+from mindscience_diffuser.schedulers.tokens.vq_diffusion import VQDiffusionScheduler
 
 __all__ = [
     "AlphaFold3Scheduler",
@@ -94,7 +96,10 @@ __all__ = [
     "ScoreSdeVpScheduler",
     "TCDScheduler",
     "TCDSchedulerOutput",
+    "TokenScheduler",
+    "TokenSchedulerOutput",
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
+    "VQDiffusionScheduler",
     "register_scheduler",
 ]

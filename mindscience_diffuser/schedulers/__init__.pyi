@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import mindspore
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
@@ -61,8 +61,11 @@ __all__ = [
     "ScoreSdeVpScheduler",
     "TCDScheduler",
     "TCDSchedulerOutput",
+    "TokenScheduler",
+    "TokenSchedulerOutput",
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
+    "VQDiffusionScheduler",
     "register_scheduler",
 ]
 
@@ -175,6 +178,7 @@ class _CogVideoXProcess(DiffusionScheduler): ...
 
 class _Configurable:
     arguments: Any
+    shared_arguments: Any
     compatibles: Any
     peer_defaults: Any
     @classmethod
@@ -1793,6 +1797,91 @@ class TCDSchedulerOutput(tuple[Tensor, Tensor, Tensor]):
     @property
     def pred_original_sample(self) -> Tensor: ...
 
+class TokenScheduler(_Configurable, nn.Cell):
+    @property
+    def config(self) -> Any: ...
+    @property
+    def timesteps(self) -> NDArray[Any]: ...
+    @property
+    def num_inference_steps(self) -> int: ...
+    @property
+    def rows(self) -> Parameter: ...
+    def __init__(self) -> None: ...
+    order: int
+    init_noise_sigma: float
+    columns: int
+    position_draws: int
+    mask_token: Any
+    outputs: Any
+    def __len__(self) -> Any: ...
+    def scale_model_input(self, sample: Any, timestep: Any = None) -> Any: ...
+    def check_scheduled(self) -> None: ...
+    def noise_classes(self, classes: Any) -> Any: ...
+    def construct(
+        self, model_output: Any, sample: Any, timestep: Any, noise: Any, position_noise: Any = None
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+    ) -> TokenSchedulerOutput: ...
+    def moved(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        generator: Any,
+        others: Any = (),
+    ) -> Any: ...
+    def check_tokens(self, name: Any, tokens: Any, classes: Any) -> None: ...
+    def place_of(self, index: Any) -> Any: ...
+    def __call__(
+        self, model_output: Any, sample: Any, timestep: Any, noise: Any, position_noise: Any = None
+    ) -> Tensor: ...
+
+class TokenSchedulerOutput(tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]):
+    def __new__(
+        cls,
+        prev_sample: Tensor,
+        pred_original_sample: Tensor,
+        probability: Tensor | None,
+        accepted: Tensor | None,
+        edited: Tensor | None,
+        committed: Tensor | None,
+    ) -> Self: ...
+    @property
+    def prev_sample(self) -> Tensor: ...
+    @property
+    def pred_original_sample(self) -> Tensor: ...
+    @property
+    def probability(self) -> Tensor | None: ...
+    @property
+    def accepted(self) -> Tensor | None: ...
+    @property
+    def edited(self) -> Tensor | None: ...
+    @property
+    def committed(self) -> Tensor | None: ...
+
 class _TrajectoryScheduler(Scheduler):
     output: Any
     def trajectory_plan(self) -> Any: ...
@@ -1934,5 +2023,18 @@ class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
     @property
     def slope_rule(self) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class VQDiffusionScheduler(TokenScheduler):
+    num_train_timesteps: Any
+    def __init__(
+        self,
+        num_vec_classes: int,
+        num_train_timesteps: int = 100,
+        alpha_cum_start: float = 0.99999,
+        alpha_cum_end: float = 9e-06,
+        gamma_cum_start: float = 9e-06,
+        gamma_cum_end: float = 0.99999,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
 
 def register_scheduler(kind: type[Any]) -> Any: ...

@@ -87,6 +87,9 @@ class Configurable:
     arguments = {}
     """What the constructor checks each argument by, an ``Argument`` by its name."""
 
+    shared_arguments = {}
+    """Arguments of the hand-written constructor of the base, with their defaults: each class has them, at the end."""
+
     compatibles = []
     """Classes that take the configuration of this one."""
 

@@ -1,0 +1,157 @@
+"""Drop-in schedulers of tokens: diffusers' conventions over the native ones.
+
+They are written out: the others are built from one list of what diffusers' schedulers of continuous samples share.
+"""
+
+import functools
+import inspect
+
+import numpy as np
+from mindspore import Tensor, ops
+from mindspore import dtype as mstype
+
+from mindscience_diffuser.cells import unlock
+from mindscience_diffuser.compat.config import DEFAULTED, ConfigMixin
+from mindscience_diffuser.compat.membership import CountingAsPeers
+from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host
+from mindscience_diffuser.schedulers.tokens import vq_diffusion
+
+
+class TokenMixin(ConfigMixin, metaclass=CountingAsPeers):
+    """A native scheduler of tokens behind diffusers' conventions.
+
+    Tokens come back in the dtype of the sample. What diffusers draws from a torch generator is drawn from `generator`:
+    None, a seed, or an object with ``standard_normal(shape)``.
+
+    Attributes:
+        native (TokenScheduler): The scheduler that does the work, for a graph.
+    """
+
+    order = 1
+    init_noise_sigma = 1.0
+    native_class = None
+    num_inference_steps = None
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        cls.__module__ = "mindscience_diffuser.compat"
+        listed = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        cls.arguments = {parameter.name: parameter.default for parameter in listed}
+        cls.__init__ = _constructing(cls.__init__)
+
+    @classmethod
+    def class_of(cls, config):
+        """Returns the class that a configuration is loaded as: this one."""
+        del config
+        return cls
+
+    @property
+    def compatibles(self):
+        """Classes that take this scheduler's configuration: its own."""
+        return [type(self)]
+
+    def _construct(self, given):
+        values = {name: given.get(name, default) for name, default in self.arguments.items()}
+        defaulted = [name for name in values if name not in given]
+        self.register_to_config(**({DEFAULTED: defaulted} if defaulted else {}), **values)
+        # Pipelines write the package of their parts into model_index.json: this one is read back wherever there is one.
+        self.__dict__["__module__"] = "diffusers.schedulers"
+        known = self.native_class.arguments
+        self.native = unlock(self.native_class(**{name: v for name, v in values.items() if name in known}))
+
+    def scale_model_input(self, sample, timestep=None):
+        """Returns what the model is given for `sample`: the sample itself."""
+        return sample
+
+    def _moved(self, model_output, timestep, sample, generator, *others):
+        """Returns all that the native step knows."""
+        return self.native.moved(model_output, sample, _index(timestep), None, None, noise_source(generator), others)
+
+
+def _constructing(constructor):
+    """Returns a constructor that first keeps what it was given, and builds the native scheduler."""
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def construct(self, *args, **kwargs):
+        given = dict(signature.bind(self, *args, **kwargs).arguments)
+        given.pop("self")
+        self._construct(given)
+        constructor(self, *args, **kwargs)
+
+    return construct
+
+
+def _index(timestep):
+    return int(np.ravel(to_host(timestep))[0])
+
+
+def _result(return_dict, **values):
+    return StepOutput(values) if return_dict else tuple(values.values())
+
+
+class VQDiffusionScheduler(TokenMixin):
+    """VQDiffusionScheduler with the conventions of diffusers: classes are axis 1 of logarithms of probabilities."""
+
+    native_class = vq_diffusion.VQDiffusionScheduler
+
+    def __init__(
+        self,
+        num_vec_classes,
+        num_train_timesteps=100,
+        alpha_cum_start=0.99999,
+        alpha_cum_end=0.000009,
+        gamma_cum_start=0.000009,
+        gamma_cum_end=0.99999,
+    ):
+        self.num_embed = num_vec_classes
+        self.mask_class = num_vec_classes - 1
+        alpha, gamma = self.native.levels
+        before = tuple(np.append(end, level[:-1]) for level, end in ((alpha, 1.0), (gamma, 0.0)))
+        single = vq_diffusion.transition(before, (alpha, gamma), self.mask_class)
+        whole = vq_diffusion.transition((1.0, 0.0), (alpha, gamma), self.mask_class)
+        whole = [
+            np.append(value, end) for value, end in zip(whole, (1.0, 0.0, 0.0))
+        ]  # The last one: before timestep 0.
+        self.log_at, self.log_bt, self.log_ct = map(_logarithm, single)
+        self.log_cumprod_at, self.log_cumprod_bt, self.log_cumprod_ct = map(_logarithm, whole)
+        self.timesteps = Tensor(np.arange(num_train_timesteps)[::-1].copy())
+
+    def set_timesteps(self, num_inference_steps, device=None):
+        """Chooses the lowest timesteps, as many as there are steps."""
+        self.num_inference_steps = num_inference_steps
+        self.timesteps = Tensor(np.arange(num_inference_steps)[::-1].copy())
+
+    def step(self, model_output, timestep, sample, generator=None, return_dict=True):
+        """Moves one timestep towards the clean tokens; `model_output` is ``(B, K - 1, L)``."""
+        outputs = self._moved(ops.transpose(model_output, (0, 2, 1)), timestep, sample, generator)
+        return _result(return_dict, prev_sample=in_dtype(outputs.prev_sample, sample))
+
+    def q_posterior(self, log_p_x_0, x_t, t):
+        """Returns log p(x_{t-1} | x_t), ``(B, K, L)``."""
+        row = [Tensor(value) for value in self.native.rows.asnumpy()[_index(t)]]
+        logits = ops.transpose(log_p_x_0, (0, 2, 1))
+        posterior = self.native.kernel.posterior(row, logits, ops.cast(x_t, mstype.int32))
+        return ops.transpose(ops.log(posterior) + ops.logsumexp(logits, -1, True), (0, 2, 1))
+
+    def _logarithms(self, kind, t):
+        return [getattr(self, f"log_{kind}{name}").asnumpy()[_index(t)] for name in ("at", "bt", "ct")]
+
+    def log_Q_t_transitioning_to_known_class(self, *, t, x_t, log_onehot_x_t, cumulative):  # noqa: N802
+        """Returns log q(x_t | x_{t-1}) by x_{t-1}, or with `cumulative` log q(x_t | x_0) by x_0, ``(B, K, L)``."""
+        a, b, c = self._logarithms("cumprod_" if cumulative else "", t)
+        onehot = log_onehot_x_t.asnumpy()
+        masked = x_t.asnumpy()[:, None] == self.mask_class
+        known = np.where(masked, c, np.logaddexp(onehot[:, :-1] + a, b))
+        return Tensor((known if cumulative else np.concatenate([known, onehot[:, -1:]], 1)).astype(np.float32))
+
+    def apply_cumulative_transitions(self, q, t):
+        """Returns log q(x_t) of the distribution exp(q) of x_0, ``(B, K - 1, L)``: with the mask, ``(B, K, L)``."""
+        a, b, c = self._logarithms("cumprod_", t)
+        moved = np.logaddexp(q.asnumpy() + a, b)
+        return Tensor(np.concatenate([moved, np.full_like(moved[:, :1], c)], 1).astype(np.float32))
+
+
+def _logarithm(values):
+    with np.errstate(divide="ignore"):
+        return Tensor(np.log(np.maximum(values, 0)).astype(np.float32))

@@ -1,0 +1,95 @@
+"""Make tests/golden/tokens.npz: steps of diffusers' schedulers of tokens, with given noise.
+
+    python scripts/make_golden_tokens.py
+
+needs diffusers 0.42.1 and torch. The classes run as they are; what they draw is replaced by functions of uniform noise,
+which the tests draw again from the same seeds: a multinomial draw is the largest of log p + Gumbel noise, a choice
+among the three routes of DiscreteDDIM goes by the cumulative probabilities, a random token is the floor of K * noise.
+"""
+
+import json
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+
+PATH = Path(__file__).resolve().parent.parent / "tests" / "golden" / "tokens.npz"
+DIFFUSERS_VERSION = "0.42.1"
+BATCH, LENGTH, CLASSES = 2, 12, 7
+
+
+def drawn(case, step):
+    """The logits, tokens and noise of a step: arrays by name."""
+    rng = np.random.default_rng((case, step))
+    return {
+        "logits": (2 * rng.standard_normal((BATCH, LENGTH, CLASSES))).astype(np.float32),
+        "tokens": rng.integers(CLASSES + 1, size=(BATCH, LENGTH)),
+        "noise": rng.uniform(1e-6, 1 - 1e-6, (BATCH, LENGTH, CLASSES + 1)).astype(np.float32),
+        "position_noise": rng.uniform(1e-6, 1 - 1e-6, (BATCH, LENGTH, 2)).astype(np.float32),
+    }
+
+
+def gumbel(uniform):
+    """Gumbel noise of uniform noise."""
+    return -torch.log(-torch.log(uniform))
+
+
+class Replacing:
+    """Replaces a function of torch while it is entered."""
+
+    def __init__(self, **functions):
+        self.functions = functions
+
+    def __enter__(self):
+        self.before = {name: getattr(torch, name) for name in self.functions}
+        for name, function in self.functions.items():
+            setattr(torch, name, function)
+
+    def __exit__(self, *exception):
+        for name, function in self.before.items():
+            setattr(torch, name, function)
+
+
+def vq_diffusion(case, config):
+    """Steps of VQDiffusion at some timesteps, each from random tokens, and the logarithms of the posterior."""
+    scheduler = diffusers.VQDiffusionScheduler(CLASSES + 1, **config["init"])
+    results = {"prev_sample": [], "posterior": []}
+    for step, t in enumerate(config["timesteps"]):
+        given = {name: torch.tensor(value) for name, value in drawn(case, step).items()}
+        log_p = torch.log_softmax(given["logits"].double(), -1).float().transpose(1, 2)
+        noise = given["noise"].transpose(1, 2)
+        with Replacing(rand=lambda shape, noise=noise, **_: noise[:, : shape[1]]):
+            results["prev_sample"].append(scheduler.step(log_p, t, given["tokens"]).prev_sample)
+        if t > 0:
+            results["posterior"].append(scheduler.q_posterior(log_p, given["tokens"], t))
+    return results
+
+
+VQ_DIFFUSION = [
+    {"init": {}, "timesteps": [0, 1, 50, 98, 99]},
+    {"init": {"num_train_timesteps": 5}, "timesteps": [0, 2, 4]},
+    {"init": {"num_train_timesteps": 1000}, "timesteps": [0, 10, 999]},
+    {"init": {"alpha_cum_start": 0.9, "alpha_cum_end": 0.2, "gamma_cum_end": 0.5}, "timesteps": [3, 70]},
+    {"init": {"gamma_cum_start": 0.05, "alpha_cum_start": 0.9}, "timesteps": [1, 30, 60]},
+]
+CASES = [(vq_diffusion, config) for config in VQ_DIFFUSION]
+
+
+def main():
+    """Writes the file."""
+    if diffusers.__version__ != DIFFUSERS_VERSION:
+        raise SystemExit(f"Needs diffusers {DIFFUSERS_VERSION}, but this is {diffusers.__version__}.")
+    arrays = {"cases": json.dumps([(run.__name__, config) for run, config in CASES])}
+    for case, (run, config) in enumerate(CASES):
+        for name, values in run(case, config).items():
+            values = np.stack([np.asarray(value) for value in values])
+            arrays[f"{name}_{case}"] = values.astype(np.float32 if values.dtype.kind == "f" else np.int8)
+    temporary = PATH.with_suffix(".part.npz")
+    np.savez_compressed(temporary, **arrays)
+    temporary.replace(PATH)
+    print(f"{len(CASES)} cases, {PATH.stat().st_size / 1024:.0f} KiB, in {PATH}")
+
+
+if __name__ == "__main__":
+    main()
