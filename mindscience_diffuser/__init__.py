@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "AdaptiveProjectedGuidance": "mindscience_diffuser.guidance",
     "AlphaFold3Scheduler": "mindscience_diffuser.schedulers",
+    "AmusedScheduler": "mindscience_diffuser.schedulers",
     "AutoGuidance": "mindscience_diffuser.guidance",
     "Blur": "mindscience_diffuser.guidance",
     "CMStochasticIterativeScheduler": "mindscience_diffuser.schedulers",

@@ -60,6 +60,7 @@ from mindscience_diffuser.sampling import (
 )
 from mindscience_diffuser.schedulers import (
     AlphaFold3Scheduler,
+    AmusedScheduler,
     CMStochasticIterativeScheduler,
     CogVideoXDDIMScheduler,
     CogVideoXDPMScheduler,
@@ -130,6 +131,7 @@ from mindscience_diffuser.training.plans import optimize
 __all__ = [
     "AdaptiveProjectedGuidance",
     "AlphaFold3Scheduler",
+    "AmusedScheduler",
     "AutoGuidance",
     "Blur",
     "CMStochasticIterativeScheduler",

@@ -13,10 +13,13 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import torch
+from diffusers.schedulers import scheduling_amused
 
 PATH = Path(__file__).resolve().parent.parent / "tests" / "golden" / "tokens.npz"
 DIFFUSERS_VERSION = "0.42.1"
 BATCH, LENGTH, CLASSES = 2, 12, 7
+START = 99
+"""The step whose tokens a trajectory starts from."""
 
 
 def drawn(case, step):
@@ -73,7 +76,50 @@ VQ_DIFFUSION = [
     {"init": {"alpha_cum_start": 0.9, "alpha_cum_end": 0.2, "gamma_cum_end": 0.5}, "timesteps": [3, 70]},
     {"init": {"gamma_cum_start": 0.05, "alpha_cum_start": 0.9}, "timesteps": [1, 30, 60]},
 ]
-CASES = [(vq_diffusion, config) for config in VQ_DIFFUSION]
+
+
+def chosen(probabilities, noise):
+    """A draw of each row of probabilities ``(n, K)`` by uniform noise of as many numbers."""
+    return (torch.log(probabilities) + gumbel(noise.reshape(len(probabilities), -1))).argmax(-1, keepdim=True)
+
+
+def amused(case, config):
+    """A whole trajectory of Amused from masks, or from tokens some of which are known."""
+    scheduler = diffusers.AmusedScheduler(CLASSES, config["schedule"])
+    scheduler.set_timesteps(config["steps"], config["temperature"])
+    known = torch.tensor(drawn(case, START)["tokens"])
+    x = torch.where(known < config["known"], known, CLASSES)
+    results = {"prev_sample": [], "pred_original_sample": [], "masked": []}
+    for step, t in enumerate(scheduler.timesteps):
+        given = {name: torch.tensor(value) for name, value in drawn(case, step).items()}
+        noise, position_noise = given["noise"][..., :CLASSES], given["position_noise"][..., 0]
+        scheduling_amused.gumbel_noise = lambda *_, noise=position_noise, **__: gumbel(noise)
+        with Replacing(multinomial=lambda p, *_, noise=noise, **__: chosen(p, noise)):
+            output = scheduler.step(given["logits"], t, x, config["start"])
+        generator = torch.Generator()
+        with Replacing(rand=lambda *_, noise=position_noise, **__: noise):
+            results["masked"].append(scheduler.add_noise(known, t, generator))
+        x = output.prev_sample
+        results["prev_sample"].append(x)
+        results["pred_original_sample"].append(output.pred_original_sample)
+    return results
+
+
+AMUSED = [
+    {"schedule": schedule, "steps": steps, "temperature": temperature, "known": known, "start": start}
+    for schedule in ("cosine", "linear")
+    for steps, temperature, known, start in (
+        (1, (2, 0), 0, 1.0),
+        (3, (2, 0), 0, 1.0),
+        (6, 1.5, 0, 1.0),
+        (5, (0, 0), 3, 0.7),
+        (12, (4.5, 0.5), 2, 1.0),
+    )
+]
+CASES = [
+    *((vq_diffusion, config) for config in VQ_DIFFUSION),
+    *((amused, config) for config in AMUSED),
+]
 
 
 def main():

@@ -50,8 +50,27 @@ __all__ = [
     "UniPCMultistepScheduler",
     "AysSchedules",
     "SchedulerMixin",
+    "AmusedScheduler",
     "VQDiffusionScheduler",
 ]
+
+class AmusedScheduler:
+    def __init__(self, mask_token_id: Any, masking_schedule: Any = "cosine") -> None: ...
+    native_class: Any
+    temperatures: Any
+    timesteps: Any
+    def set_timesteps(self, num_inference_steps: Any, temperature: Any = (2, 0), device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        starting_mask_ratio: Any = 1.0,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any: ...
+    arguments: Any
 
 class CMStochasticIterativeScheduler(SchedulerMixin):
     def __init__(

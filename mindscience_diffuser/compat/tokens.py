@@ -14,7 +14,9 @@ from mindscience_diffuser.cells import unlock
 from mindscience_diffuser.compat.config import DEFAULTED, ConfigMixin
 from mindscience_diffuser.compat.membership import CountingAsPeers
 from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host
+from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.schedulers.tokens import vq_diffusion
+from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler as NativeAmused
 
 
 class TokenMixin(ConfigMixin, metaclass=CountingAsPeers):
@@ -155,3 +157,45 @@ class VQDiffusionScheduler(TokenMixin):
 def _logarithm(values):
     with np.errstate(divide="ignore"):
         return Tensor(np.log(np.maximum(values, 0)).astype(np.float32))
+
+
+class SinglePrecisionRatios(NativeAmused):
+    """The shares of masked tokens in single precision, whose products with a length may fall below an integer."""
+
+    def mask_ratios(self, count):
+        """Returns the share of masked tokens after each of `count` steps, float32."""
+        share = np.arange(1, count + 1, dtype=np.float32) / np.float32(count)
+        if self.settings.masking_schedule == "linear":
+            return 1 - share
+        return np.cos(share * np.float32(np.pi) / 2)
+
+
+class AmusedScheduler(TokenMixin):
+    """AmusedScheduler with the conventions of diffusers: of images the classes are axis 1 of the logits."""
+
+    native_class = SinglePrecisionRatios
+    temperatures = None
+    timesteps = None
+
+    def __init__(self, mask_token_id, masking_schedule="cosine"):
+        del mask_token_id, masking_schedule
+
+    def set_timesteps(self, num_inference_steps, temperature=(2, 0), device=None):
+        """Chooses the number of steps, and the temperatures of the first and of the last one."""
+        self.native.set_timesteps(num_inference_steps, temperature)
+        self.timesteps = Tensor(self.native.timesteps)
+        self.temperatures = Tensor(self.native.temperatures.astype(np.float32))
+
+    def step(self, model_output, timestep, sample, starting_mask_ratio=1.0, generator=None, return_dict=True):
+        """Draws the masked tokens, and masks the least certain ones again."""
+        if sample.ndim == 3 and model_output.ndim == 4:
+            model_output = ops.transpose(model_output, (0, 2, 3, 1))
+        started = Tensor(starting_mask_ratio, mstype.float32)
+        outputs = self._moved(model_output, timestep, sample, generator, started)
+        named = {name: in_dtype(getattr(outputs, name), sample) for name in ("prev_sample", "pred_original_sample")}
+        return _result(return_dict, **named)
+
+    def add_noise(self, sample, timesteps, generator=None):
+        """Masks tokens, each with the share of masked tokens after the step of the timestep."""
+        noise = Tensor(draw_uniform(sample.shape, noise_source(generator)))
+        return in_dtype(self.native.add_noise(sample, noise, _index(timesteps)), sample)

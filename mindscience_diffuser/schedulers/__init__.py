@@ -43,11 +43,13 @@ from mindscience_diffuser.schedulers.sigma.heun_discrete import HeunDiscreteSche
 from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2AncestralDiscreteScheduler, KDPM2DiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
+from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler
 from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, TokenSchedulerOutput
 from mindscience_diffuser.schedulers.tokens.vq_diffusion import VQDiffusionScheduler
 
 __all__ = [
     "AlphaFold3Scheduler",
+    "AmusedScheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",

@@ -13,6 +13,7 @@ from mindscience_diffuser.plan import StepPlan
 
 __all__ = [
     "AlphaFold3Scheduler",
+    "AmusedScheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
@@ -87,6 +88,59 @@ class AlphaFold3Scheduler(_ChurnedSteps, _EDMScheduler):
     def updates(
         self, sigma_hat: NDArray[Any], sigma_next: NDArray[Any], step: NDArray[Any], corrects: NDArray[Any]
     ) -> Any: ...
+
+class AmusedScheduler(TokenScheduler):
+    def __init__(self, mask_token_id: int, masking_schedule: Literal["cosine", "linear"] = "cosine") -> None: ...
+    def mask_ratios(self, count: Any) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int, temperature: float | Sequence[float] | NDArray[Any] = (2, 0)
+    ) -> None: ...
+    def construct(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        starting_mask_ratio: Any = 1.0,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+        starting_mask_ratio: float | Tensor = 1.0,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+        starting_mask_ratio: float | Tensor = 1.0,
+    ) -> TokenSchedulerOutput: ...
+    def add_noise(
+        self, original_samples: Tensor | float, noise: Tensor | float, timesteps: int | NDArray[Any] | Tensor
+    ) -> Tensor: ...
+    def __call__(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        starting_mask_ratio: Any = 1.0,
+    ) -> Tensor: ...
 
 class CMStochasticIterativeScheduler(_SigmaScheduler):
     num_train_timesteps: Any
