@@ -43,6 +43,7 @@ _MODULES = {
     "DiffusionScheduler": "mindscience_diffuser.schedulers",
     "DiffusionTrainer": "mindscience_diffuser.training",
     "DiffusionTransformer": "mindscience_diffuser.models",
+    "DiscreteDDIMScheduler": "mindscience_diffuser.schedulers",
     "DistilledGuidance": "mindscience_diffuser.guidance",
     "EDMDPMSolverMultistepScheduler": "mindscience_diffuser.schedulers",
     "EDMDPMSolverSinglestepScheduler": "mindscience_diffuser.schedulers",

@@ -18,8 +18,8 @@ from diffusers.schedulers import scheduling_amused
 PATH = Path(__file__).resolve().parent.parent / "tests" / "golden" / "tokens.npz"
 DIFFUSERS_VERSION = "0.42.1"
 BATCH, LENGTH, CLASSES = 2, 12, 7
-START = 99
-"""The step whose tokens a trajectory starts from."""
+START, CORRECTOR = 99, 50
+"""The step whose tokens a trajectory starts from, and what is added to a step for the noise of its corrector."""
 
 
 def drawn(case, step):
@@ -116,9 +116,80 @@ AMUSED = [
         (12, (4.5, 0.5), 2, 1.0),
     )
 ]
+
+
+def uniform_draws(given):
+    """The functions of torch that draw tokens, routes and random tokens, by the noise of a step."""
+    noise, position_noise = given["noise"][..., :CLASSES], given["position_noise"]
+
+    def multinomial(p, **_):
+        if p.shape[-1] == CLASSES:
+            return chosen(p, noise)
+        place = position_noise[..., 0].reshape(-1, 1) * p.sum(-1, keepdim=True)
+        return (place > torch.cumsum(p, -1)).sum(-1, keepdim=True)
+
+    def randint(high, **_):
+        return torch.floor(position_noise[..., -1] * high).long()
+
+    return {"multinomial": multinomial, "randint": randint}
+
+
+def discrete_ddim(case, config):
+    """A whole trajectory of DiscreteDDIM, with a sweep of its corrector after each step but the last."""
+    scheduler = diffusers.DiscreteDDIMScheduler(**config["init"])
+    scheduler.set_timesteps(config["steps"])
+    x = torch.tensor(drawn(case, START)["tokens"]).clamp(max=CLASSES - 1)
+    results = {name: [] for name in ("prev_sample", "sampled_tokens", "sampled_probs")}
+    results.update({f"corrected_{name}": [] for name in results})
+    select = scheduler._select_positions
+
+    for step, t in enumerate(scheduler.timesteps):
+        given = {name: torch.tensor(value) for name, value in drawn(case, step).items()}
+        with Replacing(**uniform_draws(given)):
+            output = scheduler.step(given["logits"], t, x, temperature=config["temperature"])
+        x = output.prev_sample
+        for name in ("prev_sample", "sampled_tokens", "sampled_probs"):
+            results[name].append(output[name])
+        if t == config["steps"] - 1:
+            break
+        given = {name: torch.tensor(value) for name, value in drawn(case, CORRECTOR + step).items()}
+        places, position_noise = [], given["position_noise"][..., 0]
+
+        def select_positions(*args, places=places):
+            places.append(select(*args))
+            return places[-1]
+
+        def multinomial(p, given=given, places=places, **_):
+            noise = torch.gather(given["noise"][..., :CLASSES], 1, places[-1][..., None].expand(-1, -1, CLASSES))
+            return chosen(p, noise)
+
+        scheduler._select_positions = select_positions
+        with Replacing(multinomial=multinomial, rand=lambda *_, noise=position_noise, **__: noise.clone()):
+            output = scheduler.step_correct(given["logits"], t, x)
+        x = output.prev_sample
+        for name in ("prev_sample", "sampled_tokens", "sampled_probs"):
+            results[f"corrected_{name}"].append(output[name])
+    return results
+
+
+DISCRETE_DDIM = [
+    {
+        "init": {"corrector_selection": selection, "corrector_k": k, "corrector_selection_tau": tau},
+        "steps": steps,
+        "temperature": temperature,
+    }
+    for selection, k, tau in (
+        ("lowest_log_margin", 3, 1.0),
+        ("lowest_maxprob", 1, 0.3),
+        ("lowest_current_prob", 5, 2.0),
+        ("random", 12, 1.0),
+    )
+    for steps, temperature in ((4, 0.0), (7, 1.0), (2, 0.6))
+]
 CASES = [
     *((vq_diffusion, config) for config in VQ_DIFFUSION),
     *((amused, config) for config in AMUSED),
+    *((discrete_ddim, config) for config in DISCRETE_DDIM),
 ]
 
 

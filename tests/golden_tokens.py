@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "tokens.npz")
 BATCH, LENGTH, CLASSES = 2, 12, 7
-START = 99
+START, CORRECTOR = 99, 50
 CASES = json.loads(str(GOLDEN["cases"]))
 
 

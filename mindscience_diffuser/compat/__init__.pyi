@@ -51,6 +51,7 @@ __all__ = [
     "AysSchedules",
     "SchedulerMixin",
     "AmusedScheduler",
+    "DiscreteDDIMScheduler",
     "VQDiffusionScheduler",
 ]
 
@@ -555,6 +556,31 @@ class DPMSolverSinglestepScheduler(SchedulerMixin):
         generator: Any = None,
         return_dict: bool = True,
     ) -> Any: ...
+
+class DiscreteDDIMScheduler:
+    def __init__(
+        self,
+        num_inference_steps: Any = 32,
+        corrector_steps: Any = 0,
+        corrector_k: Any = 1,
+        corrector_selection: Any = "lowest_log_margin",
+        corrector_selection_tau: Any = 1.0,
+    ) -> None: ...
+    native_class: Any
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        *,
+        temperature: Any = 0.0,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    def step_correct(
+        self, model_output: Any, timestep: Any, sample: Any, *, generator: Any = None, return_dict: Any = True
+    ) -> Any: ...
+    arguments: Any
 
 class EDMDPMSolverMultistepScheduler(SchedulerMixin):
     def __init__(

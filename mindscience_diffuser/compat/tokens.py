@@ -17,6 +17,8 @@ from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_sour
 from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.schedulers.tokens import vq_diffusion
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler as NativeAmused
+from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler as NativeDiscreteDDIM
+from mindscience_diffuser.validation import check_number
 
 
 class TokenMixin(ConfigMixin, metaclass=CountingAsPeers):
@@ -65,9 +67,10 @@ class TokenMixin(ConfigMixin, metaclass=CountingAsPeers):
         """Returns what the model is given for `sample`: the sample itself."""
         return sample
 
-    def _moved(self, model_output, timestep, sample, generator, *others):
+    def _moved(self, model_output, timestep, sample, generator, *others, **changed):
         """Returns all that the native step knows."""
-        return self.native.moved(model_output, sample, _index(timestep), None, None, noise_source(generator), others)
+        noises = None, None, noise_source(generator)
+        return self.native.moved(model_output, sample, _index(timestep), *noises, others, **changed)
 
 
 def _constructing(constructor):
@@ -199,3 +202,66 @@ class AmusedScheduler(TokenMixin):
         """Masks tokens, each with the share of masked tokens after the step of the timestep."""
         noise = Tensor(draw_uniform(sample.shape, noise_source(generator)))
         return in_dtype(self.native.add_noise(sample, noise, _index(timesteps)), sample)
+
+
+class CountedSteps(TokenMixin):
+    """Base of the schedulers whose timesteps count the steps: they are scheduled from the start."""
+
+    def _scheduled(self):
+        self.timesteps = Tensor(self.native.timesteps)
+        self.num_inference_steps = self.native.num_inference_steps
+
+    def set_timesteps(self, num_inference_steps, device=None):
+        """Chooses the number of steps."""
+        self.native.set_timesteps(num_inference_steps)
+        self._scheduled()
+
+
+class DiscreteDDIMScheduler(CountedSteps):
+    """DiscreteDDIMScheduler with the conventions of diffusers."""
+
+    native_class = NativeDiscreteDDIM
+
+    def __init__(
+        self,
+        num_inference_steps=32,
+        corrector_steps=0,
+        corrector_k=1,
+        corrector_selection="lowest_log_margin",
+        corrector_selection_tau=1.0,
+    ):
+        self._scheduled()
+
+    def step(self, model_output, timestep, sample, *, temperature=0.0, generator=None, return_dict=True):
+        """Draws the next tokens of the posterior of uniform corruption."""
+        temperature = check_number("temperature", temperature, "[0, inf)")
+        outputs = self._moved(model_output, timestep, sample, generator, temperature=temperature)
+        return _result(
+            return_dict,
+            prev_sample=in_dtype(outputs.prev_sample, sample),
+            sampled_tokens=in_dtype(outputs.pred_original_sample, sample),
+            sampled_probs=outputs.probability,
+            pred_logits=model_output,
+        )
+
+    def step_correct(self, model_output, timestep, sample, *, generator=None, return_dict=True):
+        """Draws the tokens of the least certain positions again."""
+        noises = None, None, noise_source(generator)
+        results = self.native.corrected(model_output, sample, _index(timestep), *noises)
+        prev_sample, drawn, probability, order = (result.asnumpy() for result in results)
+        positions = np.argsort(order, axis=1)[:, : self.config.corrector_k]
+        return _result(
+            return_dict,
+            prev_sample=Tensor(prev_sample, sample.dtype),
+            sampled_tokens=Tensor(np.take_along_axis(drawn, positions, 1), sample.dtype),
+            sampled_probs=Tensor(np.take_along_axis(probability, positions, 1)),
+            pred_logits=model_output,
+        )
+
+    def _to_loo_logits(self, logits, tokens, alpha):
+        """Returns the logits of the leave-one-out denoiser, arXiv:2605.22765, eq. (13)."""
+        shifted = np.array(logits.asnumpy())
+        if 0 < alpha < 1:
+            here = tokens.asnumpy()[..., None] == np.arange(shifted.shape[-1])
+            shifted -= here * np.float32(np.log1p(shifted.shape[-1] * alpha / (1 - alpha)))
+        return Tensor(shifted)

@@ -44,6 +44,7 @@ from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2AncestralD
 from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler
+from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler
 from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, TokenSchedulerOutput
 from mindscience_diffuser.schedulers.tokens.vq_diffusion import VQDiffusionScheduler
 
@@ -66,6 +67,7 @@ __all__ = [
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
+    "DiscreteDDIMScheduler",
     "EDMDPMSolverMultistepScheduler",
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",

@@ -30,6 +30,7 @@ __all__ = [
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
+    "DiscreteDDIMScheduler",
     "EDMDPMSolverMultistepScheduler",
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
@@ -757,6 +758,51 @@ class DiffusionScheduler(_ProcessTables, Scheduler):
     def level_at(self, timesteps: Any) -> Any: ...
     @staticmethod
     def place_of(index: Any) -> Any: ...
+
+class DiscreteDDIMScheduler(TokenScheduler):
+    def __init__(
+        self,
+        num_inference_steps: int = 32,
+        corrector_steps: int = 0,
+        corrector_k: int = 1,
+        corrector_selection: Literal[
+            "lowest_log_margin", "lowest_maxprob", "lowest_current_prob", "random"
+        ] = "lowest_log_margin",
+        corrector_selection_tau: float = 1.0,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, temperature: float = 0.0) -> None: ...
+    @overload
+    def correct(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def correct(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+    ) -> TokenSchedulerOutput: ...
+    def corrected(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any = None,
+        position_noise: Any = None,
+        generator: Any = None,
+    ) -> Any: ...
 
 class EDMDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
     def __init__(
@@ -1863,7 +1909,7 @@ class TokenScheduler(_Configurable, nn.Cell):
     def __init__(self) -> None: ...
     order: int
     init_noise_sigma: float
-    columns: int
+    columns: Any
     position_draws: int
     mask_token: Any
     outputs: Any
@@ -1906,6 +1952,7 @@ class TokenScheduler(_Configurable, nn.Cell):
         position_noise: Any,
         generator: Any,
         others: Any = (),
+        **changed: Any,
     ) -> Any: ...
     def check_tokens(self, name: Any, tokens: Any, classes: Any) -> None: ...
     def place_of(self, index: Any) -> Any: ...

@@ -71,7 +71,7 @@ class AmusedScheduler(TokenScheduler):
         ...     x = scheduler.step(model(x, t), x, t, generator=0)
     """
 
-    columns = 3
+    columns = ("ratio", "position_temperature", "least")
     position_draws = 1
 
     def _configure(self):

@@ -61,6 +61,16 @@ class TokenKernel(nn.Cell):
             logits = logits + (noise if temperature is None else shaped(temperature, noise) * noise)
         return ops.cast(ops.argmax(logits, -1), mstype.int32)
 
+    def uniform_tokens(self, uniform, classes):
+        """Returns a token of each uniform number, all tokens with the same probability."""
+        tokens = ops.floor(uniform * classes)
+        return ops.cast(ops.minimum(tokens, (classes - 1) * ops.ones_like(tokens)), mstype.int32)
+
+    def ranks(self, scores):
+        """Returns the place of each position in the descending order of its sample's scores, int32, from 0."""
+        order = ops.sort(scores, 1, True)[1]
+        return ops.cast(ops.sort(ops.cast(order, mstype.float32), 1)[1], mstype.int32)
+
     def probability(self, probabilities, tokens):
         """Returns the probability of each token, of ``(B, L, K)`` and ``(B, L)``."""
         return ops.gather_d(probabilities, 2, tokens.expand_dims(-1)).squeeze(-1)

@@ -10,6 +10,7 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import draw_uniform
+from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.scheduler import (
     SWAPPED,
@@ -64,8 +65,8 @@ class TokenScheduler(Configurable, PublicCell):
     order = 1
     init_noise_sigma = 1.0
 
-    columns = 0
-    """Number of columns of the table."""
+    columns = ()
+    """Names of the columns of the table; by `temperature`, where there is one, the clean tokens are drawn."""
     position_draws = 0
     """Uniform numbers that a step needs for each position, besides those for each token of the vocabulary."""
     mask_token = None
@@ -77,11 +78,11 @@ class TokenScheduler(Configurable, PublicCell):
         super().__init__(auto_prefix=True)
         self.num_inference_steps = None
         self.timesteps = None
-        self.rows = Parameter(Tensor(np.zeros((CAPACITY, self.columns), np.float32)), requires_grad=False)
+        self.rows = Parameter(Tensor(np.zeros((CAPACITY, len(self.columns)), np.float32)), requires_grad=False)
         self.kernel = None
         self._table = None
+        self._tables = RecentlyUsed()
         self._count = 0
-        self._draws = True
         self._seeded = (None, None, None)
 
     def __len__(self):
@@ -91,19 +92,32 @@ class TokenScheduler(Configurable, PublicCell):
         """Returns what the model is given for `sample`: the sample itself, whatever the timestep."""
         return sample
 
-    def _schedule(self, timesteps, rows, draws=True):
-        """Takes the timesteps, and a row of the table for each timestep from 0 on, ``(n, columns)``.
-
-        `draws` tells whether some step draws by `noise`.
-        """
+    def _schedule(self, timesteps, rows):
+        """Takes the timesteps, and a row of the table for each timestep from 0 on, float64, ``(n, columns)``."""
         self.timesteps = timesteps
         self.num_inference_steps = len(timesteps)
         self._count = len(rows)
-        capacity = -(-len(rows) // CAPACITY) * CAPACITY
-        self._table = Tensor(np.pad(rows, [(0, capacity - len(rows)), (0, 0)]).astype(np.float32))
-        replace_value(self.rows, self._table)
-        self._draws = draws
+        self._table = rows
+        self._tables.clear()
+        replace_value(self.rows, self._packed(rows))
         self._seeded = (None, None, None)
+
+    @staticmethod
+    def _packed(rows):
+        capacity = -(-len(rows) // CAPACITY) * CAPACITY
+        return Tensor(np.pad(rows, [(0, capacity - len(rows)), (0, 0)]).astype(np.float32))
+
+    def _table_with(self, changed):
+        """Returns the table on the device, some of its columns changed, and whether its steps draw by `noise`."""
+
+        def make():
+            rows = self._table.copy()
+            for name, value in changed.items():
+                rows[:, self.columns.index(name)] = value
+            draws = "temperature" not in self.columns or np.any(rows[:, self.columns.index("temperature")] > 0)
+            return self._packed(rows), bool(draws)
+
+        return self._tables.made(tuple(changed.items()), make)
 
     def check_scheduled(self):
         """Raises ValueError if `set_timesteps` was not called yet."""
@@ -179,19 +193,27 @@ class TokenScheduler(Configurable, PublicCell):
     def _result(outputs, return_dict):
         return outputs if return_dict else outputs.prev_sample
 
-    def moved(self, model_output, sample, timestep, noise, position_noise, generator, others=()):
-        """Returns all that an eager step knows; the arguments are those of `step`, and what else the kernel takes."""
+    def moved(self, model_output, sample, timestep, noise, position_noise, generator, others=(), **changed):
+        """Returns all that an eager step knows.
+
+        The arguments are those of `step`, what else the kernel takes, and values for columns of the table.
+        """
+        given = model_output, sample, timestep, noise, position_noise, generator
+        return TokenSchedulerOutput(**dict(zip(self.outputs, self._run(self.kernel, *given, others, changed))))
+
+    def _run(self, kernel, model_output, sample, timestep, noise, position_noise, generator, others=(), changed=()):
+        """Returns what a kernel returns for an eager step."""
         index = self._check_step(model_output, sample, timestep)
         shapes = {
             "noise": (*sample.shape, self.noise_classes(model_output.shape[-1])),
             "position_noise": (*sample.shape, self.position_draws),
         }
         given = {"noise": noise, "position_noise": position_noise}
-        needed = {"noise": self._draws, "position_noise": self.position_draws > 0}
+        table, draws = self._table_with(dict(changed))
+        needed = {"noise": draws, "position_noise": self.position_draws > 0}
         noises = self._noises(given, needed, shapes, sample.shape[0], generator, index)
         values = (model_output, sample, *noises)
-        results = compiled_step(self.kernel).run(self._table, row_index(index), *values, *others)
-        return TokenSchedulerOutput(**dict(zip(self.outputs, results)))
+        return compiled_step(kernel).run(table, row_index(index), *values, *others)
 
     def _check_step(self, model_output, sample, timestep):
         """Checks the arguments of `step`, and returns the row of the timestep."""

@@ -133,7 +133,7 @@ class VQDiffusionScheduler(TokenScheduler):
         ...     x = scheduler.step(model(x, t), x, t, generator=0)
     """
 
-    columns = 8
+    columns = ("agreed", "left", "stayed", "other", "clean", "revealed", "anything", "masked")
 
     def _configure(self):
         config = self.settings
