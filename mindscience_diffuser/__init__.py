@@ -51,6 +51,7 @@ _MODULES = {
     "EDMHeunScheduler": "mindscience_diffuser.schedulers",
     "EDMPreconditioning": "mindscience_diffuser.noise",
     "EDMTrainer": "mindscience_diffuser.training",
+    "EntropyBoundScheduler": "mindscience_diffuser.schedulers",
     "EulerAncestralDiscreteScheduler": "mindscience_diffuser.schedulers",
     "EulerDiscreteScheduler": "mindscience_diffuser.schedulers",
     "FlowMapEulerDiscreteScheduler": "mindscience_diffuser.schedulers",

@@ -186,10 +186,36 @@ DISCRETE_DDIM = [
     )
     for steps, temperature in ((4, 0.0), (7, 1.0), (2, 0.6))
 ]
+
+
+def entropy_bound(case, config):
+    """A whole trajectory of EntropyBound."""
+    scheduler = diffusers.EntropyBoundScheduler(**config["init"])
+    scheduler.set_timesteps(config["steps"])
+    x = torch.tensor(drawn(case, START)["tokens"]).clamp(max=CLASSES - 1)
+    names = ("prev_sample", "accepted_index", "sampled_tokens", "sampled_probs", "pred_logits")
+    results = {name: [] for name in names}
+    for step, t in enumerate(scheduler.timesteps):
+        given = {name: torch.tensor(value) for name, value in drawn(case, step).items()}
+        given["position_noise"] = given["position_noise"][..., :1]
+        with Replacing(**uniform_draws(given)):
+            output = scheduler.step(given["logits"], t, x, entropy_bound=config["bound"])
+        x = output.prev_sample
+        for name in names:
+            results[name].append(output[name])
+    return results
+
+
+ENTROPY_BOUND = [
+    {"init": {"entropy_bound": bound, "t_max": t_max, "t_min": t_min}, "steps": steps, "bound": override}
+    for bound, override in ((0.1, None), (0.0, None), (1.0, 4.0), (2.5, None))
+    for t_max, t_min, steps in ((0.8, 0.4, 4), (1.0, 1.0, 1), (0.3, 0.1, 3))
+]
 CASES = [
     *((vq_diffusion, config) for config in VQ_DIFFUSION),
     *((amused, config) for config in AMUSED),
     *((discrete_ddim, config) for config in DISCRETE_DDIM),
+    *((entropy_bound, config) for config in ENTROPY_BOUND),
 ]
 
 

@@ -13,7 +13,7 @@ CLASSES = sorted(described())
 AysSchedules = ays_schedules()
 """Timesteps and sigmas of Align Your Steps for ``set_timesteps``, as diffusers exports them."""
 
-TOKEN_CLASSES = ("AmusedScheduler", "DiscreteDDIMScheduler", "VQDiffusionScheduler")
+TOKEN_CLASSES = ("AmusedScheduler", "DiscreteDDIMScheduler", "EntropyBoundScheduler", "VQDiffusionScheduler")
 """Names of the schedulers of tokens, which share no sample with the others."""
 
 __all__ = [*CLASSES, "AysSchedules", "SchedulerMixin", *TOKEN_CLASSES]

@@ -52,6 +52,7 @@ __all__ = [
     "SchedulerMixin",
     "AmusedScheduler",
     "DiscreteDDIMScheduler",
+    "EntropyBoundScheduler",
     "VQDiffusionScheduler",
 ]
 
@@ -643,6 +644,23 @@ class EDMEulerScheduler(SchedulerMixin):
         return_dict: bool = True,
         pred_original_sample: Any = None,
     ) -> Any: ...
+
+class EntropyBoundScheduler:
+    def __init__(
+        self, entropy_bound: Any = 0.1, t_max: Any = 0.8, t_min: Any = 0.4, num_inference_steps: Any = 32
+    ) -> None: ...
+    native_class: Any
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        *,
+        entropy_bound: Any = None,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    arguments: Any
 
 class EulerAncestralDiscreteScheduler(SchedulerMixin):
     def __init__(

@@ -18,6 +18,7 @@ from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.schedulers.tokens import vq_diffusion
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler as NativeAmused
 from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler as NativeDiscreteDDIM
+from mindscience_diffuser.schedulers.tokens.entropy_bound import EntropyBoundScheduler as NativeEntropyBound
 from mindscience_diffuser.validation import check_number
 
 
@@ -134,7 +135,7 @@ class VQDiffusionScheduler(TokenMixin):
 
     def q_posterior(self, log_p_x_0, x_t, t):
         """Returns log p(x_{t-1} | x_t), ``(B, K, L)``."""
-        row = [Tensor(value) for value in self.native.rows.asnumpy()[_index(t)]]
+        row = [Tensor(value) for value in self.native.table[_index(t)].astype(np.float32)]
         logits = ops.transpose(log_p_x_0, (0, 2, 1))
         posterior = self.native.kernel.posterior(row, logits, ops.cast(x_t, mstype.int32))
         return ops.transpose(ops.log(posterior) + ops.logsumexp(logits, -1, True), (0, 2, 1))
@@ -265,3 +266,27 @@ class DiscreteDDIMScheduler(CountedSteps):
             here = tokens.asnumpy()[..., None] == np.arange(shifted.shape[-1])
             shifted -= here * np.float32(np.log1p(shifted.shape[-1] * alpha / (1 - alpha)))
         return Tensor(shifted)
+
+
+class EntropyBoundScheduler(CountedSteps):
+    """EntropyBoundScheduler with the conventions of diffusers."""
+
+    native_class = NativeEntropyBound
+
+    def __init__(self, entropy_bound=0.1, t_max=0.8, t_min=0.4, num_inference_steps=32):
+        self._scheduled()
+
+    def step(self, model_output, timestep, sample, *, entropy_bound=None, generator=None, return_dict=True):
+        """Keeps the tokens of least entropy within the bound, and renews the others."""
+        bound = self.config.entropy_bound if entropy_bound is None else entropy_bound
+        outputs = self._moved(
+            model_output, timestep, sample, generator, bound=check_number("entropy_bound", bound, "[0, inf]")
+        )
+        return _result(
+            return_dict,
+            prev_sample=in_dtype(outputs.prev_sample, sample),
+            accepted_index=outputs.accepted,
+            sampled_tokens=in_dtype(outputs.pred_original_sample, sample),
+            sampled_probs=outputs.probability,
+            pred_logits=model_output / float(self.native.table[_index(timestep), 0]),
+        )

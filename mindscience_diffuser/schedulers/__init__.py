@@ -45,6 +45,7 @@ from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteSchedu
 from mindscience_diffuser.schedulers.sigma.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler
 from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler
+from mindscience_diffuser.schedulers.tokens.entropy_bound import EntropyBoundScheduler
 from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, TokenSchedulerOutput
 from mindscience_diffuser.schedulers.tokens.vq_diffusion import VQDiffusionScheduler
 
@@ -72,6 +73,7 @@ __all__ = [
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
+    "EntropyBoundScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMapEulerDiscreteScheduler",

@@ -35,6 +35,7 @@ __all__ = [
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
+    "EntropyBoundScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMapEulerDiscreteScheduler",
@@ -939,6 +940,12 @@ class _EDMScheduler(_SigmaScheduler):
     def input_scale(self, sigma: Any) -> Any: ...
     def clean_sample(self, sigma: Any) -> Any: ...
     def call_levels(self) -> Any: ...
+
+class EntropyBoundScheduler(TokenScheduler):
+    def __init__(
+        self, entropy_bound: float = 0.1, t_max: float = 0.8, t_min: float = 0.4, num_inference_steps: int = 32
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
 
 class EulerAncestralDiscreteScheduler(_SolverScheduler):
     def __init__(
@@ -1905,12 +1912,15 @@ class TokenScheduler(_Configurable, nn.Cell):
     @property
     def num_inference_steps(self) -> int: ...
     @property
+    def table(self) -> NDArray[Any]: ...
+    @property
     def rows(self) -> Parameter: ...
     def __init__(self) -> None: ...
     order: int
     init_noise_sigma: float
     columns: Any
     position_draws: int
+    counts_up: bool
     mask_token: Any
     outputs: Any
     def __len__(self) -> Any: ...

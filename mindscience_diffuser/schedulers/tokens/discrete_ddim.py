@@ -7,7 +7,7 @@ from mindspore import ops
 from mindscience_diffuser.schedulers.base.arguments import choice, integer, number, takes_arguments
 from mindscience_diffuser.schedulers.base.scheduler import undone_on_error
 from mindscience_diffuser.schedulers.tokens.kernel import LEAST_PROBABILITY, TokenKernel, token_kernel
-from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, TokenSchedulerOutput
+from mindscience_diffuser.schedulers.tokens.tokens import STEPS, TokenScheduler, TokenSchedulerOutput
 from mindscience_diffuser.step import shaped
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -61,7 +61,7 @@ class CorrectorKernel(TokenKernel):
         another = (log_p * (1 - here) + 2 * float(np.log(LEAST_PROBABILITY)) * here).max(-1)
         doubt = shaped(of_likeliest, current) * log_p.max(-1) + shaped(of_current, current) * current
         doubt = doubt + shaped(of_another, current) * another
-        order = self.ranks(doubt + self.gumbel(position_noise[:, :, 0]))
+        order = self.ranks(ops.sort(doubt + self.gumbel(position_noise[:, :, 0]), 1, True)[1])
         drawn = self.drawn(log_p, noise)
         chosen = order < shaped(count, current)
         return ops.where(chosen, drawn, tokens), drawn, self.probability(conditional, drawn), order
@@ -69,7 +69,7 @@ class CorrectorKernel(TokenKernel):
 
 @takes_arguments(
     choices={
-        "num_inference_steps": integer("Number of steps until `set_timesteps` chooses another", low=1),
+        "num_inference_steps": STEPS,
         "corrector_steps": integer("Number of sweeps of `correct` after each step, for who runs the trajectory", low=0),
         "corrector_k": integer("Number of positions that a sweep draws again", low=1),
         "corrector_selection": choice("Which positions a sweep draws again", *SELECTIONS),
@@ -105,6 +105,7 @@ class DiscreteDDIMScheduler(TokenScheduler):
         *("alpha", "odds", "of_likeliest", "of_current", "of_another", "count"),
     )
     position_draws = 2
+    counts_up = True
     outputs = ("prev_sample", "pred_original_sample", "probability")
 
     def _configure(self):
@@ -136,10 +137,6 @@ class DiscreteDDIMScheduler(TokenScheduler):
         columns = np.broadcast_arrays(temperature, alpha_next, odds, *weights, config.corrector_k)
         rows = np.concatenate([route_rows(alphas[:-1], alpha_next), np.stack(columns, axis=-1)], axis=-1)
         self._schedule(np.arange(count), rows)
-
-    def place_of(self, index):
-        """Returns a number that rises along a trajectory."""
-        return index
 
     def correct(
         self, model_output, sample, timestep, noise=None, position_noise=None, generator=None, return_dict=False

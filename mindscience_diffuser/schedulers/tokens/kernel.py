@@ -66,9 +66,8 @@ class TokenKernel(nn.Cell):
         tokens = ops.floor(uniform * classes)
         return ops.cast(ops.minimum(tokens, (classes - 1) * ops.ones_like(tokens)), mstype.int32)
 
-    def ranks(self, scores):
-        """Returns the place of each position in the descending order of its sample's scores, int32, from 0."""
-        order = ops.sort(scores, 1, True)[1]
+    def ranks(self, order):
+        """Returns the place of each position in an order of the positions, int32, from 0."""
         return ops.cast(ops.sort(ops.cast(order, mstype.float32), 1)[1], mstype.int32)
 
     def probability(self, probabilities, tokens):

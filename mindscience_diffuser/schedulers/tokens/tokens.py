@@ -11,6 +11,7 @@ from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.recent import RecentlyUsed
+from mindscience_diffuser.schedulers.base.arguments import integer
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.scheduler import (
     SWAPPED,
@@ -22,6 +23,9 @@ from mindscience_diffuser.step import COMPUTE_DTYPES, compiled_step, compiles_as
 
 CAPACITY = 1000
 """Rows that a table has at least: a table of another length would need another graph."""
+
+STEPS = integer("Number of steps until `set_timesteps` chooses another", low=1)
+"""The argument of schedulers whose timesteps count the steps."""
 
 TOKEN_DTYPES = (mstype.int32, mstype.int64)
 
@@ -58,7 +62,9 @@ class TokenScheduler(Configurable, PublicCell):
         config (SchedulerConfig): The arguments by name, as a mapping and as attributes, read-only.
         timesteps (numpy.ndarray): What the model is told at each step, in their order.
         num_inference_steps (int): Number of steps of the trajectory, None before `set_timesteps`.
-        rows (Parameter): The table: what each timestep tells the kernel, finished in float64, then float32.
+        table (numpy.ndarray): What each timestep tells the kernel, float64, ``(n, columns)``, None before
+            `set_timesteps`.
+        rows (Parameter): The same on the device, float32, padded.
     """
 
     shared_arguments = {}
@@ -69,6 +75,8 @@ class TokenScheduler(Configurable, PublicCell):
     """Names of the columns of the table; by `temperature`, where there is one, the clean tokens are drawn."""
     position_draws = 0
     """Uniform numbers that a step needs for each position, besides those for each token of the vocabulary."""
+    counts_up = False
+    """Whether timesteps count the steps from 0, else they fall."""
     mask_token = None
     """The token that stands for none yet, None where there is no such token."""
     outputs = ("prev_sample", "pred_original_sample")
@@ -80,7 +88,7 @@ class TokenScheduler(Configurable, PublicCell):
         self.timesteps = None
         self.rows = Parameter(Tensor(np.zeros((CAPACITY, len(self.columns)), np.float32)), requires_grad=False)
         self.kernel = None
-        self._table = None
+        self.table = None
         self._tables = RecentlyUsed()
         self._count = 0
         self._seeded = (None, None, None)
@@ -97,7 +105,7 @@ class TokenScheduler(Configurable, PublicCell):
         self.timesteps = timesteps
         self.num_inference_steps = len(timesteps)
         self._count = len(rows)
-        self._table = rows
+        self.table = rows
         self._tables.clear()
         replace_value(self.rows, self._packed(rows))
         self._seeded = (None, None, None)
@@ -111,7 +119,7 @@ class TokenScheduler(Configurable, PublicCell):
         """Returns the table on the device, some of its columns changed, and whether its steps draw by `noise`."""
 
         def make():
-            rows = self._table.copy()
+            rows = self.table.copy()
             for name, value in changed.items():
                 rows[:, self.columns.index(name)] = value
             draws = "temperature" not in self.columns or np.any(rows[:, self.columns.index("temperature")] > 0)
@@ -121,7 +129,7 @@ class TokenScheduler(Configurable, PublicCell):
 
     def check_scheduled(self):
         """Raises ValueError if `set_timesteps` was not called yet."""
-        if self._table is None:
+        if self.table is None:
             raise ValueError("'set_timesteps' must be called first: there is no schedule yet.")
 
     def noise_classes(self, classes):
@@ -283,5 +291,5 @@ class TokenScheduler(Configurable, PublicCell):
         return noises
 
     def place_of(self, index):
-        """Returns a number that rises along a trajectory: timesteps fall."""
-        return -index
+        """Returns a number that rises along a trajectory."""
+        return index if self.counts_up else -index
