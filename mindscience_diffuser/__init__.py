@@ -11,6 +11,7 @@ _MODULES = {
     "AlphaFold3Scheduler": "mindscience_diffuser.schedulers",
     "AmusedScheduler": "mindscience_diffuser.schedulers",
     "AutoGuidance": "mindscience_diffuser.guidance",
+    "BlockRefinementScheduler": "mindscience_diffuser.schedulers",
     "Blur": "mindscience_diffuser.guidance",
     "CMStochasticIterativeScheduler": "mindscience_diffuser.schedulers",
     "CentredNoise": "mindscience_diffuser.noise",

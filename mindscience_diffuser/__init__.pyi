@@ -61,6 +61,7 @@ from mindscience_diffuser.sampling import (
 from mindscience_diffuser.schedulers import (
     AlphaFold3Scheduler,
     AmusedScheduler,
+    BlockRefinementScheduler,
     CMStochasticIterativeScheduler,
     CogVideoXDDIMScheduler,
     CogVideoXDPMScheduler,
@@ -135,6 +136,7 @@ __all__ = [
     "AlphaFold3Scheduler",
     "AmusedScheduler",
     "AutoGuidance",
+    "BlockRefinementScheduler",
     "Blur",
     "CMStochasticIterativeScheduler",
     "CentredNoise",

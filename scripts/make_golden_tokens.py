@@ -211,11 +211,53 @@ ENTROPY_BOUND = [
     for bound, override in ((0.1, None), (0.0, None), (1.0, 4.0), (2.5, None))
     for t_max, t_min, steps in ((0.8, 0.4, 4), (1.0, 1.0, 1), (0.3, 0.1, 3))
 ]
+
+
+def block_refinement(case, config):
+    """A whole block of BlockRefinement, from masks or from random tokens, with two steps of editing after it."""
+    scheduler = diffusers.BlockRefinementScheduler(LENGTH, **config["init"])
+    scheduler.set_timesteps(config["steps"])
+    mask = CLASSES if config["masks"] else None
+    x = torch.tensor(drawn(case, START)["tokens"]).clamp(max=CLASSES - 1)
+    prompt_mask = torch.arange(LENGTH) < config["prompt"]
+    if config["masks"]:
+        x = torch.where(prompt_mask, x, CLASSES)
+    names = ("prev_sample", "transfer_index", "editing_transfer_index", "sampled_tokens", "sampled_probs")
+    results = {name: [] for name in names}
+    for step in range(config["steps"] + EDITING_STEPS):
+        given = {name: torch.tensor(value) for name, value in drawn(case, step).items()}
+        given["position_noise"] = given["position_noise"][..., :1]
+        with Replacing(**uniform_draws(given)):
+            output = scheduler.step(
+                given["logits"], step, x, mask_token_id=mask, prompt_mask=prompt_mask, **config["options"]
+            )
+        x = output.prev_sample
+        for name in names:
+            results[name].append(output[name])
+    return results
+
+
+EDITING_STEPS = 2
+BLOCK_REFINEMENT = [
+    {"init": init, "steps": steps, "masks": masks, "prompt": prompt, "options": options}
+    for masks in (True, False)
+    for init, steps, prompt, options in (
+        ({}, 4, 0, {}),
+        ({"threshold": 0.6}, 5, 3, {}),
+        ({"threshold": 0.8, "editing_threshold": 0.5}, 3, 4, {"temperature": 0.7}),
+        ({"editing_threshold": 0.9}, 6, 2, {"editing_threshold": 0.3, "threshold": 1.0}),
+        ({}, 3, 0, {"temperature": 1.3, "top_k": 3}),
+        ({"threshold": 0.7}, 4, 1, {"temperature": 0.9, "top_p": 0.6, "sampling_method": "multinomial"}),
+        ({}, 2, 0, {"temperature": 2.0, "top_k": 5, "top_p": 0.8}),
+        ({"threshold": 0.5}, 7, 0, {"temperature": 1.0, "sampling_method": "greedy", "top_k": 2}),
+    )
+]
 CASES = [
     *((vq_diffusion, config) for config in VQ_DIFFUSION),
     *((amused, config) for config in AMUSED),
     *((discrete_ddim, config) for config in DISCRETE_DDIM),
     *((entropy_bound, config) for config in ENTROPY_BOUND),
+    *((block_refinement, config) for config in BLOCK_REFINEMENT),
 ]
 
 

@@ -103,13 +103,18 @@ def bridged(method):
     """Returns a method that takes and returns torch tensors; equal for the same method, as bound methods are."""
     key = (id(method.__self__), method.__name__)
     if key not in BRIDGED:
-
-        def call(*args, **kwargs):
-            return to_torch(method(*to_mindspore(args), **{k: to_mindspore(v) for k, v in kwargs.items()}))
-
-        call.__signature__ = inspect.signature(method)
-        BRIDGED[key] = (call, method)
+        BRIDGED[key] = (converting(method), method)
     return BRIDGED[key][0]
+
+
+def converting(function):
+    """Returns a function that takes and returns torch tensors."""
+
+    def call(*args, **kwargs):
+        return to_torch(function(*to_mindspore(args), **{k: to_mindspore(v) for k, v in kwargs.items()}))
+
+    call.__signature__ = inspect.signature(function)
+    return call
 
 
 BRIDGED = {}
@@ -127,6 +132,8 @@ def replace_classes():
             "order": getattr(ours, "order", 1),
         }
         members["has_compatibles"] = True
+        static = [n for n in dir(ours) if isinstance(inspect.getattr_static(ours, n), staticmethod)]
+        members.update({n: staticmethod(converting(getattr(ours, n))) for n in static if not n.startswith("__")})
         bridge = type(name, (Bridge,), members)
         bridge.__init__ = _with_signature(ours)
         replaced[name] = bridge

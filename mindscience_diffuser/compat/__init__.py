@@ -13,7 +13,13 @@ CLASSES = sorted(described())
 AysSchedules = ays_schedules()
 """Timesteps and sigmas of Align Your Steps for ``set_timesteps``, as diffusers exports them."""
 
-TOKEN_CLASSES = ("AmusedScheduler", "DiscreteDDIMScheduler", "EntropyBoundScheduler", "VQDiffusionScheduler")
+TOKEN_CLASSES = (
+    "AmusedScheduler",
+    "BlockRefinementScheduler",
+    "DiscreteDDIMScheduler",
+    "EntropyBoundScheduler",
+    "VQDiffusionScheduler",
+)
 """Names of the schedulers of tokens, which share no sample with the others."""
 
 __all__ = [*CLASSES, "AysSchedules", "SchedulerMixin", *TOKEN_CLASSES]

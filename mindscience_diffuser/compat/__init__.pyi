@@ -51,6 +51,7 @@ __all__ = [
     "AysSchedules",
     "SchedulerMixin",
     "AmusedScheduler",
+    "BlockRefinementScheduler",
     "DiscreteDDIMScheduler",
     "EntropyBoundScheduler",
     "VQDiffusionScheduler",
@@ -72,6 +73,68 @@ class AmusedScheduler:
         return_dict: Any = True,
     ) -> Any: ...
     def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any: ...
+    arguments: Any
+
+class BlockRefinementScheduler:
+    def __init__(
+        self,
+        block_length: Any = 32,
+        num_inference_steps: Any = 32,
+        threshold: Any = 0.95,
+        editing_threshold: Any = None,
+        minimal_topk: Any = 1,
+    ) -> None: ...
+    native_class: Any
+    def set_timesteps(self, num_inference_steps: Any, device: Any = None, block_length: Any = None) -> None: ...
+    def get_num_transfer_tokens(self, block_length: Any, num_inference_steps: Any) -> Any: ...
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        *,
+        mask_token_id: Any = None,
+        temperature: Any = 0.0,
+        top_p: Any = None,
+        top_k: Any = None,
+        sampling_method: Any = "auto",
+        threshold: Any = None,
+        editing_threshold: Any = None,
+        minimal_topk: Any = None,
+        prompt_mask: Any = None,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    @staticmethod
+    def check_eos_finished(
+        cur_x: Any,
+        sampled_tokens: Any,
+        final_transfer: Any,
+        finished: Any,
+        eos_token_id: Any,
+        mask_token_id: Any,
+        prompt_length: Any,
+    ) -> Any: ...
+    def check_block_should_continue(
+        self,
+        step_idx: Any,
+        masks_remaining: Any,
+        editing_enabled: Any,
+        editing_transfer_index: Any,
+        post_steps: Any,
+        max_post_steps: Any,
+        finished: Any,
+    ) -> Any: ...
+    def add_noise(
+        self,
+        original_samples: Any,
+        attention_mask: Any,
+        *,
+        prompt_length: Any,
+        block_length: Any,
+        mask_token_id: Any,
+        generator: Any = None,
+    ) -> Any: ...
     arguments: Any
 
 class CMStochasticIterativeScheduler(SchedulerMixin):

@@ -17,6 +17,8 @@ from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_sour
 from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.schedulers.tokens import vq_diffusion
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler as NativeAmused
+from mindscience_diffuser.schedulers.tokens.block_refinement import BlockRefinementScheduler as NativeBlockRefinement
+from mindscience_diffuser.schedulers.tokens.block_refinement import even_shares
 from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler as NativeDiscreteDDIM
 from mindscience_diffuser.schedulers.tokens.entropy_bound import EntropyBoundScheduler as NativeEntropyBound
 from mindscience_diffuser.validation import check_number
@@ -290,3 +292,135 @@ class EntropyBoundScheduler(CountedSteps):
             sampled_probs=outputs.probability,
             pred_logits=model_output / float(self.native.table[_index(timestep), 0]),
         )
+
+
+class BlockRefinementScheduler(TokenMixin):
+    """BlockRefinementScheduler with the conventions of diffusers: how tokens are drawn is told to each step."""
+
+    native_class = NativeBlockRefinement
+
+    def __init__(self, block_length=32, num_inference_steps=32, threshold=0.95, editing_threshold=None, minimal_topk=1):
+        self.num_inference_steps = num_inference_steps
+        self.timesteps = Tensor(np.arange(num_inference_steps)[::-1].copy())
+        self._transfer_schedule = None
+        self._committed = None
+
+    def set_timesteps(self, num_inference_steps, device=None, block_length=None):
+        """Chooses the number of steps of a block, and its length."""
+        self.native.set_timesteps(num_inference_steps, block_length)
+        self.num_inference_steps = num_inference_steps
+        self.timesteps = Tensor(np.arange(num_inference_steps)[::-1].copy())
+        self._transfer_schedule = self.get_num_transfer_tokens(self.native.block_length, num_inference_steps)
+        self._committed = None
+
+    def get_num_transfer_tokens(self, block_length, num_inference_steps):
+        """Returns how many tokens each step commits, int64."""
+        shares = even_shares(block_length, num_inference_steps) if num_inference_steps > 0 else np.zeros(0)
+        return Tensor(shares.astype(np.int64))
+
+    def step(
+        self,
+        model_output,
+        timestep,
+        sample,
+        *,
+        mask_token_id=None,
+        temperature=0.0,
+        top_p=None,
+        top_k=None,
+        sampling_method="auto",
+        threshold=None,
+        editing_threshold=None,
+        minimal_topk=None,
+        prompt_mask=None,
+        generator=None,
+        return_dict=True,
+    ):
+        """Commits the most certain tokens of a block, and edits others."""
+        step, count, native = _index(timestep), self.num_inference_steps, self.native
+        temperature = check_number("temperature", temperature, "[0, inf)")
+        if sampling_method not in ("auto", "multinomial"):
+            temperature = 0.0
+        top_k = top_k if top_k and top_k > 0 else None
+        limits = native.limits(temperature, top_k, top_p if top_p is None or top_p < 1 else None)
+        threshold = self.config.threshold if threshold is None else threshold
+        editing = self.config.editing_threshold if editing_threshold is None else editing_threshold
+        editing = np.inf if editing is None or (mask_token_id is not None and editing <= 0) else editing
+        if mask_token_id is None:
+            if step == 0 or self._committed is None or self._committed.shape != sample.shape:
+                self._committed = Tensor(np.zeros(sample.shape, np.bool_))
+            quota = -(-(step + 1) * sample.shape[1] // count)
+            prompt_mask = None
+        elif self._transfer_schedule is None:
+            quota, threshold = 0, np.inf
+        else:
+            quota = int(to_host(self._transfer_schedule)[min(step, len(self._transfer_schedule) - 1)])
+        native.draw_by(mask_token_id, top_k, top_p, sample.shape[1])
+        outputs = native.moved(
+            *(model_output, sample, min(step, count - 1), None, None, noise_source(generator)),
+            native.others(sample, self._committed if mask_token_id is None else None, prompt_mask),
+            quota=quota,
+            threshold=threshold,
+            editing_threshold=editing,
+            temperature=temperature,
+            **limits,
+        )
+        if mask_token_id is None:
+            self._committed = outputs.committed
+        return _result(
+            return_dict,
+            prev_sample=in_dtype(outputs.prev_sample, sample),
+            transfer_index=outputs.accepted,
+            editing_transfer_index=outputs.edited,
+            sampled_tokens=in_dtype(outputs.pred_original_sample, sample),
+            sampled_probs=outputs.probability,
+            pred_logits=model_output,
+        )
+
+    @staticmethod
+    def check_eos_finished(cur_x, sampled_tokens, final_transfer, finished, eos_token_id, mask_token_id, prompt_length):
+        """Returns which samples are finished: their end was committed, and no mask is left before it."""
+        values = map(to_host, (cur_x, sampled_tokens, final_transfer, finished))
+        tokens, drawn, transferred, done = (np.array(value) for value in values)
+        for row in np.flatnonzero(~done):
+            ends = np.flatnonzero(tokens[row] == eos_token_id)
+            if not np.any(drawn[row][transferred[row]] == eos_token_id) or not ends.size or ends[0] < prompt_length:
+                continue
+            done[row] = np.all(tokens[row, prompt_length : ends[0]] != mask_token_id)
+        return Tensor(done)
+
+    def check_block_should_continue(
+        self,
+        step_idx,
+        masks_remaining,
+        editing_enabled,
+        editing_transfer_index,
+        post_steps,
+        max_post_steps,
+        finished,
+    ):
+        """Returns whether the block needs another step."""
+        if np.all(to_host(finished)):
+            return False
+        if masks_remaining:
+            return step_idx < self.num_inference_steps
+        return bool(editing_enabled and np.any(to_host(editing_transfer_index)) and post_steps <= max_post_steps)
+
+    def add_noise(
+        self, original_samples, attention_mask, *, prompt_length, block_length, mask_token_id, generator=None
+    ):
+        """Masks a random share of each block, and in a second view the rest of it.
+
+        Returns both noisy samples, and which tokens are masked in each.
+        """
+        tokens, valid = original_samples.asnumpy(), to_host(attention_mask).astype(bool)
+        batch, length = tokens.shape
+        source = noise_source(generator)
+        masked, rest = np.zeros(tokens.shape, bool), np.zeros(tokens.shape, bool)
+        for start in range(prompt_length, length, block_length):
+            block = slice(start, min(length, start + block_length))
+            share = draw_uniform((batch, 1), source)
+            chosen = draw_uniform((batch, block.stop - start), source) < share
+            masked[:, block], rest[:, block] = chosen & valid[:, block], ~chosen & valid[:, block]
+        noisy = (np.where(which, mask_token_id, tokens).astype(tokens.dtype) for which in (masked, rest))
+        return (*map(Tensor, noisy), Tensor(masked), Tensor(rest))

@@ -44,6 +44,7 @@ from mindscience_diffuser.schedulers.sigma.kdpm2_discrete import KDPM2AncestralD
 from mindscience_diffuser.schedulers.sigma.lms_discrete import LMSDiscreteScheduler
 from mindscience_diffuser.schedulers.sigma.score_sde import ScoreSdeOutput, ScoreSdeVeScheduler, ScoreSdeVpScheduler
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler
+from mindscience_diffuser.schedulers.tokens.block_refinement import BlockRefinementScheduler
 from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler
 from mindscience_diffuser.schedulers.tokens.entropy_bound import EntropyBoundScheduler
 from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, TokenSchedulerOutput
@@ -52,6 +53,7 @@ from mindscience_diffuser.schedulers.tokens.vq_diffusion import VQDiffusionSched
 __all__ = [
     "AlphaFold3Scheduler",
     "AmusedScheduler",
+    "BlockRefinementScheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",

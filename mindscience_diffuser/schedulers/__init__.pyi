@@ -14,6 +14,7 @@ from mindscience_diffuser.plan import StepPlan
 __all__ = [
     "AlphaFold3Scheduler",
     "AmusedScheduler",
+    "BlockRefinementScheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
@@ -142,6 +143,74 @@ class AmusedScheduler(TokenScheduler):
         noise: Any,
         position_noise: Any,
         starting_mask_ratio: Any = 1.0,
+    ) -> Tensor: ...
+
+class BlockRefinementScheduler(TokenScheduler):
+    def __init__(
+        self,
+        block_length: int = 32,
+        num_inference_steps: int = 32,
+        threshold: float = 0.95,
+        editing_threshold: float | None = None,
+        mask_token_id: int | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> None: ...
+    def set_timesteps(
+        self, num_inference_steps: int, block_length: int | None = None, temperature: float = 0.0
+    ) -> None: ...
+    @staticmethod
+    def limits(temperature: Any, top_k: Any, top_p: Any) -> Any: ...
+    def draw_by(self, mask_token: Any, top_k: Any, top_p: Any, block_length: Any) -> None: ...
+    def construct(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        committed: Any = None,
+        prompt_mask: Any = None,
+    ) -> Tensor: ...
+    @staticmethod
+    def flags(chosen: Any, sample: Any) -> Any: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+        committed: Tensor | float | None = None,
+        prompt_mask: Tensor | float | None = None,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+        committed: Tensor | float | None = None,
+        prompt_mask: Tensor | float | None = None,
+    ) -> TokenSchedulerOutput: ...
+    def others(self, sample: Any, committed: Any, prompt_mask: Any) -> Any: ...
+    def __call__(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        committed: Any = None,
+        prompt_mask: Any = None,
     ) -> Tensor: ...
 
 class CMStochasticIterativeScheduler(_SigmaScheduler):
