@@ -113,7 +113,7 @@ AMUSED = [
         (3, (2, 0), 0, 1.0),
         (6, 1.5, 0, 1.0),
         (5, (0, 0), 3, 0.7),
-        (12, (4.5, 0.5), 2, 1.0),
+        (8, (4.5, 0.5), 2, 1.0),
     )
 ]
 
@@ -184,7 +184,7 @@ DISCRETE_DDIM = [
         ("lowest_current_prob", 5, 2.0),
         ("random", 12, 1.0),
     )
-    for steps, temperature in ((4, 0.0), (7, 1.0), (2, 0.6))
+    for steps, temperature in ((3, 0.0), (4, 1.0), (2, 0.6))
 ]
 
 
@@ -214,7 +214,7 @@ ENTROPY_BOUND = [
 
 
 def block_refinement(case, config):
-    """A whole block of BlockRefinement, from masks or from random tokens, with two steps of editing after it."""
+    """A whole block of BlockRefinement, from masks or from random tokens, with one step of editing after it."""
     scheduler = diffusers.BlockRefinementScheduler(LENGTH, **config["init"])
     scheduler.set_timesteps(config["steps"])
     mask = CLASSES if config["masks"] else None
@@ -237,7 +237,7 @@ def block_refinement(case, config):
     return results
 
 
-EDITING_STEPS = 2
+EDITING_STEPS = 1
 BLOCK_REFINEMENT = [
     {"init": init, "steps": steps, "masks": masks, "prompt": prompt, "options": options}
     for masks in (True, False)
@@ -249,7 +249,7 @@ BLOCK_REFINEMENT = [
         ({}, 3, 0, {"temperature": 1.3, "top_k": 3}),
         ({"threshold": 0.7}, 4, 1, {"temperature": 0.9, "top_p": 0.6, "sampling_method": "multinomial"}),
         ({}, 2, 0, {"temperature": 2.0, "top_k": 5, "top_p": 0.8}),
-        ({"threshold": 0.5}, 7, 0, {"temperature": 1.0, "sampling_method": "greedy", "top_k": 2}),
+        ({"threshold": 0.5}, 5, 0, {"temperature": 1.0, "sampling_method": "greedy", "top_k": 2}),
     )
 ]
 CASES = [
