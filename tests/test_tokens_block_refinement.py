@@ -119,14 +119,6 @@ def test_a_step_exported_inside_a_graph_is_the_same(masked, tmp_path):
     np.testing.assert_array_equal(exported(*inputs, prompt_mask).asnumpy(), expected)
 
 
-def test_a_sample_does_not_depend_on_its_batch(masked):
-    masked.set_timesteps(5, temperature=0.8)
-    logits, x = tensors(1, 0)["logits"], start_of(1, True, 4)
-    together = masked.step(logits, x, 0, generator=NoiseSource(3, 2)).asnumpy()
-    alone = masked.step(logits[1:], x[1:], 0, generator=NoiseSource(3, [1])).asnumpy()
-    np.testing.assert_array_equal(together[1:], alone)
-
-
 def test_noise_of_blocks_masks_one_part_in_each_of_two_views():
     peer = compat.BlockRefinementScheduler(4, 3)
     tokens, valid = Tensor(np.arange(24, dtype=np.int32).reshape(2, 12)), np.ones((2, 12), np.int32)
