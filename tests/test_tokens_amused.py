@@ -133,6 +133,8 @@ def test_mistakes_are_told(scheduler):
         scheduler.set_timesteps(6, temperature=(2, 1, 0))
     with pytest.raises(ValueError, match=r"'starting_mask_ratio' must be in \(0, 1\], but is 1.5"):
         scheduler.step(logits, x, 0, starting_mask_ratio=1.5)
+    with pytest.raises(ValueError, match="'original_samples' must hold tokens of at least 0, but has -2"):
+        scheduler.add_noise(x * 0 - 2, noises(0, 0)[1][..., 0], 0)
     with pytest.raises(ValueError, match="or the mask token 7, but has 9"):
         scheduler.step(logits, x + 2, 0)
     with pytest.raises(ValueError, match=r"'position_noise' has shape \(2, 12\), but must have \(2, 12, 1\)"):

@@ -7,7 +7,7 @@ from golden_tokens import CLASSES, CORRECTOR, START, Replayed, cases, drawn, res
 from mindspore import Tensor, nn
 from scipy.stats import chi2
 
-from mindscience_diffuser import DiscreteDDIMScheduler, compat
+from mindscience_diffuser import DiscreteDDIMScheduler, NoiseSource, compat
 from mindscience_diffuser.schedulers.tokens.discrete_ddim import route_rows
 
 DATA = np.array([0.35, 0.25, 0.15, 0.1, 0.08, 0.05, 0.02])
@@ -111,6 +111,26 @@ def test_trajectories_are_those_of_diffusers(case, config):
                 break
             compare(output, of_peer, step, prefix)
             x = output.prev_sample
+
+
+def test_a_seed_goes_on_from_step_to_corrector_and_begins_again_with_the_next_trajectory(scheduler):
+    scheduler.set_timesteps(4, temperature=1.0)
+    given = tensors(15, 0)
+    logits, x = given["logits"], Tensor(np.minimum(given["tokens"].asnumpy(), CLASSES - 1))
+
+    def moved(generator):
+        tokens, results = x, []
+        for t in range(2):
+            tokens = scheduler.step(logits, tokens, t, generator=generator)
+            results.append(tokens.asnumpy())
+            for _ in range(2):
+                tokens = scheduler.correct(logits, tokens, t, generator=generator)
+                results.append(tokens.asnumpy())
+        return results
+
+    first, again, expected = moved(7), moved(7), moved(NoiseSource(7, 2, stream=1))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, expected)
 
 
 class InGraph(nn.Cell):

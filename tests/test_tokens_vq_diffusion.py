@@ -208,6 +208,8 @@ def test_mistakes_are_told(published):
         published.step(logits, tokens[:, :4], 5)
     with pytest.raises(ValueError, match="'noise' has shape"):
         published.step(logits, tokens, 5, noise=given["noise"][..., :7])
+    with pytest.raises(ValueError, match=r"'noise' has shape \(2, 12, 7\), but must have \(2, 12, 8\)"):
+        published.step_in_graph(logits, tokens, Tensor(5, ms.int32), given["noise"][..., :7])
     with pytest.raises(ValueError, match=r"'timestep' must be in \[0, 99\]"):
         published.step(logits, tokens, 100)
     with pytest.raises(TypeError, match="swapped"):

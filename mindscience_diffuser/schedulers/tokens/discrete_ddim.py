@@ -168,4 +168,4 @@ class DiscreteDDIMScheduler(TokenScheduler):
     def corrected(self, model_output, sample, timestep, noise=None, position_noise=None, generator=None):
         """Returns the tokens, those drawn at all positions, their probability, and the order of the positions."""
         given = model_output, sample, timestep, noise, position_noise, generator
-        return self._run(self.corrector, *given, changed={"temperature": 1.0})
+        return self._run(self.corrector, *given, changed={"temperature": 1.0}, goes_on=True)

@@ -162,13 +162,20 @@ class TokenScheduler(Configurable, PublicCell):
             )
         if noise is None:
             raise TypeError("'noise' must be given inside a graph: uniform numbers in (0, 1) from outside.")
+        self.check_noise_in_graph("noise", noise, sample.shape + (self.noise_classes(model_output.shape[-1]),))
         values = (model_output, sample, noise)
         if self.position_draws > 0:
             if position_noise is None:
                 raise TypeError("'position_noise' must be given inside a graph: uniform numbers in (0, 1).")
+            self.check_noise_in_graph("position_noise", position_noise, sample.shape + (self.position_draws,))
             values += (position_noise,)
         row = looked_up(self.rows, timestep_index_in_graph(timestep, self._count))
         return self.kernel.apply(row, values + others)
+
+    def check_noise_in_graph(self, name, value, shape):
+        """Raises ValueError, in a graph, unless noise has this shape."""
+        if value.shape != shape:
+            raise ValueError(f"'{name}' has shape {value.shape}, but must have {shape}.")
 
     @compiles_as(step_in_graph)
     def step(self, model_output, sample, timestep, noise=None, position_noise=None, generator=None, return_dict=False):
@@ -209,8 +216,20 @@ class TokenScheduler(Configurable, PublicCell):
         given = model_output, sample, timestep, noise, position_noise, generator
         return TokenSchedulerOutput(**dict(zip(self.outputs, self._run(self.kernel, *given, others, changed))))
 
-    def _run(self, kernel, model_output, sample, timestep, noise, position_noise, generator, others=(), changed=()):
-        """Returns what a kernel returns for an eager step."""
+    def _run(
+        self,
+        kernel,
+        model_output,
+        sample,
+        timestep,
+        noise,
+        position_noise,
+        generator,
+        others=(),
+        changed=(),
+        goes_on=False,
+    ):
+        """Returns what a kernel returns for an eager step; with `goes_on` for one beside those of the trajectory."""
         index = self._check_step(model_output, sample, timestep)
         shapes = {
             "noise": (*sample.shape, self.noise_classes(model_output.shape[-1])),
@@ -219,7 +238,7 @@ class TokenScheduler(Configurable, PublicCell):
         given = {"noise": noise, "position_noise": position_noise}
         table, draws = self._table_with(dict(changed))
         needed = {"noise": draws, "position_noise": self.position_draws > 0}
-        noises = self._noises(given, needed, shapes, sample.shape[0], generator, index)
+        noises = self._noises(given, needed, shapes, generator, None if goes_on else self.place_of(index))
         values = (model_output, sample, *noises)
         return compiled_step(kernel).run(table, row_index(index), *values, *others)
 
@@ -265,31 +284,28 @@ class TokenScheduler(Configurable, PublicCell):
         outside = values[((values < 0) | (values >= classes)) & (values != self.mask_token)]
         if outside.size:
             mask = "" if self.mask_token is None else f" or the mask token {self.mask_token}"
-            raise ValueError(
-                f"'{name}' must hold tokens in [0, {classes - 1}]{mask}, but has {outside[0]}: the logits are of "
-                f"{classes} tokens."
-            )
+            allowed = f"in [0, {classes - 1}]{mask}" if np.isfinite(classes) else "of at least 0"
+            raise ValueError(f"'{name}' must hold tokens {allowed}, but has {outside[0]}.")
 
-    def _noises(self, given, needed, shapes, batch, generator, place):
-        """Returns the noise of a step: what is given, and draws of `generator` for what is not."""
+    def _noises(self, given, needed, shapes, generator, place):
+        """Returns the noise of a step: what is given, and draws of `generator` for what is not, see `next_source`."""
         missing = [name for name in given if needed[name] and given[name] is None]
         if generator is not None and not missing and any(needed.values()):
             raise ValueError("'noise' and 'generator' are both given: give one of them.")
-        place = place if isinstance(place, Tensor) else self.place_of(place)
-        seeded = next_source(self._seeded, batch, generator, None if isinstance(place, Tensor) else place)
+        name, source, last = next_source(self._seeded, shapes["noise"][0], generator, place)
         noises = ()
-        for name, value in given.items():
-            if name in missing:
-                value = Tensor(draw_uniform(shapes[name], seeded[1]))
+        for kind, value in given.items():
+            if kind in missing:
+                value = Tensor(draw_uniform(shapes[kind], source))
             elif value is not None:
-                check_is_tensor(name, value)
-                if value.shape != shapes[name]:
-                    raise ValueError(f"'{name}' has shape {value.shape}, but must have {shapes[name]}.")
-            noises += (value,) if name == "noise" or needed[name] else ()
+                check_is_tensor(kind, value)
+                if value.shape != shapes[kind]:
+                    raise ValueError(f"'{kind}' has shape {value.shape}, but must have {shapes[kind]}.")
+            noises += (value,) if kind == "noise" or needed[kind] else ()
         if missing:
-            self._seeded = seeded
+            self._seeded = name, source, self._seeded[2] if last is None else last
         return noises
 
     def place_of(self, index):
-        """Returns a number that rises along a trajectory."""
-        return index if self.counts_up else -index
+        """Returns a number that rises along a trajectory, None where each sample is at another place."""
+        return None if isinstance(index, Tensor) else index if self.counts_up else -index
