@@ -187,9 +187,8 @@ class BlockRefinementScheduler(TokenScheduler):
     @staticmethod
     def flags(chosen, sample):
         """Returns flags of each token as float32, 0 where none are given."""
-        if chosen is None:
-            return ops.zeros(sample.shape, mstype.float32)
-        return ops.cast(chosen, mstype.float32) + ops.zeros(sample.shape, mstype.float32)
+        none = ops.cast(ops.zeros_like(sample), mstype.float32)
+        return none if chosen is None else ops.cast(chosen, mstype.float32) + none
 
     @compiles_as(step_in_graph)
     def step(

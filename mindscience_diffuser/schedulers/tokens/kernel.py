@@ -37,18 +37,23 @@ class TokenKernel(nn.Cell):
         `row` is a tuple from :func:`~mindscience_diffuser.step.weights_of`. `values` are the logits, ``(B, ..., K)``,
         the tokens, ``(B, ...)``, and what else the step takes: noise, which gets one axis of positions too, and others.
         """
-        tokens = ops.cast(values[1].reshape((values[1].shape[0], -1)), mstype.int32)
+        axes, length = values[1].shape[1:], 1
+        # From the axes after the batch, which are known even where the batch is not.
+        for size in axes:
+            length = length * size
         inputs = ()
         for value in values[2:]:
-            inputs += (value if value is None or value.ndim < 2 else self.by_position(value, tokens),)
+            inputs += (value if value is None or value.ndim < 2 else self.by_position(value, axes, length),)
+        tokens = ops.cast(values[1].reshape((-1, length)), mstype.int32)
         results = ()
-        for result in self.moved(row, self.by_position(values[0], tokens), tokens, *inputs):
-            results += (result.reshape(values[1].shape),)
+        for result in self.moved(row, self.by_position(values[0], axes, length), tokens, *inputs):
+            results += (result.reshape((-1,) + axes),)
         return results
 
-    def by_position(self, value, tokens):
-        """Returns values ``(B, ..., n)`` as float32 ``(B, L, n)``, and those for each token as ``(B, L)``."""
-        return ops.cast(value.reshape(tokens.shape + (-1,)), mstype.float32)
+    def by_position(self, value, axes, length):
+        """Returns values ``(B, ..., n)`` as float32 ``(B, L, n)``, and those for each token as ``(B, L, 1)``."""
+        count = value.shape[-1] if value.ndim > len(axes) + 1 else 1
+        return ops.cast(value.reshape((-1, length, count)), mstype.float32)
 
     def gumbel(self, uniform):
         """Returns standard Gumbel noise of uniform noise: the largest of logits + noise is a draw of their softmax."""

@@ -150,7 +150,7 @@ class TokenScheduler(Configurable, PublicCell):
     def moved_in_graph(self, model_output, sample, timestep, noise, position_noise, generator, others=()):
         """What the kernel returns inside a graph."""
         self.check_scheduled()
-        if sample.shape != model_output.shape[:-1]:
+        if sample.shape[1:] != model_output.shape[1:-1]:
             raise ValueError(
                 f"'sample' has shape {sample.shape}, but must have that of the logits without their last axis, "
                 f"{model_output.shape[:-1]}."
@@ -162,20 +162,20 @@ class TokenScheduler(Configurable, PublicCell):
             )
         if noise is None:
             raise TypeError("'noise' must be given inside a graph: uniform numbers in (0, 1) from outside.")
-        self.check_noise_in_graph("noise", noise, sample.shape + (self.noise_classes(model_output.shape[-1]),))
+        self.check_noise_in_graph("noise", noise, sample, self.noise_classes(model_output.shape[-1]))
         values = (model_output, sample, noise)
         if self.position_draws > 0:
             if position_noise is None:
                 raise TypeError("'position_noise' must be given inside a graph: uniform numbers in (0, 1).")
-            self.check_noise_in_graph("position_noise", position_noise, sample.shape + (self.position_draws,))
+            self.check_noise_in_graph("position_noise", position_noise, sample, self.position_draws)
             values += (position_noise,)
         row = looked_up(self.rows, timestep_index_in_graph(timestep, self._count))
         return self.kernel.apply(row, values + others)
 
-    def check_noise_in_graph(self, name, value, shape):
-        """Raises ValueError, in a graph, unless noise has this shape."""
-        if value.shape != shape:
-            raise ValueError(f"'{name}' has shape {value.shape}, but must have {shape}.")
+    def check_noise_in_graph(self, name, value, sample, count):
+        """Raises ValueError, in a graph, unless noise has `count` numbers for each token; a batch may be unknown."""
+        if value.shape[1:] != sample.shape[1:] + (count,):
+            raise ValueError(f"'{name}' has shape {value.shape}, but must have {sample.shape + (count,)}.")
 
     @compiles_as(step_in_graph)
     def step(self, model_output, sample, timestep, noise=None, position_noise=None, generator=None, return_dict=False):
