@@ -22,7 +22,7 @@ TOKEN_CLASSES = (
 )
 """Names of the schedulers of tokens, which share no sample with the others."""
 
-__all__ = [*CLASSES, "AysSchedules", "SchedulerMixin", *TOKEN_CLASSES]
+__all__ = [*CLASSES, "AysSchedules", "SchedulerMixin", *TOKEN_CLASSES, "TokenMixin"]
 
 
 def __getattr__(name):
@@ -34,6 +34,7 @@ def __getattr__(name):
     from mindscience_diffuser.compat.scheduler import SchedulerMixin
 
     own = {name: getattr(tokens, name)} if name in TOKEN_CLASSES else {}
+    own["TokenMixin"] = tokens.TokenMixin
     classes = {"SchedulerMixin": SchedulerMixin, **own, **({name: drop_in(name)} if name in CLASSES else {})}
     globals().update(classes)
     for kind in classes.values():

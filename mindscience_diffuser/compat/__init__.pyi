@@ -5,7 +5,7 @@ from typing import Any
 from mindspore import Tensor
 from numpy.typing import ArrayLike, NDArray
 
-from mindscience_diffuser.schedulers import Scheduler
+from mindscience_diffuser.schedulers import Scheduler, TokenScheduler
 
 __all__ = [
     "CMStochasticIterativeScheduler",
@@ -55,11 +55,11 @@ __all__ = [
     "DiscreteDDIMScheduler",
     "EntropyBoundScheduler",
     "VQDiffusionScheduler",
+    "TokenMixin",
 ]
 
-class AmusedScheduler:
+class AmusedScheduler(TokenMixin):
     def __init__(self, mask_token_id: Any, masking_schedule: Any = "cosine") -> None: ...
-    native_class: Any
     temperatures: Any
     timesteps: Any
     def set_timesteps(self, num_inference_steps: Any, temperature: Any = (2, 0), device: Any = None) -> None: ...
@@ -75,7 +75,8 @@ class AmusedScheduler:
     def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any: ...
     arguments: Any
 
-class BlockRefinementScheduler:
+class BlockRefinementScheduler(TokenMixin):
+    timesteps: Any
     def __init__(
         self,
         block_length: Any = 32,
@@ -84,7 +85,6 @@ class BlockRefinementScheduler:
         editing_threshold: Any = None,
         minimal_topk: Any = 1,
     ) -> None: ...
-    native_class: Any
     def set_timesteps(self, num_inference_steps: Any, device: Any = None, block_length: Any = None) -> None: ...
     def get_num_transfer_tokens(self, block_length: Any, num_inference_steps: Any) -> Any: ...
     def step(
@@ -621,7 +621,7 @@ class DPMSolverSinglestepScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
-class DiscreteDDIMScheduler:
+class DiscreteDDIMScheduler(TokenMixin):
     def __init__(
         self,
         num_inference_steps: Any = 32,
@@ -630,7 +630,6 @@ class DiscreteDDIMScheduler:
         corrector_selection: Any = "lowest_log_margin",
         corrector_selection_tau: Any = 1.0,
     ) -> None: ...
-    native_class: Any
     def step(
         self,
         model_output: Any,
@@ -708,11 +707,10 @@ class EDMEulerScheduler(SchedulerMixin):
         pred_original_sample: Any = None,
     ) -> Any: ...
 
-class EntropyBoundScheduler:
+class EntropyBoundScheduler(TokenMixin):
     def __init__(
         self, entropy_bound: Any = 0.1, t_max: Any = 0.8, t_min: Any = 0.4, num_inference_steps: Any = 32
     ) -> None: ...
-    native_class: Any
     def step(
         self,
         model_output: Any,
@@ -1276,6 +1274,23 @@ class TCDScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
+class TokenMixin:
+    @property
+    def native(self) -> TokenScheduler: ...
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any] | None = None, return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any: ...
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Any = None,
+        subfolder: Any = None,
+        return_unused_kwargs: Any = False,
+        **kwargs: Any,
+    ) -> Any: ...
+    def __getattr__(self, name: str) -> Any: ...
+
 class UnCLIPScheduler(SchedulerMixin):
     def __init__(
         self,
@@ -1345,7 +1360,16 @@ class UniPCMultistepScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
-class VQDiffusionScheduler:
+class VQDiffusionScheduler(TokenMixin):
+    num_embed: Any
+    mask_class: Any
+    timesteps: Any
+    log_at: Any
+    log_bt: Any
+    log_ct: Any
+    log_cumprod_at: Any
+    log_cumprod_bt: Any
+    log_cumprod_ct: Any
     def __init__(
         self,
         num_vec_classes: Any,
@@ -1355,7 +1379,6 @@ class VQDiffusionScheduler:
         gamma_cum_start: Any = 9e-06,
         gamma_cum_end: Any = 0.99999,
     ) -> None: ...
-    native_class: Any
     def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
     def step(
         self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
@@ -1369,3 +1392,4 @@ class VQDiffusionScheduler:
 
 AysSchedules: dict[str, Any]
 CLASSES: list[str]
+TOKEN_CLASSES: tuple[str, ...]

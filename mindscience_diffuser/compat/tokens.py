@@ -41,7 +41,6 @@ class TokenMixin(ConfigMixin, metaclass=CountingAsPeers):
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        cls.__module__ = "mindscience_diffuser.compat"
         listed = list(inspect.signature(cls.__init__).parameters.values())[1:]
         cls.arguments = {parameter.name: parameter.default for parameter in listed}
         cls.__init__ = _constructing(cls.__init__)
