@@ -13,6 +13,17 @@ def check_is_tensor(name, value):
         raise TypeError(f"'{name}' must be a Tensor of MindSpore, but is {type_name(value)}.{_conversion(value)}")
 
 
+def check_conditions(conditions, name, batch):
+    """Raises unless the conditions of a model are Tensors, or tuples of such, with the batch of what `name` calls."""
+    for i, condition in enumerate(conditions):
+        for tensor in condition if isinstance(condition, (tuple, list)) else (condition,):
+            check_is_tensor(f"conditions[{i}]", tensor)
+            if tensor.ndim == 0 or tensor.shape[0] != batch:
+                raise ValueError(
+                    f"condition {i} has shape {tensor.shape}, but its first axis must be the batch of {name}, {batch}."
+                )
+
+
 def check_scheduler(scheduler, kind, such_as=""):
     """Raises TypeError unless `scheduler` is a native scheduler of the class `kind`, whose name may be explained."""
     if isinstance(scheduler, kind):

@@ -302,6 +302,26 @@ def _at(value, steps):
     return tuple(_at(part, steps) for part in value) if type(value) is tuple else value
 
 
+def joined(plans):
+    """Returns the plan of several trajectories one after another, whose plans have the same structure."""
+    lengths = list(map(len, plans))
+    return replace(
+        plans[0], **{part.name: _join([getattr(p, part.name) for p in plans], lengths) for part in fields(plans[0])}
+    )
+
+
+def _join(values, lengths):
+    """Returns a field of plans one after another; numbers that are the same in all of them stay numbers."""
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {name: _join([value[name] for value in values], lengths) for name in first}
+    if type(first) is tuple:
+        return tuple(_join(parts, lengths) for parts in zip(*values))
+    if not any(isinstance(value, np.ndarray) for value in values):
+        return first
+    return np.concatenate([np.broadcast_to(v, (n, *np.shape(v)[1:])) for v, n in zip(values, lengths)])
+
+
 def named_arrays(plan):
     """Returns all numbers of a plan as arrays by dotted names, such as ``states.sample.x0`` and ``level.0``."""
 

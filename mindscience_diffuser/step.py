@@ -231,13 +231,13 @@ def step_kernel(layout, compute_dtype):
 
 
 class CompiledStep:
-    """A :class:`StepKernel` that looks its row up. No cell: calling one would add a tenth to a small step."""
+    """A kernel that looks its row up. No cell: calling one would add a tenth to a small step."""
 
     def __init__(self, kernel):
         self.kernel = kernel
 
     def __reduce__(self):
-        return compiled_step, (self.kernel.layout, self.kernel.compute_dtype)
+        return compiled_step, (self.kernel,)
 
     @ms.jit
     def run(self, table, index, *values):
@@ -246,9 +246,9 @@ class CompiledStep:
 
 
 @cache
-def compiled_step(layout, compute_dtype):
-    """Returns the :class:`CompiledStep` of a layout."""
-    return CompiledStep(step_kernel(layout, compute_dtype))
+def compiled_step(kernel):
+    """Returns the :class:`CompiledStep` of a kernel."""
+    return CompiledStep(kernel)
 
 
 def row_index(index):
@@ -286,7 +286,7 @@ class EagerPlan:
         self._table = Tensor(rows)
         self._passthrough_inputs = layout.passthrough_inputs
         computed = tuple(form for form, source in zip(layout.sums, self._passthrough_inputs) if source is None)
-        self._step = compiled_step(layout._replace(sums=computed), compute_dtype)
+        self._step = compiled_step(step_kernel(layout._replace(sums=computed), compute_dtype))
 
     def run(self, index, values):
         """Returns what :meth:`StepKernel.apply` does; `index` is an int, or a Tensor that stays on the device."""

@@ -22,11 +22,12 @@ from diffusers.schedulers.scheduling_utils import AysSchedules, SchedulerMixin
 from diffusers.utils import BaseOutput
 
 import mindscience_diffuser
+from mindscience_diffuser.compat import TOKEN_CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from compat_examples import example  # noqa: E402
+from compat_examples import example, steps_of  # noqa: E402, F401
 
 FILE = ROOT / "mindscience_diffuser" / "compat" / "api.json"
 PRIVATE = (
@@ -77,7 +78,7 @@ def finds_unknown_timesteps(scheduler):
     if hasattr(scheduler, "index_for_timestep"):
         try:
             return scheduler.index_for_timestep(-123.0) == len(scheduler.timesteps) - 1
-        except (IndexError, ValueError):
+        except (AttributeError, IndexError, ValueError):
             return False
     sample, noise, scheduler = torch.ones(1, 2), torch.full((1, 2), 3.0), copy.deepcopy(scheduler)
     try:
@@ -174,7 +175,7 @@ def describe(cls):
 
 def main():
     """Writes the list of all schedulers that both packages have."""
-    names = sorted(n for n in mindscience_diffuser.__all__ if n.endswith("Scheduler"))
+    names = sorted(n for n in mindscience_diffuser.__all__ if n.endswith("Scheduler") and n not in TOKEN_CLASSES)
     found = {name: find(name) for name in names}
     listed = {name: describe(cls) for name, cls in found.items() if cls is not None}
     lines = [f"{json.dumps(name)}: {json.dumps(facts, default=str)}" for name, facts in listed.items()]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import diffusers
 import torch
-from list_diffusers_api import example, find
+from list_diffusers_api import example, find, steps_of
 
 from mindscience_diffuser.compat.description import described
 
@@ -71,7 +71,7 @@ def main():
     for name in described():
         scheduler = find(name)(**example(name))
         early = [attribute for attribute in names["read"] if hasattr(scheduler, attribute)]
-        scheduler.set_timesteps(2 if name == "SCMScheduler" else STEPS)
+        scheduler.set_timesteps(steps_of(name, STEPS))
         has = [attribute for attribute in names["read"] if hasattr(scheduler, attribute)]
         values = {attribute: answer(scheduler, attribute) for attribute in has}
         answers[name] = {

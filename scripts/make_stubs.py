@@ -31,6 +31,7 @@ from mindspore import dtype as mstype
 from mindspore import nn
 
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
+from mindscience_diffuser.compat.tokens import TokenMixin
 from mindscience_diffuser.schedulers import Scheduler
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
 
@@ -41,6 +42,8 @@ STUBS = (
     *(f"{PACKAGE}.{name}" for name in ("export", "pipelines", "readiness")),
 )
 COMPAT = f"{PACKAGE}.compat"
+NATIVE = {SchedulerMixin: "Scheduler", TokenMixin: "TokenScheduler"}
+"""The bases of the drop-in classes, and the name of the class that does their work."""
 HEADER = "# Made by scripts/make_stubs.py from signatures and docstrings: run it again, do not edit.\n"
 COMMON = """
 from collections.abc import Callable, Mapping, Sequence
@@ -226,7 +229,7 @@ class Stub:
             head = f"@dataclass(frozen={cls.__dataclass_params__.frozen})\nclass {shown}:"
             body = self.fields(cls, head, [f.name for f in dataclasses.fields(cls)])
             return body + self.members(cls, {"__init__", *(f.name for f in dataclasses.fields(cls))})
-        if issubclass(cls, SchedulerMixin):
+        if issubclass(cls, SchedulerMixin) or cls in NATIVE:
             return self.drop_in(cls)
         bases = ", ".join(self.bases(cls))
         lines = self.members(cls, set())
@@ -234,9 +237,9 @@ class Stub:
 
     def drop_in(self, cls):
         """The lines of a class of `compat`: what a script calls by itself; what else diffusers' classes have is Any."""
-        if cls is SchedulerMixin:
-            lines = [f"class {cls.__name__}:", *read_only("native", "Scheduler")]
-            self.known("Scheduler")
+        if cls in NATIVE:
+            lines = [f"class {cls.__name__}:", *read_only("native", NATIVE[cls])]
+            self.known(NATIVE[cls])
             for name in ("from_config", "from_pretrained"):
                 method = inspect.getattr_static(cls, name)
                 lines += self.function(method.__func__, cls, name, "classmethod", indent="    ")
@@ -336,7 +339,7 @@ class Stub:
         for owner, shown, cls in sorted(self.owners.values(), key=lambda entry: entry[1].lstrip("_")):
             if owner == self.module:
                 self.lines += ["", *self.a_class(cls, shown)]
-        for name in [*public(module), *["CLASSES"] * (self.module == COMPAT)]:
+        for name in [*public(module), *["CLASSES", "TOKEN_CLASSES"] * (self.module == COMPAT)]:
             if not inspect.isclass(member := getattr(module, name)):
                 self.lines += self.function(member) if inspect.isfunction(member) else [f"{name}: {described(member)}"]
             elif self.owners.get(member.__name__, ("",))[0] != self.module:

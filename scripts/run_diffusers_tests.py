@@ -22,6 +22,8 @@ from mindspore import Tensor
 from mindscience_diffuser import compat, set_noise_function
 from mindscience_diffuser.compat.scheduler import StepOutput
 
+NAMES = [*compat.CLASSES, *compat.TOKEN_CLASSES]
+
 
 def to_mindspore(value):
     """Returns torch tensors, alone or in containers, as MindSpore's, and generators as sources of noise."""
@@ -101,13 +103,18 @@ def bridged(method):
     """Returns a method that takes and returns torch tensors; equal for the same method, as bound methods are."""
     key = (id(method.__self__), method.__name__)
     if key not in BRIDGED:
-
-        def call(*args, **kwargs):
-            return to_torch(method(*to_mindspore(args), **{k: to_mindspore(v) for k, v in kwargs.items()}))
-
-        call.__signature__ = inspect.signature(method)
-        BRIDGED[key] = (call, method)
+        BRIDGED[key] = (converting(method), method)
     return BRIDGED[key][0]
+
+
+def converting(function):
+    """Returns a function that takes and returns torch tensors."""
+
+    def call(*args, **kwargs):
+        return to_torch(function(*to_mindspore(args), **{k: to_mindspore(v) for k, v in kwargs.items()}))
+
+    call.__signature__ = inspect.signature(function)
+    return call
 
 
 BRIDGED = {}
@@ -116,7 +123,7 @@ BRIDGED = {}
 def replace_classes():
     """Puts bridges in the place of diffusers' classes, wherever they are found; returns their names."""
     replaced = {}
-    for name in compat.CLASSES:
+    for name in NAMES:
         ours = getattr(compat, name)
         members = {
             "ours": ours,
@@ -125,6 +132,8 @@ def replace_classes():
             "order": getattr(ours, "order", 1),
         }
         members["has_compatibles"] = True
+        static = [n for n in dir(ours) if isinstance(inspect.getattr_static(ours, n), staticmethod)]
+        members.update({n: staticmethod(converting(getattr(ours, n))) for n in static if not n.startswith("__")})
         bridge = type(name, (Bridge,), members)
         bridge.__init__ = _with_signature(ours)
         replaced[name] = bridge
@@ -169,7 +178,7 @@ class Causes:
 def main():
     """Runs the tests and returns pytest's exit code."""
     checkout = Path(sys.argv[1]).resolve()
-    for name in compat.CLASSES:
+    for name in NAMES:
         getattr(diffusers, name, None)  # Loads the module that holds it.
     replaced = replace_classes()
     drawn = set_noise_function()

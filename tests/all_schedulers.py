@@ -8,7 +8,7 @@ import reference
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 PYRAMID = "PyramidFlowMatchEulerDiscreteScheduler"  # Its schedules are those of stages.
-CLASSES = {name: kind for name, kind in schedulers_by_name().items() if name != PYRAMID}
+CLASSES = {name: kind for name, kind in schedulers_by_name().items() if not hasattr(kind, "plan_of_stages")}
 INVERSIONS = ("DDIMInverseScheduler", "DPMSolverMultistepInverseScheduler")
 ROUNDED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 
@@ -71,6 +71,7 @@ def each(name, counts, **changed):
 CHURN = {
     "AlphaFold3Scheduler": {"gamma_0": 0.0, "step_scale": 1.0},
     "KarrasVeScheduler": {"s_churn": 0.0},
+    "LTXEulerAncestralRFScheduler": {"eta": 0.0},
     "RFD4ProteinaScheduler": {"t_lim_ode": 0.0},
 }  # By default noise is added between its steps.
 
@@ -100,9 +101,15 @@ def exploding(level):
     return lambda times: (np.ones_like(times), level(times))
 
 
+def decoder(times):
+    product = alpha_bar({"num_train_timesteps": 1024, "beta_schedule": "squaredcos_cap_v2"})[times.astype(int)]
+    return np.sqrt(product), np.sqrt(1 - product)
+
+
 TOLD = {
     "AlphaFold3Scheduler": exploding(lambda t: t),
     "CMStochasticIterativeScheduler": exploding(lambda t: np.exp(t / 250)),
+    "ConsistencyDecoderScheduler": decoder,
     "CosineDPMSolverMultistepScheduler": exploding(lambda t: np.tan(t * np.pi / 2)),
     "DDPMWuerstchenScheduler": wuerstchen,
     "EDMDPMSolverMultistepScheduler": exploding(lambda t: np.exp(4 * t)),
@@ -115,6 +122,9 @@ TOLD = {
     "FlowMatchLCMScheduler": lambda t: (1 - t / 1000, t / 1000),
     "IPNDMScheduler": lambda t: (np.cos(t * np.pi / 2), np.sin(t * np.pi / 2)),
     "KarrasVeScheduler": exploding(lambda t: t),
+    "LTXEulerAncestralRFScheduler": lambda t: (1 - t / 1000, t / 1000),
+    "MiniMaxH3Scheduler": lambda t: (t, 1 - t),
+    "PiflowScheduler": lambda t: (1 - t / 1000, t / 1000),
     "RFD4ProteinaScheduler": lambda t: (t, 1 - t),
     "SCMScheduler": lambda t: (np.cos(t), 0.5 * np.sin(t)),
     "ScoreSdeVpScheduler": sde_vp,

@@ -27,7 +27,8 @@ NOT_CALLED = (
 # They have no trajectory like the others.
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler"),
-    "RFD4ProteinaScheduler",
+    *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler", "MiniMaxH3Scheduler", "ConsistencyDecoderScheduler"),
+    *("PiflowScheduler", "HeliosDMDScheduler", "HeliosScheduler"),
 )
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 

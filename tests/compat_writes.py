@@ -5,6 +5,7 @@ the name of an attribute (or of the configuration) and arguments.
 """
 
 import numpy as np
+from compat_examples import steps_of
 
 from mindscience_diffuser.compat.description import described
 
@@ -15,7 +16,8 @@ NOISE_SEED = 5
 # They do not step like the others, or write past every table (see CASES of test_compat_methods.py).
 OTHER_CALLS = (
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler"),
-    "RFD4ProteinaScheduler",
+    *("RFD4ProteinaScheduler", "LTXEulerAncestralRFScheduler", "MiniMaxH3Scheduler", "ConsistencyDecoderScheduler"),
+    *("PiflowScheduler", "HeliosDMDScheduler", "HeliosScheduler"),
 )
 # diffusers' noise of a Brownian tree cannot be given to others.
 BROWNIAN = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
@@ -176,7 +178,7 @@ def run(scheduler, scenario, tensor):
     rng = np.random.default_rng(1)
     start, outputs = rng.standard_normal(SHAPE), rng.standard_normal((STEPS * 3, *SHAPE))
     at, name = scenario["at"], scenario["scheduler"]
-    count = {"num_inference_steps": 2 if name == "SCMScheduler" else STEPS}
+    count = {"num_inference_steps": steps_of(name, STEPS)}
     scheduler.set_timesteps(**count)
     if at < 0:
         write(scheduler, *scenario["write"], tensor=tensor)

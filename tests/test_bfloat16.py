@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from compat_examples import steps_of
 from mindspore import Tensor, nn
 
 import mindscience_diffuser as md
@@ -10,7 +11,7 @@ from mindscience_diffuser import compat
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 NAMES = [name for name in schedulers_by_name() if not name.startswith(("Pyramid", "RePaint"))]
-OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM", "RFD4")
+OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM", "RFD4", "Piflow", "Helios")
 DTYPES = (ms.bfloat16, ms.float32)
 
 
@@ -42,7 +43,7 @@ def test_drop_in_results_are_those_of_single_precision_rounded(name):
     for dtype in DTYPES:
         sample, output, noise = tensors(dtype)
         scheduler = getattr(compat, name)()
-        scheduler.set_timesteps(4)
+        scheduler.set_timesteps(steps_of(name, 4))
         t = scheduler.timesteps[len(scheduler.native.timesteps) - 1]  # No noise is drawn there.
         if "add_noise" in scheduler.facts["methods"]:
             sample = scheduler.add_noise(sample, noise, t.reshape(1))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compat_examples import example
+from compat_examples import example, steps_of
 from mindspore import Tensor
 
 from mindscience_diffuser import compat
@@ -29,7 +29,7 @@ OTHER_LENGTH = {
 
 def scheduled(name):
     scheduler = getattr(compat, name)(**example(name))
-    scheduler.set_timesteps(2 if name == "SCMScheduler" else 4)
+    scheduler.set_timesteps(steps_of(name, 4))
     return scheduler
 
 

@@ -4,13 +4,23 @@ import inspect
 
 import numpy as np
 import pytest
+from compat_examples import steps_of
 from mindspore import Tensor
 
 from mindscience_diffuser import compat
 
 RNG = np.random.default_rng(0)
 SAMPLE, OUTPUT = (Tensor(RNG.standard_normal((2, 4, 4, 4)).astype(np.float32)) for _ in range(2))
-OTHER_CALLS = ("ScoreSde", "KarrasVe", "RePaint", "CogVideoXDPM", "DPMSolverMultistepInverse", "RFD4")
+OTHER_CALLS = (
+    "ScoreSde",
+    "KarrasVe",
+    "RePaint",
+    "CogVideoXDPM",
+    "DPMSolverMultistepInverse",
+    "RFD4",
+    "Piflow",
+    "Helios",
+)
 
 
 def names():
@@ -25,7 +35,7 @@ def names():
 def scheduled(name):
     kind = getattr(compat, name)
     scheduler = kind(**({"noise_sampler_seed": 5} if "noise_sampler_seed" in kind.arguments else {}))
-    scheduler.set_timesteps(5)
+    scheduler.set_timesteps(steps_of(name, 5))
     return scheduler
 
 

@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from compat_examples import steps_of
 from mindspore import Tensor, nn
 
 from mindscience_diffuser import compat
@@ -15,6 +16,9 @@ OTHER_STEPS = (
     "ScoreSdeVpScheduler",
     "UnCLIPScheduler",
     "RFD4ProteinaScheduler",
+    "PiflowScheduler",
+    "HeliosDMDScheduler",
+    "HeliosScheduler",
 )
 STEPPING = [name for name in compat.CLASSES if name not in OTHER_STEPS]
 SINGLE = [
@@ -34,7 +38,7 @@ def traces(tmp_path, monkeypatch):
 
 def scheduled(name, steps=5, **arguments):
     scheduler = getattr(compat, name)(**arguments)
-    scheduler.set_timesteps(2 if name == "SCMScheduler" else steps)
+    scheduler.set_timesteps(steps_of(name, steps))
     return scheduler
 
 

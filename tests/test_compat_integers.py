@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from compat_examples import steps_of
 from mindspore import Tensor
 
 from mindscience_diffuser import compat
@@ -11,7 +12,8 @@ from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 OTHER_CALLS = {
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler"),
-    *("RePaintScheduler", "RFD4ProteinaScheduler"),
+    *("RePaintScheduler", "RFD4ProteinaScheduler", "PiflowScheduler"),
+    *("HeliosDMDScheduler", "HeliosScheduler"),
 }
 CLASSES = [name for name in compat.CLASSES if name not in OTHER_CALLS]
 IMAGES = np.random.default_rng(0).integers(0, 255, (2, 3, 4, 4))
@@ -20,7 +22,7 @@ NOISE = np.random.default_rng(1).standard_normal(IMAGES.shape).astype(np.float32
 
 def scheduled(name):
     scheduler = getattr(compat, name)()
-    scheduler.set_timesteps({"SCMScheduler": 2, "CMStochasticIterativeScheduler": 5}.get(name, 10))
+    scheduler.set_timesteps(5 if name == "CMStochasticIterativeScheduler" else steps_of(name, 10))
     return scheduler
 
 

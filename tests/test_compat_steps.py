@@ -16,7 +16,8 @@ STEPS = 6
 # Classes whose calls differ from those of all others; they have tests of their own.
 OTHER_CALLS = {
     *("KarrasVeScheduler", "ScoreSdeVeScheduler", "ScoreSdeVpScheduler", "RePaintScheduler", "SCMScheduler"),
-    "RFD4ProteinaScheduler",
+    *("RFD4ProteinaScheduler", "ConsistencyDecoderScheduler", "PiflowScheduler"),
+    *("HeliosDMDScheduler", "HeliosScheduler"),
 }
 # The noise of torchsde's Brownian tree cannot be given. CogVideoX's solver takes the past as an argument. In IPNDM
 # diffusers divides by an alpha of 1e-8 at pure noise.

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from compat_examples import steps_of
 from mindspore import Tensor
 
 from mindscience_diffuser import compat
@@ -28,7 +29,7 @@ OTHER_VALUES = {
 
 def scheduled(name, **config):
     scheduler = getattr(compat, name)(**config)
-    scheduler.set_timesteps(2 if name == "SCMScheduler" else 8)
+    scheduler.set_timesteps(steps_of(name, 8))
     return scheduler
 
 
@@ -63,8 +64,8 @@ def test_saving_and_loading_keeps_what_a_step_gives(name, tmp_path):
     scheduler, default = scheduled(name, **OTHER_VALUES[name]), scheduled(name)
     scheduler.save_config(tmp_path)
     loaded = getattr(compat, name).from_pretrained(tmp_path)
-    loaded.set_timesteps(2 if name == "SCMScheduler" else 8)
-    row = 0 if name == "SCMScheduler" else 2
+    loaded.set_timesteps(steps_of(name, 8))
+    row = 0 if steps_of(name, 8) == 2 else 2
     expected, other = (step(one, row)[0].asnumpy() for one in (scheduler, default))
     assert np.array_equal(step(loaded, row)[0].asnumpy(), expected)
     assert expected.shape == SHAPE and np.isfinite(expected).all()

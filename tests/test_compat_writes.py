@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compat_examples import example
+from compat_examples import example, steps_of
 from compat_writes import NAMES, NOISE_SEED, SHAPE, run
 from mindspore import Tensor
 
@@ -48,7 +48,7 @@ def test_what_is_written_is_obeyed_as_in_diffusers(name):
 @pytest.mark.filterwarnings("ignore")
 def test_every_attribute_that_methods_read_is_obeyed_or_refused_in_a_sentence(name):
     scheduler = getattr(compat, name)(**example(name))
-    scheduler.set_timesteps(2 if name == "SCMScheduler" else 4)
+    scheduler.set_timesteps(steps_of(name, 4))
     for attribute in described()[name]["reads"]:
         value = copy.copy(getattr(scheduler, attribute, None))
         try:

@@ -1,6 +1,7 @@
 """Solvers converge with the order of their papers, on data whose probability-flow ODE is solved to rounding."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -30,6 +31,12 @@ LEAST = {1: 0.95, 2: 1.9, 3: 2.7, 4: 3.6}
 def test_observed_order_is_that_of_the_paper(label):
     solver = SOLVERS[label]
     assert convergence.observed_order(solver, (80, 160)) >= LEAST[solver.order]
+
+
+@pytest.mark.parametrize("label", [label for label in SOLVERS if re.match("DPM.*heun|SEEDS|ER-SDE|Grad", label)])
+def test_observed_order_is_the_stated_one(label):
+    solver = SOLVERS[label]
+    assert abs(convergence.observed_order(solver, (160, 320)) - solver.order) <= 0.15
 
 
 @pytest.mark.parametrize("label", ["Euler", "DPM-Solver++(2M)", "UniPC-3", "DEIS-3"])

@@ -24,6 +24,7 @@ from mindscience_diffuser.compat.description import arguments_of, described
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 CLASSES = schedulers_by_name()
+FLOWS = ("FlowMap", "FlowMatch", "LTX")
 OF_DIFFUSERS = [name for name in CLASSES if name in described()]
 
 BETAS = {"num_train_timesteps": 500, "beta_start": 0.0003, "beta_end": 0.015, "beta_schedule": "sigmoid"}
@@ -61,10 +62,14 @@ def process(scheduler):
     """What the training timesteps mean, from the constructed scheduler: levels, and the kind of prediction."""
     settings, kind = scheduler.settings, type(scheduler).__name__
     count, prediction = settings.get("num_train_timesteps"), settings.get("prediction_type", "epsilon")
-    if settings.get("use_flow_sigmas") or kind.startswith(("FlowMap", "FlowMatch")):
+    if kind.startswith("Helios"):
+        named = ("num_train_timesteps", "stages", "stage_range", "gamma", "shift")
+        named += ("use_dynamic_shifting", "time_shift_type")
+        return "helios", {name: settings[name] for name in named}, "flow_prediction"
+    if settings.get("use_flow_sigmas") or kind.startswith(FLOWS):
         # The level of a timestep t is t / T; the shift says which are visited.
         shift = settings.get("shift", settings.get("flow_shift"))
-        prediction = "flow_prediction" if kind.startswith(("FlowMap", "FlowMatch")) else prediction
+        prediction = "flow_prediction" if kind.startswith(FLOWS) else prediction
         further = [settings.get(name) or False for name in ("use_dynamic_shifting", "shift_terminal", "invert_sigmas")]
         return "flow", [count, shift, *further], prediction
     if isinstance(scheduler, DiffusionScheduler):

@@ -80,6 +80,7 @@ def scoring_of(file, *overrides):
     return config, data, Scoring(config, data, ["ensemble", "persistence"], ["ensemble"], (1, 32, 32))
 
 
+@pytest.mark.every_case
 def test_run_scores_an_ensemble_beside_persistence_climatology_and_a_deterministic_model(file, tmp_path):
     weights = tmp_path / "mean.safetensors"
     save_model(load_config(file), weights, decided_by={"training.objective": "mean"})
@@ -196,6 +197,7 @@ def test_colours_are_symmetric_where_a_field_has_both_signs():
     assert field_limits([np.array([280.0, 300.0])]) == (280, 300, "viridis")
 
 
+@pytest.mark.every_case
 def test_a_sequence_of_ones_own_is_trained_and_forecast_by_its_file_alone(own, tmp_path):
     mean = tmp_path / "mean"
     assert main(["train", "--config", str(own), "training.objective=mean", f"output={mean}"]) == 0

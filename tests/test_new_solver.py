@@ -26,18 +26,18 @@ SPREAD = 0.5
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("outside")
-    (code,) = re.findall(r"```python\n(# gradient_estimation.py\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (folder / "gradient_estimation.py").write_text(code, encoding="utf-8")
+    (code,) = re.findall(r"```python\n(# extrapolated_euler.py\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "extrapolated_euler.py").write_text(code, encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
 def kind(folder):
     REGISTERED.clear()  # Of the same class on the page, if it ran before.
-    spec = importlib.util.spec_from_file_location("gradient_estimation", folder / "gradient_estimation.py")
+    spec = importlib.util.spec_from_file_location("extrapolated_euler", folder / "extrapolated_euler.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    yield module.GradientEstimationScheduler
+    yield module.ExtrapolatedEulerScheduler
     REGISTERED.clear()
 
 
@@ -124,7 +124,7 @@ def test_yaml_takes_it(kind, folder):
         "output": str(folder / "out"),
         "data": {"name": "Digits"},
         "model": {"name": "PositionalConditionTransformer", "hidden_channels": 16, "layers": 1, "heads": 2},
-        "scheduler": {"name": "gradient_estimation.py:GradientEstimationScheduler", "gamma": 1.5},
+        "scheduler": {"name": "extrapolated_euler.py:ExtrapolatedEulerScheduler", "gamma": 1.5},
         "training": {"steps": 2, "batch_size": 8, "warmup_steps": 0},
         "sampling": {"num_inference_steps": 3},
     }

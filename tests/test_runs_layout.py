@@ -10,7 +10,7 @@ from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 PACKAGE = Path(__file__).parents[1] / "mindscience_diffuser"
 FLOORS = ("errors", "config", "distributed", "storage", "data", "evaluation", "pictures", "kinds", "commands")
-FAMILIES = ("base", "diffusion", "sigma", "exponential", "edm", "flow", "consistency")
+FAMILIES = ("base", "diffusion", "sigma", "exponential", "edm", "flow", "consistency", "tokens")
 MOST_SIBLINGS, MOST_DEEP = 15, 6
 MODULES = sorted((PACKAGE / "runs").rglob("*.py"))
 

@@ -40,7 +40,7 @@ LATENT = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_lin
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 SPACED = {name: kind for name, kind in schedulers_by_name().items() if "sigma_schedule" in kind.arguments}
 EDM = [name for name, kind in SPACED.items() if "rho" in kind.arguments]
-FLOWS = [name for name in SPACED if name.startswith("FlowMatch")]
+FLOWS = [name for name in SPACED if name.startswith(("FlowMatch", "LTX"))]
 OF_BETAS = [name for name in SPACED if name not in (*EDM, *FLOWS)]
 
 

@@ -21,7 +21,7 @@ from mindscience_diffuser.noise import share_of
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 PYRAMID = "PyramidFlowMatchEulerDiscreteScheduler"  # Its schedules are those of stages.
-CLASSES = {name: kind for name, kind in schedulers_by_name().items() if name != PYRAMID}
+CLASSES = {name: kind for name, kind in schedulers_by_name().items() if not hasattr(kind, "plan_of_stages")}
 KARRAS = {name: kind for name, kind in CLASSES.items() if "use_karras_sigmas" in kind.arguments}
 LATENT = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 

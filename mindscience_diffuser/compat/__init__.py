@@ -13,17 +13,29 @@ CLASSES = sorted(described())
 AysSchedules = ays_schedules()
 """Timesteps and sigmas of Align Your Steps for ``set_timesteps``, as diffusers exports them."""
 
-__all__ = [*CLASSES, "AysSchedules", "SchedulerMixin"]
+TOKEN_CLASSES = (
+    "AmusedScheduler",
+    "BlockRefinementScheduler",
+    "DiscreteDDIMScheduler",
+    "EntropyBoundScheduler",
+    "VQDiffusionScheduler",
+)
+"""Names of the schedulers of tokens, which share no sample with the others."""
+
+__all__ = [*CLASSES, "AysSchedules", "SchedulerMixin", *TOKEN_CLASSES, "TokenMixin"]
 
 
 def __getattr__(name):
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    from mindscience_diffuser.compat import tokens
     from mindscience_diffuser.compat.build import drop_in
     from mindscience_diffuser.compat.membership import join
     from mindscience_diffuser.compat.scheduler import SchedulerMixin
 
-    classes = {"SchedulerMixin": SchedulerMixin, **({name: drop_in(name)} if name in CLASSES else {})}
+    own = {name: getattr(tokens, name)} if name in TOKEN_CLASSES else {}
+    own["TokenMixin"] = tokens.TokenMixin
+    classes = {"SchedulerMixin": SchedulerMixin, **own, **({name: drop_in(name)} if name in CLASSES else {})}
     globals().update(classes)
     for kind in classes.values():
         join(kind)

@@ -5,12 +5,13 @@ from typing import Any
 from mindspore import Tensor
 from numpy.typing import ArrayLike, NDArray
 
-from mindscience_diffuser.schedulers import Scheduler
+from mindscience_diffuser.schedulers import Scheduler, TokenScheduler
 
 __all__ = [
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
+    "ConsistencyDecoderScheduler",
     "CosineDPMSolverMultistepScheduler",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
@@ -31,6 +32,8 @@ __all__ = [
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "HeliosDMDScheduler",
+    "HeliosScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -38,7 +41,10 @@ __all__ = [
     "KarrasVeScheduler",
     "LCMScheduler",
     "LMSDiscreteScheduler",
+    "LTXEulerAncestralRFScheduler",
+    "MiniMaxH3Scheduler",
     "PNDMScheduler",
+    "PiflowScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
     "SASolverScheduler",
@@ -50,7 +56,92 @@ __all__ = [
     "UniPCMultistepScheduler",
     "AysSchedules",
     "SchedulerMixin",
+    "AmusedScheduler",
+    "BlockRefinementScheduler",
+    "DiscreteDDIMScheduler",
+    "EntropyBoundScheduler",
+    "VQDiffusionScheduler",
+    "TokenMixin",
 ]
+
+class AmusedScheduler(TokenMixin):
+    def __init__(self, mask_token_id: Any, masking_schedule: Any = "cosine") -> None: ...
+    temperatures: Any
+    timesteps: Any
+    def set_timesteps(self, num_inference_steps: Any, temperature: Any = (2, 0), device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        starting_mask_ratio: Any = 1.0,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    def add_noise(self, sample: Any, timesteps: Any, generator: Any = None) -> Any: ...
+    arguments: Any
+
+class BlockRefinementScheduler(TokenMixin):
+    timesteps: Any
+    def __init__(
+        self,
+        block_length: Any = 32,
+        num_inference_steps: Any = 32,
+        threshold: Any = 0.95,
+        editing_threshold: Any = None,
+        minimal_topk: Any = 1,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: Any, device: Any = None, block_length: Any = None) -> None: ...
+    def get_num_transfer_tokens(self, block_length: Any, num_inference_steps: Any) -> Any: ...
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        *,
+        mask_token_id: Any = None,
+        temperature: Any = 0.0,
+        top_p: Any = None,
+        top_k: Any = None,
+        sampling_method: Any = "auto",
+        threshold: Any = None,
+        editing_threshold: Any = None,
+        minimal_topk: Any = None,
+        prompt_mask: Any = None,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    @staticmethod
+    def check_eos_finished(
+        cur_x: Any,
+        sampled_tokens: Any,
+        final_transfer: Any,
+        finished: Any,
+        eos_token_id: Any,
+        mask_token_id: Any,
+        prompt_length: Any,
+    ) -> Any: ...
+    def check_block_should_continue(
+        self,
+        step_idx: Any,
+        masks_remaining: Any,
+        editing_enabled: Any,
+        editing_transfer_index: Any,
+        post_steps: Any,
+        max_post_steps: Any,
+        finished: Any,
+    ) -> Any: ...
+    def add_noise(
+        self,
+        original_samples: Any,
+        attention_mask: Any,
+        *,
+        prompt_length: Any,
+        block_length: Any,
+        mask_token_id: Any,
+        generator: Any = None,
+    ) -> Any: ...
+    arguments: Any
 
 class CMStochasticIterativeScheduler(SchedulerMixin):
     def __init__(
@@ -140,6 +231,18 @@ class CogVideoXDPMScheduler(SchedulerMixin):
         generator: Any = None,
         variance_noise: Any = None,
         return_dict: bool = False,
+    ) -> Any: ...
+
+class ConsistencyDecoderScheduler(SchedulerMixin):
+    def __init__(self, num_train_timesteps: int = 1024, sigma_data: float = 0.5) -> None: ...
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
     ) -> Any: ...
 
 class CosineDPMSolverMultistepScheduler(SchedulerMixin):
@@ -536,6 +639,30 @@ class DPMSolverSinglestepScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
+class DiscreteDDIMScheduler(TokenMixin):
+    def __init__(
+        self,
+        num_inference_steps: Any = 32,
+        corrector_steps: Any = 0,
+        corrector_k: Any = 1,
+        corrector_selection: Any = "lowest_log_margin",
+        corrector_selection_tau: Any = 1.0,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        *,
+        temperature: Any = 0.0,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    def step_correct(
+        self, model_output: Any, timestep: Any, sample: Any, *, generator: Any = None, return_dict: Any = True
+    ) -> Any: ...
+    arguments: Any
+
 class EDMDPMSolverMultistepScheduler(SchedulerMixin):
     def __init__(
         self,
@@ -597,6 +724,22 @@ class EDMEulerScheduler(SchedulerMixin):
         return_dict: bool = True,
         pred_original_sample: Any = None,
     ) -> Any: ...
+
+class EntropyBoundScheduler(TokenMixin):
+    def __init__(
+        self, entropy_bound: Any = 0.1, t_max: Any = 0.8, t_min: Any = 0.4, num_inference_steps: Any = 32
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Any,
+        timestep: Any,
+        sample: Any,
+        *,
+        entropy_bound: Any = None,
+        generator: Any = None,
+        return_dict: Any = True,
+    ) -> Any: ...
+    arguments: Any
 
 class EulerAncestralDiscreteScheduler(SchedulerMixin):
     def __init__(
@@ -768,6 +911,81 @@ class FlowMatchLCMScheduler(SchedulerMixin):
         model_output: Tensor | float,
         timestep: int | float | NDArray[Any] | Tensor,
         sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class HeliosDMDScheduler(SchedulerMixin):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = [0, 0.3333333333333333, 0.6666666666666666, 1],
+        gamma: float = 0.3333333333333333,
+        prediction_type: Any = "flow_prediction",
+        use_flow_sigmas: Any = True,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: str = "linear",
+    ) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int,
+        stage_index: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        is_amplify_first_chunk: Any = False,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor | None = None,
+        sample: Tensor | float | None = None,
+        generator: Any = None,
+        return_dict: bool = True,
+        cur_sampling_step: Any = 0,
+        dmd_noisy_tensor: Any = None,
+        dmd_sigmas: Any = None,
+        dmd_timesteps: Any = None,
+        all_timesteps: Any = None,
+    ) -> Any: ...
+
+class HeliosScheduler(SchedulerMixin):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = [0, 0.3333333333333333, 0.6666666666666666, 1],
+        gamma: float = 0.3333333333333333,
+        thresholding: Any = False,
+        prediction_type: Any = "flow_prediction",
+        solver_order: int = 2,
+        predict_x0: Any = True,
+        solver_type: str = "bh2",
+        lower_order_final: bool = True,
+        disable_corrector: list[Any] = [],
+        solver_p: Any = None,
+        use_flow_sigmas: Any = True,
+        scheduler_type: str = "unipc",
+        use_dynamic_shifting: bool = False,
+        time_shift_type: str = "exponential",
+    ) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int,
+        stage_index: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        is_amplify_first_chunk: Any = False,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor | None = None,
+        sample: Tensor | float | None = None,
         generator: Any = None,
         return_dict: bool = True,
     ) -> Any: ...
@@ -946,6 +1164,42 @@ class LMSDiscreteScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
+class LTXEulerAncestralRFScheduler(SchedulerMixin):
+    def __init__(self, num_train_timesteps: int = 1000, eta: float = 1.0, s_noise: float = 1.0) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
+        **kwargs: Any,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        generator: Any = None,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class MiniMaxH3Scheduler(SchedulerMixin):
+    def __init__(self, shift: float = 12.0) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
+
 class PNDMScheduler(SchedulerMixin):
     def __init__(
         self,
@@ -961,6 +1215,32 @@ class PNDMScheduler(SchedulerMixin):
         steps_offset: int = 0,
     ) -> None: ...
     def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class PiflowScheduler(SchedulerMixin):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 5.0,
+        n_grid: int = 10,
+        eps: float = 1e-06,
+        final_step_size_scale: float = 0.5,
+        num_policy_substeps: int = 128,
+    ) -> None: ...
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Sequence[float] | NDArray[Any] | None = None,
+        mu: float | None = None,
+        timesteps: Sequence[float] | NDArray[Any] | None = None,
+    ) -> None: ...
     def step(
         self,
         model_output: Tensor | float,
@@ -1149,6 +1429,23 @@ class TCDScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
+class TokenMixin:
+    @property
+    def native(self) -> TokenScheduler: ...
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any] | None = None, return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any: ...
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Any = None,
+        subfolder: Any = None,
+        return_unused_kwargs: Any = False,
+        **kwargs: Any,
+    ) -> Any: ...
+    def __getattr__(self, name: str) -> Any: ...
+
 class UnCLIPScheduler(SchedulerMixin):
     def __init__(
         self,
@@ -1218,5 +1515,36 @@ class UniPCMultistepScheduler(SchedulerMixin):
         return_dict: bool = True,
     ) -> Any: ...
 
+class VQDiffusionScheduler(TokenMixin):
+    num_embed: Any
+    mask_class: Any
+    timesteps: Any
+    log_at: Any
+    log_bt: Any
+    log_ct: Any
+    log_cumprod_at: Any
+    log_cumprod_bt: Any
+    log_cumprod_ct: Any
+    def __init__(
+        self,
+        num_vec_classes: Any,
+        num_train_timesteps: Any = 100,
+        alpha_cum_start: Any = 0.99999,
+        alpha_cum_end: Any = 9e-06,
+        gamma_cum_start: Any = 9e-06,
+        gamma_cum_end: Any = 0.99999,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: Any, device: Any = None) -> None: ...
+    def step(
+        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: Any = True
+    ) -> Any: ...
+    def q_posterior(self, log_p_x_0: Any, x_t: Any, t: Any) -> Any: ...
+    def log_Q_t_transitioning_to_known_class(
+        self, *, t: Any, x_t: Any, log_onehot_x_t: Any, cumulative: Any
+    ) -> Any: ...
+    def apply_cumulative_transitions(self, q: Any, t: Any) -> Any: ...
+    arguments: Any
+
 AysSchedules: dict[str, Any]
 CLASSES: list[str]
+TOKEN_CLASSES: tuple[str, ...]

@@ -40,7 +40,7 @@ def drop_in(name):
             implementation = _delegate(method)
         if implementation is not None:
             shared = implementation is getattr(SchedulerMixin, method, None) or (
-                method == "step" and base.steps_in_graph
+                method in ("step", "scale_model_input") and base.steps_in_graph
             )
             in_graph = graph_form(method, parameters) if shared else InGraph.other_method_in_graph
             swallowed = facts["swallowed"].get(method, ())

@@ -11,17 +11,14 @@ from mindspore import dtype as mstype
 from mindscience_diffuser.compat.integers import as_floats
 from mindscience_diffuser.compat.internals import weighted_sum
 from mindscience_diffuser.compat.native import build_native
-from mindscience_diffuser.compat.outputs import StepOutput, in_dtype, noise_source, to_host
+from mindscience_diffuser.compat.outputs import in_dtype, noise_source, result_of, to_host
+from mindscience_diffuser.compat.releases import ConsistencyDecoder, LTXEulerAncestralRF, MiniMaxH3, Piflow
 from mindscience_diffuser.compat.scheduler import SchedulerMixin
+from mindscience_diffuser.compat.stages import Helios, HeliosDMD
 from mindscience_diffuser.noise import churn, draw_noise, flow_shift
 from mindscience_diffuser.step import EagerPlan
 
 logger = logging.getLogger(__name__)
-
-
-def result_of(return_dict, **values):
-    """Returns values of a step under their names, or as a tuple."""
-    return StepOutput(values) if return_dict else tuple(values.values())
 
 
 class ScoreSde(SchedulerMixin):
@@ -397,6 +394,12 @@ CONVENTIONS = {
     "EDMEulerScheduler": EDMEuler,
     "FlowMapEulerDiscreteScheduler": FlowMapEuler,
     "FlowMatchHeunDiscreteScheduler": FlowMatchHeun,
+    "ConsistencyDecoderScheduler": ConsistencyDecoder,
+    "HeliosDMDScheduler": HeliosDMD,
+    "HeliosScheduler": Helios,
+    "LTXEulerAncestralRFScheduler": LTXEulerAncestralRF,
+    "MiniMaxH3Scheduler": MiniMaxH3,
+    "PiflowScheduler": Piflow,
     "DPMSolverSinglestepScheduler": DPMSolverSinglestep,
     "PNDMScheduler": PNDM,
     "RFD4ProteinaScheduler": RFD4Proteina,

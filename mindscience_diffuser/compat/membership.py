@@ -113,7 +113,7 @@ def take_note(module):
     """Lets the drop-in classes that were used so far count as those of a module of a peer."""
     from mindscience_diffuser import compat
 
-    for name in (*compat.CLASSES, "SchedulerMixin"):
+    for name in (*compat.CLASSES, *compat.TOKEN_CLASSES, "SchedulerMixin"):
         if name in vars(compat):
             join(vars(compat)[name])
     keep_drop_in(module, lambda name: getattr(compat, name))

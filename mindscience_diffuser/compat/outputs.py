@@ -25,6 +25,11 @@ class StepOutput(OrderedDict):
         return tuple(self.values())
 
 
+def result_of(return_dict, **values):
+    """Returns values of a step under their names, or as a tuple."""
+    return StepOutput(values) if return_dict else tuple(values.values())
+
+
 def to_host(value):
     """Returns a Tensor as an array, anything else as it is."""
     return value.asnumpy() if isinstance(value, Tensor) else value

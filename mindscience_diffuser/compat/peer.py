@@ -10,6 +10,7 @@ import numpy as np
 
 import mindscience_diffuser
 from mindscience_diffuser.compat.churn import ChurnedDenoiser, ChurnedEuler, ChurnedFlow
+from mindscience_diffuser.noise import flow_shift
 from mindscience_diffuser.plan import linear_combination
 from mindscience_diffuser.schedulers.exponential.exponential import ExponentialStep
 from mindscience_diffuser.schedulers.flow.rfd4_proteina import FIRST_TIME, LOG_DECADES
@@ -129,6 +130,91 @@ class ShiftedTimesteps(UncheckedSteps):
     def _take_sigmas(self, sigmas, timesteps):
         del timesteps
         super()._take_sigmas(sigmas, sigmas * self.num_train_timesteps)
+
+
+class GivenEnds(KeptRange):
+    """LTX: given levels are taken as they are, with that of the end, whose timestep is one of the schedule as well.
+
+    Without noise, where `s_noise` is 0, a sample stays at the level below the next one.
+    """
+
+    times = None
+    """The timesteps of the steps and of the end."""
+
+    def set_timesteps(self, num_inference_steps=None, sigmas=None, mu=None, timesteps=None):
+        """Chooses the levels of the following trajectory."""
+        given = timesteps if sigmas is None else sigmas
+        if given is None:
+            super().set_timesteps(num_inference_steps, mu=mu)
+            self.times = self.timesteps
+            return
+        self.sigmas = np.asarray(given, np.float32).astype(np.float64)
+        self.times = (self.sigmas * self.num_train_timesteps).astype(np.float32)
+        self.num_inference_steps = len(self.times) - 1
+        self._schedule(self.times[:-1])
+
+    def kept(self, sigma_down, sigma_next):
+        """Returns how much of the sample at `sigma_down` is left."""
+        return super().kept(sigma_down, sigma_next) if self.settings.s_noise > 0 else np.ones_like(sigma_down)
+
+
+class GridPoints:
+    """MiniMax-H3: `num_inference_steps` counts the end too; levels are in single precision, equal ones left out."""
+
+    def set_timesteps(self, num_inference_steps=None, sigmas=None):
+        """Chooses the levels of the following trajectory; given ones have that of the end, 0."""
+        if sigmas is not None:
+            sigmas = np.ravel(np.asarray(sigmas, np.float32))
+            if len(sigmas) < 2 or np.any(sigmas[1:] >= sigmas[:-1]) or sigmas[-1] != 0:
+                raise ValueError(f"'sigmas' must be two or more that strictly descend to 0, but is {sigmas.tolist()}.")
+        elif num_inference_steps is None or num_inference_steps < 2:
+            raise ValueError(
+                f"'num_inference_steps' must be at least 2, or 'sigmas' be given, but is {num_inference_steps}."
+            )
+        else:
+            # From both ends in strides of single precision, as torch.linspace.
+            count = int(num_inference_steps)
+            places, stride = np.arange(count), float(np.float32(1 / (count - 1)))
+            even = np.where(places < count // 2, 1 - stride * places, stride * (count - 1 - places))
+            sigmas = flow_shift(even.astype(np.float32), self.shift)
+            sigmas = sigmas[np.append(True, sigmas[1:] != sigmas[:-1])]
+        self.num_inference_steps = len(sigmas) - 1
+        self._take(1 - sigmas.astype(np.float64))
+
+
+class TwoUnlimited:
+    """The consistency decoder: the two timesteps of the release, without a limit of the clean sample."""
+
+    limit = None
+
+    def set_timesteps(self, num_inference_steps=None):
+        """Chooses the two timesteps."""
+        if num_inference_steps != 2:
+            raise ValueError(f"'num_inference_steps' must be 2, but is {num_inference_steps}.")
+        super().set_timesteps(timesteps=[1008, 512])
+
+
+class GivenShares:
+    """Helios: levels may be given where there is a single stage, whose `shift` is one of `time_shift_type`."""
+
+    given = None
+
+    def set_timesteps(self, num_inference_steps, stage_index=None, sigmas=None, mu=None, is_amplify_first_chunk=False):
+        """Chooses the steps through a stage, twice as many for an amplified first chunk of the distilled model."""
+        self.given = None if sigmas is None or self.num_stages > 1 else np.asarray(sigmas, np.float64)
+        count = num_inference_steps * (1 + (bool(is_amplify_first_chunk) and self.left_out > 0))
+        if self.given is not None:
+            count = len(self.given) - self.left_out
+        super().set_timesteps(count, 0 if self.num_stages == 1 else stage_index, mu)
+
+    def levels_of_flow(self, count):
+        """Returns the levels of `count` steps with a single stage."""
+        config = self.settings
+        if self.given is not None:
+            return self.given
+        if config.time_shift_type == "linear" or config.shift == 1:
+            return super().levels_of_flow(count)
+        return flow_shift(np.linspace(1, 1 / self.num_train_timesteps, count + 1)[:-1], np.exp(config.shift))
 
 
 class UncheckedChurn(ChurnedFlow, UncheckedSteps):
@@ -371,6 +457,11 @@ RULES = {
     "FlowMatchEulerDiscreteScheduler": UncheckedDraws,
     "FlowMatchHeunDiscreteScheduler": UncheckedChurn,
     "FlowMatchLCMScheduler": UncheckedDraws,
+    "ConsistencyDecoderScheduler": TwoUnlimited,
+    "HeliosDMDScheduler": GivenShares,
+    "HeliosScheduler": GivenShares,
+    "LTXEulerAncestralRFScheduler": GivenEnds,
+    "MiniMaxH3Scheduler": GridPoints,
     "SCMScheduler": AlwaysDraws,
     "CogVideoXDDIMScheduler": EvenStrides,
     "CogVideoXDPMScheduler": EvenStrides,

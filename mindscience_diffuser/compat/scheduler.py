@@ -60,7 +60,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
     """
 
     steps_in_graph = False
-    """Whether a `step` of a class of its own has the form for graphs of the others."""
+    """Whether `step` and `scale_model_input` of a class of its own have the forms for graphs of the others."""
 
     native_class = None
     facts = {}
@@ -305,7 +305,7 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
 
     def _begin_step(self, timestep):
         """Takes the native scheduler to the next step of the trajectory, or begins one; returns its timestep."""
-        if self.facts["refuses_integers"] and _is_integer(timestep):
+        if self.facts["refuses_integers"] and is_integer(timestep):
             raise ValueError(f"'timestep' is the integer {timestep}: pass one of scheduler.timesteps, no position.")
         index = self._index_at(timestep)
         if index >= len(self.native.timesteps):
@@ -339,5 +339,6 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
         return super().__getattr__(name)
 
 
-def _is_integer(value):
+def is_integer(value):
+    """Whether a timestep is an integer."""
     return value.dtype in (mstype.int32, mstype.int64) if isinstance(value, Tensor) else isinstance(value, Integral)

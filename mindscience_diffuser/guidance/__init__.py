@@ -1,6 +1,7 @@
 """What stands between a model and its step: classifier-free guidance and its kin, posterior guidance, measurements."""
 
 from mindscience_diffuser.guidance.classifier_free import ClassifierFreeGuidance, DistilledGuidance
+from mindscience_diffuser.guidance.grid_policy import GridPolicy
 from mindscience_diffuser.guidance.kin import (
     AdaptiveProjectedGuidance,
     AutoGuidance,
@@ -23,6 +24,7 @@ __all__ = [
     "Coarsen",
     "DistilledGuidance",
     "Fourier",
+    "GridPolicy",
     "ManifoldConstrainedGuidance",
     "Mask",
     "PosteriorGuidance",

@@ -17,6 +17,7 @@ __all__ = [
     "Coarsen",
     "DistilledGuidance",
     "Fourier",
+    "GridPolicy",
     "ManifoldConstrainedGuidance",
     "Mask",
     "PosteriorGuidance",
@@ -104,6 +105,12 @@ class Fourier(nn.Cell):
     def construct(self, x: Tensor | float) -> Tensor: ...
     def adjoint(self, y: Any) -> Any: ...
     def __call__(self, x: Tensor | float) -> Tensor: ...
+
+class GridPolicy(nn.Cell):
+    model: Any
+    def __init__(self, model: nn.Cell) -> None: ...
+    def construct(self, x: Tensor | float, told: Tensor | float, *conditions: Tensor | float) -> Tensor: ...
+    def __call__(self, x: Tensor | float, told: Tensor | float, *conditions: Tensor | float) -> Tensor: ...
 
 class _Guidance(Stage):
     guidance_scale: Any

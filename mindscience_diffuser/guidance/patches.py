@@ -173,6 +173,15 @@ class PatchedModel(Stage):
         return ops.cast(total, parts.dtype).reshape((-1, channels) + grid)
 
 
+def check_differentiable(model, what, alternative=""):
+    """Raises ValueError if `what`, which takes gradients of a model, meets a PatchedModel that lets none through."""
+    if any(isinstance(cell, PatchedModel) and not cell.differentiable for _, cell in model.cells_and_names()):
+        raise ValueError(
+            f"{what} takes gradients of the model, but its PatchedModel lets none through: build it with "
+            f"differentiable=True{alternative}."
+        )
+
+
 def positions(grid, corner=None, patch=None):
     """Returns where the points of a domain, or of a patch of it, lie: for each axis a channel.
 

@@ -17,7 +17,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import setting
-from mindscience_diffuser.guidance.patches import PatchedModel
+from mindscience_diffuser.guidance.patches import check_differentiable
 from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage, level_for
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
@@ -108,12 +108,8 @@ class PosteriorGuidance(Stage):
         self.measure = measure
         self.method = check_choice("method", method, METHODS)
         self.likelihood, self.gain = METHODS[method]
-        patched = [cell for _, cell in model.cells_and_names() if isinstance(cell, PatchedModel)]
-        if "model" in METHODS[method] and not all(cell.differentiable for cell in patched):
-            raise ValueError(
-                f"'method' is {method!r}, which takes gradients of the model, but its PatchedModel lets none through: "
-                "build it with differentiable=True, or use method='jacobian_free'."
-            )
+        if "model" in METHODS[method]:
+            check_differentiable(model, f"'method' is {method!r}, which", ", or use method='jacobian_free'")
         self.linear = hasattr(measure, "adjoint")
         self.iterations = check_integer("iterations", iterations, low=1)
         std = _checked_noise_std(noise_std, method)

@@ -43,6 +43,7 @@ __all__ = [
     "draw_into",
     "draw_noise",
     "draw_steps",
+    "draw_uniform",
     "drawn_ahead",
     "edm_scalings",
     "flow_shift",
@@ -203,6 +204,7 @@ def draw_noise(shape: Sequence[int] | NDArray[Any], generator: _Generator = None
 def draw_steps(
     needed: NDArray[Any], shape: Sequence[int] | NDArray[Any], generator: _Generator = None
 ) -> NDArray[Any]: ...
+def draw_uniform(shape: Sequence[int] | NDArray[Any], generator: _Generator = None) -> NDArray[Any]: ...
 def drawn_ahead(draw: Any, parts: Any, generator: Any) -> Any: ...
 def edm_scalings(
     sigma: NDArray[Any] | Tensor | float,

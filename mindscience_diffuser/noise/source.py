@@ -8,12 +8,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from scipy.special import ndtr
 
 from mindscience_diffuser.validation import check_integer
 
 LARGEST = 2**64 - 1
 
 MISFIT = "'generator' has {streams} streams, but the batch has {batch} samples: give one for each."
+
+LEAST_UNIFORM, MOST_UNIFORM = np.float32(2**-32), np.float32(1 - 2**-24)
+"""Bounds of uniform noise: its logarithm, and that of its complement, are finite in single precision."""
 
 LARGE = 2**15
 """Values to draw for a sample from which on threads are worth their start."""
@@ -123,6 +127,19 @@ def draw_noise(shape, generator=None):
     if noise.shape != shape:
         raise ValueError(f"The function of set_noise_function returned the shape {noise.shape} in place of {shape}.")
     return noise
+
+
+def draw_uniform(shape, generator=None):
+    """Draws noise that is uniform in (0, 1): the normal distribution function of what :func:`draw_noise` draws.
+
+    Args:
+        shape (Sequence[int]): Shape of the noise, ``(B, ...)``.
+        generator (optional): What :func:`draw_noise` takes.
+
+    Returns:
+        numpy.ndarray, float32.
+    """
+    return np.clip(ndtr(draw_noise(shape, generator)), LEAST_UNIFORM, MOST_UNIFORM)
 
 
 def draw_steps(needed, shape, generator=None):

@@ -6,6 +6,8 @@ from mindscience_diffuser.sampling.ensemble_update import Localization
 from mindscience_diffuser.sampling.frames import FrameSchedule
 from mindscience_diffuser.sampling.graph_noise import GraphNoise
 from mindscience_diffuser.sampling.model_step import ModelStep
+from mindscience_diffuser.sampling.ode.inversion import Inverted, invert
+from mindscience_diffuser.sampling.ode.likelihood import LogLikelihood, bits_per_dimension, log_likelihood
 from mindscience_diffuser.sampling.pyramid import PyramidSampler
 from mindscience_diffuser.sampling.residual import ResidualSampler
 from mindscience_diffuser.sampling.rigid_motion import RigidMotion
@@ -18,7 +20,9 @@ __all__ = [
     "DiffusionSamplerConfig",
     "FrameSchedule",
     "GraphNoise",
+    "Inverted",
     "Localization",
+    "LogLikelihood",
     "ModelStep",
     "PyramidSampler",
     "ResidualSampler",
@@ -27,4 +31,7 @@ __all__ = [
     "TwistedSampler",
     "TwistedSamples",
     "assimilate",
+    "bits_per_dimension",
+    "invert",
+    "log_likelihood",
 ]

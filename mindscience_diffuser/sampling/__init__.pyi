@@ -19,7 +19,9 @@ __all__ = [
     "DiffusionSamplerConfig",
     "FrameSchedule",
     "GraphNoise",
+    "Inverted",
     "Localization",
+    "LogLikelihood",
     "ModelStep",
     "PyramidSampler",
     "ResidualSampler",
@@ -28,6 +30,9 @@ __all__ = [
     "TwistedSampler",
     "TwistedSamples",
     "assimilate",
+    "bits_per_dimension",
+    "invert",
+    "log_likelihood",
 ]
 
 class Assimilated(tuple[NDArray[Any], NDArray[Any]]):
@@ -123,6 +128,13 @@ class GraphNoise(nn.Cell):
         self, seed: Tensor | float, samples: Tensor | float, number: Tensor | float, like: Tensor | float
     ) -> Tensor: ...
 
+class Inverted(tuple[Tensor, NDArray[Any]]):
+    def __new__(cls, noise: Tensor, error: NDArray[Any]) -> Self: ...
+    @property
+    def noise(self) -> Tensor: ...
+    @property
+    def error(self) -> NDArray[Any]: ...
+
 class Localization:
     radius: Any
     places: Any
@@ -141,6 +153,13 @@ class Localization:
     def tapers(
         self, frame: Sequence[int] | NDArray[Any], measured: Sequence[int] | NDArray[Any], observed: NDArray[Any]
     ) -> tuple[Any, ...]: ...
+
+class LogLikelihood(tuple[NDArray[Any], NDArray[Any]]):
+    def __new__(cls, log_likelihood: NDArray[Any], standard_error: NDArray[Any]) -> Self: ...
+    @property
+    def log_likelihood(self) -> NDArray[Any]: ...
+    @property
+    def standard_error(self) -> NDArray[Any]: ...
 
 class ModelStep(nn.Cell):
     model: Any
@@ -330,3 +349,23 @@ def assimilate(
     generator: _Generator = None,
     progress: bool = True,
 ) -> Assimilated: ...
+def bits_per_dimension(
+    log_likelihood: float | NDArray[Any], shape: Sequence[int] | NDArray[Any], bins: int = 256, width: float = 2.0
+) -> float | Any: ...
+def invert(
+    model: nn.Cell,
+    scheduler: Scheduler,
+    x: Tensor | float,
+    *conditions: Tensor | float | tuple[Any, ...],
+    iterations: int = 2,
+    corrections: int = 6,
+) -> Inverted: ...
+def log_likelihood(
+    model: nn.Cell,
+    scheduler: Scheduler,
+    x: Tensor | float,
+    *conditions: Tensor | float | tuple[Any, ...],
+    divergence: Literal["exact", "rademacher", "gaussian"] = "rademacher",
+    probes: int = 4,
+    generator: _Generator = None,
+) -> LogLikelihood: ...

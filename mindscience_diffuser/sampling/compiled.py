@@ -10,6 +10,7 @@ from mindspore import dtype as mstype
 from mindspore.nn.cell import _pynative_executor as executor
 
 from mindscience_diffuser.cells import PublicCell, WholeGraph
+from mindscience_diffuser.sampling.model_step import MISFIT
 
 IDENTITY = ops.Identity()
 """Copies a Tensor inside a graph. Not in a cell: primitives do not pickle."""
@@ -53,6 +54,12 @@ class CompiledSampler(PublicCell):
             self._wholes = {}
         try:
             yield
+        except (TypeError, ValueError) as error:
+            # The compiler appends its own trace to an error that was raised while it read the model.
+            message = str(error)
+            if MISFIT in message:
+                raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
+            raise
         finally:
             # Compiling a method marks it as the form that other graphs read; that is `construct`.
             self.__parse_method__ = "construct"

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
-from mindscience_diffuser.inputs import check_is_tensor, check_noise_law, check_scheduler
+from mindscience_diffuser.inputs import check_conditions, check_is_tensor, check_noise_law, check_scheduler
 from mindscience_diffuser.noise import (
     NoiseSource,
     WhiteNoise,
@@ -22,7 +22,7 @@ from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, wi
 from mindscience_diffuser.sampling.frames import plan_of_frames
 from mindscience_diffuser.sampling.graph_noise import GraphNoise
 from mindscience_diffuser.sampling.host_noise import GivenMotions, GivenNoise, HostNoise, spans_of, steps_at_once
-from mindscience_diffuser.sampling.model_step import MISFIT, ModelStep
+from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.rigid_motion import check_motion, motion_columns
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
@@ -422,23 +422,16 @@ class Sampler(CompiledSampler):
         drawn = self._motions(noise, generator, step_motions)
         fresh = self._fresh_noise(noise, generator, step_noise)
         drawn = (fresh, *drawn) if self.stochastic and not self.draws else drawn
-        try:
-            with self.compiled_calls():
-                if self.method == "step":
-                    return self._stepwise(noise, seeds, drawn, inputs, callback, progress)
-                states = self.initial(with_own_memory(noise))
-                if self.method == "loop":
-                    length = len(self._plan) if step_noise is not None else steps_at_once(noise.nbytes)
-                    return self._in_parts(states, seeds, drawn, length, inputs)
-                whole = [(0, len(self._plan), 0)]
-                values = [next(iter(source.parts(whole))) for source in drawn]
-                return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *seeds, *values, *inputs)
-        except (TypeError, ValueError) as error:
-            # The compiler appends its own trace to an error that was raised while it read the model.
-            message = str(error)
-            if MISFIT in message:
-                raise type(error)(message[message.index(MISFIT) :].split("\n")[0].rstrip("'")) from None
-            raise
+        with self.compiled_calls():
+            if self.method == "step":
+                return self._stepwise(noise, seeds, drawn, inputs, callback, progress)
+            states = self.initial(with_own_memory(noise))
+            if self.method == "loop":
+                length = len(self._plan) if step_noise is not None else steps_at_once(noise.nbytes)
+                return self._in_parts(states, seeds, drawn, length, inputs)
+            whole = [(0, len(self._plan), 0)]
+            values = [next(iter(source.parts(whole))) for source in drawn]
+            return self.whole(self.unrolled)(*self._tensors[:2], self._known, *states, *seeds, *values, *inputs)
 
     def _in_parts(self, states, seeds, drawn, length, inputs):
         """Runs the loop at once, or `length` steps at a time so that only what is drawn for them is held in memory."""
@@ -581,11 +574,4 @@ class Sampler(CompiledSampler):
     def _check_inputs(self, noise, conditions):
         self.scheduler.check_tensor("noise", noise)
         self.scheduler.check_channels(noise.shape)
-        for i, condition in enumerate(conditions):
-            for tensor in condition if isinstance(condition, (tuple, list)) else (condition,):
-                check_is_tensor(f"conditions[{i}]", tensor)
-                if tensor.ndim == 0 or tensor.shape[0] != noise.shape[0]:
-                    raise ValueError(
-                        f"condition {i} has shape {tensor.shape}, but its first axis must be the batch of the noise, "
-                        f"{noise.shape[0]}."
-                    )
+        check_conditions(conditions, "the noise", noise.shape[0])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import mindspore
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Self
 
@@ -13,9 +13,12 @@ from mindscience_diffuser.plan import StepPlan
 
 __all__ = [
     "AlphaFold3Scheduler",
+    "AmusedScheduler",
+    "BlockRefinementScheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDDIMScheduler",
     "CogVideoXDPMScheduler",
+    "ConsistencyDecoderScheduler",
     "CosineDPMSolverMultistepScheduler",
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
@@ -24,21 +27,28 @@ __all__ = [
     "DDPMScheduler",
     "DDPMWuerstchenScheduler",
     "DEISMultistepScheduler",
+    "DPMSolverAncestralScheduler",
     "DPMSolverMultistepInverseScheduler",
     "DPMSolverMultistepScheduler",
     "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
     "DiffusionScheduler",
+    "DiscreteDDIMScheduler",
     "EDMDPMSolverMultistepScheduler",
     "EDMDPMSolverSinglestepScheduler",
     "EDMEulerScheduler",
     "EDMHeunScheduler",
+    "ERSDEScheduler",
+    "EntropyBoundScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",
     "FlowMapEulerDiscreteScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",
+    "GradientEstimationScheduler",
+    "HeliosDMDScheduler",
+    "HeliosScheduler",
     "HeunDiscreteScheduler",
     "IPNDMScheduler",
     "KDPM2AncestralDiscreteScheduler",
@@ -47,13 +57,17 @@ __all__ = [
     "LCMScheduler",
     "LCMSchedulerOutput",
     "LMSDiscreteScheduler",
+    "LTXEulerAncestralRFScheduler",
     "LearnedScheduler",
+    "MiniMaxH3Scheduler",
     "PNDMScheduler",
+    "PiflowScheduler",
     "PyramidFlowMatchEulerDiscreteScheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
     "SASolverScheduler",
     "SCMScheduler",
+    "SEEDSScheduler",
     "Scheduler",
     "SchedulerOutput",
     "ScoreSdeOutput",
@@ -61,8 +75,11 @@ __all__ = [
     "ScoreSdeVpScheduler",
     "TCDScheduler",
     "TCDSchedulerOutput",
+    "TokenScheduler",
+    "TokenSchedulerOutput",
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
+    "VQDiffusionScheduler",
     "register_scheduler",
 ]
 
@@ -84,6 +101,127 @@ class AlphaFold3Scheduler(_ChurnedSteps, _EDMScheduler):
     def updates(
         self, sigma_hat: NDArray[Any], sigma_next: NDArray[Any], step: NDArray[Any], corrects: NDArray[Any]
     ) -> Any: ...
+
+class AmusedScheduler(TokenScheduler):
+    def __init__(self, mask_token_id: int, masking_schedule: Literal["cosine", "linear"] = "cosine") -> None: ...
+    def mask_ratios(self, count: Any) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int, temperature: float | Sequence[float] | NDArray[Any] = (2, 0)
+    ) -> None: ...
+    def construct(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        starting_mask_ratio: Any = 1.0,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+        starting_mask_ratio: float | Tensor = 1.0,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+        starting_mask_ratio: float | Tensor = 1.0,
+    ) -> TokenSchedulerOutput: ...
+    def add_noise(
+        self, original_samples: Tensor | float, noise: Tensor | float, timesteps: int | NDArray[Any] | Tensor
+    ) -> Tensor: ...
+    def __call__(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        starting_mask_ratio: Any = 1.0,
+    ) -> Tensor: ...
+
+class BlockRefinementScheduler(TokenScheduler):
+    def __init__(
+        self,
+        block_length: int = 32,
+        num_inference_steps: int = 32,
+        threshold: float = 0.95,
+        editing_threshold: float | None = None,
+        mask_token_id: int | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> None: ...
+    def set_timesteps(
+        self, num_inference_steps: int, block_length: int | None = None, temperature: float = 0.0
+    ) -> None: ...
+    @staticmethod
+    def limits(temperature: Any, top_k: Any, top_p: Any) -> Any: ...
+    def draw_by(self, mask_token: Any, top_k: Any, top_p: Any, block_length: Any) -> None: ...
+    def construct(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        committed: Any = None,
+        prompt_mask: Any = None,
+    ) -> Tensor: ...
+    @staticmethod
+    def flags(chosen: Any, sample: Any) -> Any: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+        committed: Tensor | float | None = None,
+        prompt_mask: Tensor | float | None = None,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+        committed: Tensor | float | None = None,
+        prompt_mask: Tensor | float | None = None,
+    ) -> TokenSchedulerOutput: ...
+    def others(self, sample: Any, committed: Any, prompt_mask: Any) -> Any: ...
+    def __call__(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        committed: Any = None,
+        prompt_mask: Any = None,
+    ) -> Tensor: ...
 
 class CMStochasticIterativeScheduler(_SigmaScheduler):
     num_train_timesteps: Any
@@ -175,8 +313,10 @@ class _CogVideoXProcess(DiffusionScheduler): ...
 
 class _Configurable:
     arguments: Any
+    shared_arguments: Any
     compatibles: Any
     peer_defaults: Any
+    own_process: Any
     @classmethod
     def class_of(cls, config: Any) -> Any: ...
     @staticmethod
@@ -194,6 +334,19 @@ class _Configurable:
     @classmethod
     def from_pretrained(cls, path: str | Path, subfolder: str | None = None, **overrides: Any) -> Self: ...
     def save_pretrained(self, path: str | Path) -> None: ...
+
+class ConsistencyDecoderScheduler(_SigmaScheduler):
+    num_train_timesteps: Any
+    def __init__(
+        self, num_train_timesteps: int = 1024, sigma_data: float = 0.5, compute_dtype: Any = mindspore.float32
+    ) -> None: ...
+    limit: Any
+    @property
+    def init_noise_sigma(self) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, timesteps: Sequence[int] | NDArray[Any] | None = None
+    ) -> None: ...
+    def scalings(self, alpha: Any, sigma: Any) -> Any: ...
 
 class _ConsistencyScheduler(_TrajectoryScheduler, DiffusionScheduler):
     def __init__(
@@ -246,10 +399,11 @@ class CosineDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         lower_order_final: bool = True,
         euler_at_final: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     predicts_x0: bool
-    adds_noise: bool
+    follows_sde: bool
 
 class _DDIMBase(_PerTimestepScheduler):
     def step_levels(self) -> Any: ...
@@ -473,9 +627,52 @@ class DEISMultistepScheduler(_LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float = 0.0,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class DPMSolverAncestralScheduler(_InnerCallMethod, _LogSNRScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        calls_per_step: int = 2,
+        prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
+        eta: float = 1.0,
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        use_lu_lambdas: bool | None = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        lambda_min_clipped: float = float("-inf"),
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
 
 class _DPMSolverFromBetas(_DPMSolverMethod):
     rounded: Any
@@ -484,7 +681,7 @@ class _DPMSolverMethod(_MultistepMethod):
     @property
     def predicts_x0(self) -> Any: ...
     @property
-    def adds_noise(self) -> Any: ...
+    def follows_sde(self) -> Any: ...
     @property
     def slope_rule(self) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
@@ -563,6 +760,7 @@ class DPMSolverMultistepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -613,7 +811,7 @@ class DPMSolverSDEScheduler(_TwoCallScheduler):
         s_noise: float = 1.0,
     ) -> SchedulerOutput: ...
 
-class DPMSolverSinglestepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
+class DPMSolverSinglestepScheduler(_SinglestepMethod, _DPMSolverFromBetas, _LogSNRScheduler):
     def __init__(
         self,
         num_train_timesteps: int = 1000,
@@ -651,10 +849,13 @@ class DPMSolverSinglestepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     def ends_clean(self) -> Any: ...
     def orders(self, begin: Any) -> Any: ...
+    @property
+    def skips_second(self) -> Any: ...
 
 class DiffusionScheduler(_ProcessTables, Scheduler):
     @property
@@ -700,6 +901,51 @@ class DiffusionScheduler(_ProcessTables, Scheduler):
     @staticmethod
     def place_of(index: Any) -> Any: ...
 
+class DiscreteDDIMScheduler(TokenScheduler):
+    def __init__(
+        self,
+        num_inference_steps: int = 32,
+        corrector_steps: int = 0,
+        corrector_k: int = 1,
+        corrector_selection: Literal[
+            "lowest_log_margin", "lowest_maxprob", "lowest_current_prob", "random"
+        ] = "lowest_log_margin",
+        corrector_selection_tau: float = 1.0,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, temperature: float = 0.0) -> None: ...
+    @overload
+    def correct(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def correct(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+    ) -> TokenSchedulerOutput: ...
+    def corrected(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any = None,
+        position_noise: Any = None,
+        generator: Any = None,
+    ) -> Any: ...
+
 class EDMDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
     def __init__(
         self,
@@ -722,6 +968,7 @@ class EDMDPMSolverMultistepScheduler(_DPMSolverMethod, _EDMScheduler):
         euler_at_final: bool = False,
         final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
         noise_variance: float = 1.0,
+        eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
 
@@ -835,6 +1082,57 @@ class _EDMScheduler(_SigmaScheduler):
     def input_scale(self, sigma: Any) -> Any: ...
     def clean_sample(self, sigma: Any) -> Any: ...
     def call_levels(self) -> Any: ...
+
+class ERSDEScheduler(_LogSNRScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        solver_order: int = 3,
+        prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
+        noise_scaler: Callable[..., Any] | None = None,
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        lower_order_final: bool = False,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        use_lu_lambdas: bool | None = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        lambda_min_clipped: float = float("-inf"),
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    adds_noise: bool
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class EntropyBoundScheduler(TokenScheduler):
+    def __init__(
+        self, entropy_bound: float = 0.1, t_max: float = 0.8, t_min: float = 0.4, num_inference_steps: int = 32
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
 
 class EulerAncestralDiscreteScheduler(_SolverScheduler):
     def __init__(
@@ -1053,6 +1351,75 @@ class _FlowMatchScheduler(_SigmaScheduler):
     def clean_sample(self, sigma: Any) -> Any: ...
     def renoising_plan(self) -> Any: ...
 
+class GradientEstimationScheduler(_SolverScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon",
+        gamma: float = 2.0,
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
+        sigma_schedule: Literal[
+            "karras", "exponential", "beta", "kl_optimal", "laplace", "ays_sd15", "ays_sdxl", "ays_svd"
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class HeliosDMDScheduler(_HeliosStages):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = (0, 0.3333333333333333, 0.6666666666666666, 1),
+        gamma: float = 0.3333333333333333,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential", "linear"] = "linear",
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+    def stage_plan(self, timesteps: Any, sigmas: Any, begin: Any = 0) -> Any: ...
+
+class HeliosScheduler(_HeliosStages):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 1.0,
+        stages: int = 3,
+        stage_range: Sequence[float] | NDArray[Any] = (0, 0.3333333333333333, 0.6666666666666666, 1),
+        gamma: float = 0.3333333333333333,
+        solver_order: int = 2,
+        solver_type: Literal["bh1", "bh2"] = "bh2",
+        lower_order_final: bool = True,
+        disable_corrector: list[Any] = [],
+        scheduler_type: Literal["unipc", "euler"] = "unipc",
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential", "linear"] = "exponential",
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    predicts_x0: bool
+    @property
+    def most_predictions(self) -> Any: ...
+    def trajectory_plan(self, begin: Any = 0) -> Any: ...
+    def stage_plan(self, timesteps: Any, sigmas: Any, begin: Any = 0) -> Any: ...
+
+class _HeliosStages(PyramidFlowMatchEulerDiscreteScheduler):
+    left_out: int
+    mu: Any
+    own_process: str
+    def levels_of_flow(self, count: Any) -> Any: ...
+    def set_timesteps(self, num_inference_steps: int, stage_index: int = 0, mu: float | None = None) -> None: ...
+
 class HeunDiscreteScheduler(_TwoCallScheduler):
     def __init__(
         self,
@@ -1091,6 +1458,12 @@ class IPNDMScheduler(_SigmaScheduler):
     def betas(self) -> Any: ...
     def adams_bashforth(self, begin: Any) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class _InnerCallMethod(_SinglestepMethod):
+    order: Any
+    integral: bool
+    def reached_ratios(self, ratio: Any, ratio_next: Any) -> Any: ...
+    def places(self) -> Any: ...
 
 class KDPM2AncestralDiscreteScheduler(_TwoCallScheduler):
     def __init__(
@@ -1249,6 +1622,28 @@ class LMSDiscreteScheduler(_SolverScheduler):
         order: int = 4,
     ) -> SchedulerOutput: ...
 
+class LTXEulerAncestralRFScheduler(_FlowMatchScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        eta: float = 1.0,
+        s_noise: float = 1.0,
+        shift: float = 1.0,
+        use_dynamic_shifting: bool = False,
+        base_shift: float | None = 0.5,
+        max_shift: float | None = 1.15,
+        base_image_seq_len: int = 256,
+        max_image_seq_len: int = 4096,
+        shift_terminal: float | None = None,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        time_shift_type: Literal["exponential", "linear"] = "exponential",
+        sigma_schedule: Literal["karras", "exponential", "beta", "linear_quadratic"] | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    def kept(self, sigma_down: Any, sigma_next: Any) -> Any: ...
+
 class LearnedScheduler(_SigmaScheduler):
     @property
     def sigmas(self) -> NDArray[Any]: ...
@@ -1262,14 +1657,30 @@ class LearnedScheduler(_SigmaScheduler):
 class _LogSNRScheduler(_MultistepMethod, _SolverScheduler):
     slope_rule: str
 
+class MiniMaxH3Scheduler(_RisingTimeScheduler):
+    def __init__(self, shift: float = 12.0, compute_dtype: Any = mindspore.float32) -> None: ...
+    own_process: str
+    @property
+    def shift(self) -> Any: ...
+    def set_shift(self, shift: Any) -> None: ...
+    @property
+    def sigmas(self) -> Any: ...
+    def set_timesteps(
+        self, num_inference_steps: int | None = None, sigmas: Sequence[float] | NDArray[Any] | None = None
+    ) -> None: ...
+    def even_sigmas(self, count: Any) -> Any: ...
+
 class _MultistepMethod:
     has_warmup: bool
     predicts_x0: bool
-    adds_noise: bool
     step_class: Any
     @property
+    def eta(self) -> Any: ...
+    @property
+    def adds_noise(self) -> Any: ...
+    @property
     def most_predictions(self) -> Any: ...
-    def exponential_step(self, tau: Any = 0.0) -> Any: ...
+    def exponential_step(self, tau: Any = None) -> Any: ...
     def log_snrs(self) -> Any: ...
     def rising_orders(self, begin: Any) -> Any: ...
     def orders(self, begin: Any, last_is_first_order: Any = False) -> Any: ...
@@ -1281,6 +1692,7 @@ class _MultistepMethod:
         weights: NDArray[Any],
         remembers: int | None = None,
         start: Mapping[str, Any] = ...,
+        noise: Mapping[str, Any] = ...,
         **states: Mapping[str, Any],
     ) -> Any: ...
     def past_log_snrs(self, count: Any) -> Any: ...
@@ -1334,6 +1746,22 @@ class _PerTimestepScheduler(DiffusionScheduler):
         return_dict: Literal[True],
     ) -> SchedulerOutput: ...
     def __call__(self, model_output: Any, sample: Any, timestep: Any) -> Tensor: ...
+
+class PiflowScheduler(_FlowMatchScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        shift: float = 5.0,
+        n_grid: int = 10,
+        eps: float = 1e-06,
+        final_step_size_scale: float = 0.5,
+        num_policy_substeps: int = 128,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    own_process: str
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
+    @property
+    def told(self) -> Any: ...
 
 class _PredictorCorrectorMethod(_MultistepMethod):
     def predictor_corrector_plan(
@@ -1394,13 +1822,18 @@ class PyramidFlowMatchEulerDiscreteScheduler(_TrajectoryScheduler):
         gamma: float = 0.3333333333333333,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+    first_ratio: float
+    highest_timestep: float
     def __len__(self) -> Any: ...
     @property
     def levels(self) -> Any: ...
     def set_timesteps(self, num_inference_steps: int, stage_index: int) -> None: ...
+    def stage_plan(self, timesteps: Any, sigmas: Any) -> Any: ...
     def steps_of_stages(self, num_inference_steps: Any) -> Any: ...
     def plan_of_stages(self, num_inference_steps: Any) -> Any: ...
-    def plan_for(self, num_inference_steps: int | None = None, stage_index: int | None = None) -> StepPlan: ...
+    def plan_for(
+        self, num_inference_steps: int | None = None, stage_index: int | None = None, **options: Any
+    ) -> StepPlan: ...
     def noised_to_row(self, original_samples: Any, noise: Any, row: Any) -> None: ...
     def renoise_coefficients(self, stage_index: Any) -> Any: ...
     def renoise(
@@ -1413,8 +1846,9 @@ class PyramidFlowMatchEulerDiscreteScheduler(_TrajectoryScheduler):
     def training_sample(
         self, original_samples: Tensor | float, noise: Tensor | float, index: int | Tensor, stage_index: int
     ) -> tuple[Any, ...]: ...
+    def even_levels(self) -> Any: ...
 
-class RFD4ProteinaScheduler(_SigmaScheduler):
+class RFD4ProteinaScheduler(_RisingTimeScheduler):
     def __init__(
         self,
         schedule_mode: Literal["log", "power"] = "log",
@@ -1427,8 +1861,6 @@ class RFD4ProteinaScheduler(_SigmaScheduler):
         t_lim_ode_below: float = 0.02,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
-    num_train_timesteps: int
-    clean_timestep: float
     def set_timesteps(self, num_inference_steps: int, start_time: float | None = None) -> None: ...
     def spaced_times(self, count: Any, start: Any) -> Any: ...
     def positions(self, count: Any) -> Any: ...
@@ -1487,6 +1919,10 @@ class RePaintScheduler(_DDIMBase):
         self, model_output: Any, sample: Any, timestep: Any, original_image: Any, mask: Any, noise: Any
     ) -> Tensor: ...
 
+class _RisingTimeScheduler(_SigmaScheduler):
+    num_train_timesteps: int
+    clean_timestep: float
+
 class SASolverScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
     def __init__(
         self,
@@ -1527,6 +1963,7 @@ class SASolverScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
         | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+    adds_noise: bool
     @property
     def predicts_x0(self) -> Any: ...
     @property
@@ -1554,6 +1991,50 @@ class SCMScheduler(_SigmaScheduler):
         max_timesteps: float = 1.5708,
         intermediate_timesteps: float | None = 1.3,
     ) -> None: ...
+
+class SEEDSScheduler(_InnerCallMethod, _LogSNRScheduler):
+    def __init__(
+        self,
+        num_train_timesteps: int = 1000,
+        beta_start: float = 0.0001,
+        beta_end: float = 0.02,
+        beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "exp"] = "linear",
+        trained_betas: ArrayLike | None = None,
+        calls_per_step: int = 2,
+        prediction_type: Literal["epsilon", "sample", "v_prediction", "flow_prediction"] = "epsilon",
+        eta: float = 1.0,
+        thresholding: bool = False,
+        dynamic_thresholding_ratio: float = 0.995,
+        sample_max_value: float = 1.0,
+        use_karras_sigmas: bool | None = False,
+        use_exponential_sigmas: bool | None = False,
+        use_beta_sigmas: bool | None = False,
+        use_lu_lambdas: bool | None = False,
+        use_flow_sigmas: bool = False,
+        flow_shift: float = 1.0,
+        final_sigmas_type: Literal["zero", "sigma_min"] = "zero",
+        lambda_min_clipped: float = float("-inf"),
+        timestep_spacing: Literal["leading", "linspace", "trailing"] = "linspace",
+        steps_offset: int = 0,
+        rescale_betas_zero_snr: bool = False,
+        use_dynamic_shifting: bool = False,
+        time_shift_type: Literal["exponential"] = "exponential",
+        sigma_schedule: Literal[
+            "karras",
+            "exponential",
+            "beta",
+            "kl_optimal",
+            "laplace",
+            "ays_sd15",
+            "ays_sdxl",
+            "ays_svd",
+            "linear_quadratic",
+        ]
+        | None = None,
+        compute_dtype: Any = mindspore.float32,
+    ) -> None: ...
+    @property
+    def slope_rule(self) -> Any: ...
 
 class Scheduler(_Configurable, nn.Cell):
     @property
@@ -1714,6 +2195,11 @@ class _SigmaScheduler(_TrajectoryScheduler):
         self, original_samples: Tensor | float, noise: Tensor | float, timesteps: float | NDArray[Any] | Tensor
     ) -> Tensor: ...
 
+class _SinglestepMethod(_MultistepMethod):
+    skips_second: bool
+    def group_step(self, orders: NDArray[Any], tau: float, end: tuple[Any, ...] | None = None) -> Any: ...
+    def group_plan(self, step: Any, orders: Any, **options: Any) -> Any: ...
+
 class _SolverScheduler(_SigmaScheduler):
     scaled: bool
     inner_grid: bool
@@ -1792,6 +2278,95 @@ class TCDSchedulerOutput(tuple[Tensor, Tensor, Tensor]):
     def pred_noised_sample(self) -> Tensor: ...
     @property
     def pred_original_sample(self) -> Tensor: ...
+
+class TokenScheduler(_Configurable, nn.Cell):
+    @property
+    def config(self) -> Any: ...
+    @property
+    def timesteps(self) -> NDArray[Any]: ...
+    @property
+    def num_inference_steps(self) -> int: ...
+    @property
+    def table(self) -> NDArray[Any]: ...
+    @property
+    def rows(self) -> Parameter: ...
+    def __init__(self) -> None: ...
+    order: int
+    init_noise_sigma: float
+    columns: Any
+    position_draws: int
+    counts_up: bool
+    mask_token: Any
+    outputs: Any
+    def __len__(self) -> Any: ...
+    def scale_model_input(self, sample: Any, timestep: Any = None) -> Any: ...
+    def check_scheduled(self) -> None: ...
+    def noise_classes(self, classes: Any) -> Any: ...
+    def construct(
+        self, model_output: Any, sample: Any, timestep: Any, noise: Any, position_noise: Any = None
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        return_dict: Literal[False] = False,
+    ) -> Tensor: ...
+    @overload
+    def step(
+        self,
+        model_output: Tensor | float,
+        sample: Tensor | float,
+        timestep: int | NDArray[Any] | Tensor,
+        noise: Tensor | float | None = None,
+        position_noise: Tensor | float | None = None,
+        generator: _Generator = None,
+        *,
+        return_dict: Literal[True],
+    ) -> TokenSchedulerOutput: ...
+    def moved(
+        self,
+        model_output: Any,
+        sample: Any,
+        timestep: Any,
+        noise: Any,
+        position_noise: Any,
+        generator: Any,
+        others: Any = (),
+        **changed: Any,
+    ) -> Any: ...
+    def check_tokens(self, name: Any, tokens: Any, classes: Any) -> None: ...
+    def place_of(self, index: Any) -> Any: ...
+    def __call__(
+        self, model_output: Any, sample: Any, timestep: Any, noise: Any, position_noise: Any = None
+    ) -> Tensor: ...
+
+class TokenSchedulerOutput(tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]):
+    def __new__(
+        cls,
+        prev_sample: Tensor,
+        pred_original_sample: Tensor,
+        probability: Tensor | None,
+        accepted: Tensor | None,
+        edited: Tensor | None,
+        committed: Tensor | None,
+    ) -> Self: ...
+    @property
+    def prev_sample(self) -> Tensor: ...
+    @property
+    def pred_original_sample(self) -> Tensor: ...
+    @property
+    def probability(self) -> Tensor | None: ...
+    @property
+    def accepted(self) -> Tensor | None: ...
+    @property
+    def edited(self) -> Tensor | None: ...
+    @property
+    def committed(self) -> Tensor | None: ...
 
 class _TrajectoryScheduler(Scheduler):
     output: Any
@@ -1881,7 +2456,14 @@ class UnCLIPScheduler(DDPMScheduler):
         return_dict: Literal[True],
     ) -> SchedulerOutput: ...
 
-class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
+class _UniPCMethod(_PredictorCorrectorMethod):
+    @property
+    def most_corrector_predictions(self) -> Any: ...
+    @property
+    def slope_rule(self) -> Any: ...
+    def unipc_plan(self, begin: Any, predictor: Any = None) -> Any: ...
+
+class UniPCMultistepScheduler(_UniPCMethod, _LogSNRScheduler):
     def __init__(
         self,
         num_train_timesteps: int = 1000,
@@ -1925,14 +2507,24 @@ class UniPCMultistepScheduler(_PredictorCorrectorMethod, _LogSNRScheduler):
             "linear_quadratic",
         ]
         | None = None,
+        eta: float = 0.0,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
     @property
     def predicts_x0(self) -> Any: ...
-    @property
-    def most_corrector_predictions(self) -> Any: ...
-    @property
-    def slope_rule(self) -> Any: ...
     def trajectory_plan(self, begin: Any = 0) -> Any: ...
+
+class VQDiffusionScheduler(TokenScheduler):
+    num_train_timesteps: Any
+    def __init__(
+        self,
+        num_vec_classes: int,
+        num_train_timesteps: int = 100,
+        alpha_cum_start: float = 0.99999,
+        alpha_cum_end: float = 9e-06,
+        gamma_cum_start: float = 9e-06,
+        gamma_cum_end: float = 0.99999,
+    ) -> None: ...
+    def set_timesteps(self, num_inference_steps: int) -> None: ...
 
 def register_scheduler(kind: type[Any]) -> Any: ...

@@ -48,6 +48,13 @@ class Solver(NamedTuple):
     """What the model predicts; the classes of rectified flows have no choice."""
 
 
+def ratio_itself(ratio):
+    """Returns phi of ER-SDE whose reverse process is the probability-flow ODE."""
+    return ratio
+
+
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+ENDS_AT_LOWEST = {"final_sigmas_type": "sigma_min"}
 ENDS_EARLY = {"final_sigmas_type": "sigma_min", "lower_order_final": False}
 SOLVERS = (
     Solver("DDIM", "DDIMScheduler", {"clip_sample": False, "beta_schedule": "linear"}, 1, spaced=False),
@@ -66,6 +73,18 @@ SOLVERS = (
     Solver(
         "DPM-Solver++(3S)", "DPMSolverSinglestepScheduler", {"solver_order": 3, "final_sigmas_type": "sigma_min"}, 3
     ),
+    Solver("SEEDS-2 (eta=0)", "SEEDSScheduler", {"eta": 0.0, **ENDS_AT_LOWEST}, 2),
+    Solver("SEEDS-3 (eta=0)", "SEEDSScheduler", {"eta": 0.0, "calls_per_step": 3, **ENDS_AT_LOWEST}, 3),
+    *(
+        Solver(
+            f"ER-SDE-{order} (ODE)",
+            "ERSDEScheduler",
+            {"solver_order": order, "noise_scaler": ratio_itself, **ENDS_AT_LOWEST},
+            order,
+        )
+        for order in (1, 2, 3)
+    ),
+    Solver("Gradient estimation", "GradientEstimationScheduler", {}, 1),
     Solver("UniPC-2", "UniPCMultistepScheduler", ENDS_EARLY, 2),
     Solver("UniPC-2 (bh1)", "UniPCMultistepScheduler", {"solver_type": "bh1", **ENDS_EARLY}, 2),
     Solver("UniPC-3", "UniPCMultistepScheduler", {"solver_order": 3, **ENDS_EARLY}, 3),
@@ -85,6 +104,25 @@ STOCHASTIC = (
     Solver("KDPM2 ancestral", "KDPM2AncestralDiscreteScheduler", {"use_karras_sigmas": True}, 1),
     Solver("DPM-Solver++ SDE", "DPMSolverSDEScheduler", {"use_karras_sigmas": True}, 1),
     Solver("SDE-DPM-Solver++(2M)", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, 1),
+    Solver(
+        "SDE-DPM-Solver++(2M), eta=0.5",
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "eta": 0.5},
+        1,
+    ),
+    Solver("DPM++ 3M SDE", "DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}, 1),
+    Solver("DPM++ 2S ancestral", "DPMSolverAncestralScheduler", {}, 1),
+    Solver(
+        "Euler ancestral, flow",
+        "DPMSolverAncestralScheduler",
+        {"calls_per_step": 1, **FLOW},
+        1,
+        prediction="flow_prediction",
+    ),
+    Solver("DPM++ 2S ancestral, flow", "DPMSolverAncestralScheduler", FLOW, 1, prediction="flow_prediction"),
+    Solver("SEEDS-2", "SEEDSScheduler", {}, 1),
+    Solver("SEEDS-3", "SEEDSScheduler", {"calls_per_step": 3}, 1),
+    Solver("ER-SDE-3", "ERSDEScheduler", {}, 1),
     Solver("SA-Solver", "SASolverScheduler", {}, 1),
     Solver("Cosine DPM-Solver++ SDE", "CosineDPMSolverMultistepScheduler", {}, 1, prediction="v_prediction"),
 )
@@ -110,7 +148,7 @@ def error(scheduler, prediction, mixture=PLANE, draws=64):
     start = np.random.default_rng(0).standard_normal((draws, mixture.means.shape[1])) * np.hypot(alpha[0], sigma[0])
     plan = scheduler.plan
     end = plan.next_level[0][-1] * np.ones(()), plan.next_level[1][-1] * np.ones(())
-    reached = follow(plan, (alpha[0], sigma[0]), mixture, prediction, start)
+    reached = follow(plan, (alpha[0], sigma[0]), mixture, prediction, start, np.random.default_rng(1))
     exact = mixture.flow(start, (alpha[0], sigma[0]), end)
     return np.sqrt(np.mean((reached - exact) ** 2))
 

@@ -23,8 +23,10 @@ from mindscience_diffuser.noise import (
     check_gamma,
 )
 from mindscience_diffuser.schedulers.base.config import SchedulerConfig
-from mindscience_diffuser.schedulers.base.scheduler import Scheduler
 from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number, check_numbers
+
+REQUIRED = inspect.Parameter.empty
+"""Stands for the default of an argument that must be given."""
 
 UPSCALE_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 
@@ -91,7 +93,8 @@ def known_as(argument, synonyms):
     return argument._replace(check=lambda name, value: argument.check(name, synonyms.get(value, value)))
 
 
-def _callable(name, value):
+def callable_or_error(name, value):
+    """Returns a value that is a function, after a check."""
     if not callable(value):
         raise TypeError(f"'{name}' must be a function, but is {value!r}.")
     return value
@@ -251,7 +254,9 @@ ARGUMENTS = {
     "predictor_order": integer("Number of predictions that the predictor uses at most", low=1),
     "corrector_order": integer("Number of predictions that the corrector uses at most", low=1),
     "tau_func": optional(
-        Argument(_callable, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE")
+        Argument(
+            callable_or_error, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE"
+        )
     ),
     "compute_dtype": Argument(
         lambda name, value: value,  # Checked by the base of all schedulers.
@@ -288,7 +293,7 @@ DYNAMIC_SHIFT = {"use_dynamic_shifting": False, "time_shift_type": "exponential"
 
 
 def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults) -> Callable[[type], Any]:
-    """Gives a scheduler class the constructor with these arguments, in this order, and `compute_dtype` at the end.
+    """Gives a scheduler class the constructor with these arguments, in this order, and those of its base at the end.
 
     Args:
         choices (Mapping, optional): Choices of this class for arguments that are one of several, or an
@@ -297,7 +302,8 @@ def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults)
             configurations, and the choice of this class that each stands for.
         peer_defaults (Mapping, optional): Defaults of the class of this name in diffusers, where they are others:
             those of arguments that a file of diffusers leaves out.
-        **defaults: The arguments of the class, keys of ``ARGUMENTS`` or of `choices`, with their defaults.
+        **defaults: The arguments of the class, keys of ``ARGUMENTS`` or of `choices`, with their defaults, or with
+            ``REQUIRED``.
 
     Returns:
         The class decorator.
@@ -305,7 +311,6 @@ def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults)
     Raises:
         TypeError: If an argument is described nowhere.
     """
-    defaults = {**defaults, "compute_dtype": mstype.float32}
     specific = {
         name: values if isinstance(values, Argument) else choice(ARGUMENTS[name].text, *values)
         for name, values in (choices or {}).items()
@@ -316,18 +321,21 @@ def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults)
             f"{unknown[0]!r} is no argument that schedulers share: describe it, as in choices={{{unknown[0]!r}: "
             "number('What it is', '[0, 1]')}."
         )
-    arguments = {
-        name: known_as(specific[name] if name in specific else ARGUMENTS[name], (synonyms or {}).get(name, {}))
-        for name in defaults
-    }
-    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
-    signature = inspect.Signature([inspect.Parameter("self", keyword), *parameters])
 
     def decorate(cls):
+        values = {**defaults, **{n: value for n, value in cls.shared_arguments.items() if n not in defaults}}
+        arguments = {
+            name: known_as(specific[name] if name in specific else ARGUMENTS[name], (synonyms or {}).get(name, {}))
+            for name in values
+        }
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        parameters = [inspect.Parameter(name, keyword, default=value) for name, value in values.items()]
+        signature = inspect.Signature([inspect.Parameter("self", keyword), *parameters])
+        base = next(kind for kind in cls.__mro__ if "shared_arguments" in vars(kind))
+
         def constructor(self, *args, **kwargs):
             given = _bind(signature, self, args, kwargs)
-            Scheduler.__init__(self, given["compute_dtype"])
+            base.__init__(self, **{name: given[name] for name in base.shared_arguments})
             checked = {name: arguments[name].checked(name, given) for name in given}
             self.settings = SchedulerConfig(checked, type(self))
             self.config = self.settings
@@ -340,8 +348,7 @@ def takes_arguments(choices=None, synonyms=None, peer_defaults=None, **defaults)
         cls.arguments = arguments
         cls.peer_defaults = dict(peer_defaults or {})
         lines = [
-            f"    {name} ({a.kind}): {a.documentation}. Default: ``{_text(defaults[name])}``."
-            for name, a in arguments.items()
+            f"    {name} ({a.kind}): {a.documentation}.{_default_text(values[name])}" for name, a in arguments.items()
         ]
         cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\nArgs:\n" + "\n".join(lines) + RAISES
         return cls
@@ -374,5 +381,7 @@ def _bind(signature, self, args, kwargs):
     return dict(list(bound.arguments.items())[1:])
 
 
-def _text(value):
-    return "mindspore.float32" if value is mstype.float32 else repr(value)
+def _default_text(value):
+    if value is REQUIRED:
+        return ""
+    return f" Default: ``{'mindspore.float32' if value is mstype.float32 else repr(value)}``."

@@ -87,11 +87,17 @@ class Configurable:
     arguments = {}
     """What the constructor checks each argument by, an ``Argument`` by its name."""
 
+    shared_arguments = {}
+    """Arguments of the hand-written constructor of the base, with their defaults: each class has them, at the end."""
+
     compatibles = []
     """Classes that take the configuration of this one."""
 
     peer_defaults = {}
     """Defaults of the class of this name in diffusers, where they are others."""
+
+    own_process = None
+    """Name of the noise process and of what the model predicts, where the arguments do not tell them."""
 
     @classmethod
     def class_of(cls, config):

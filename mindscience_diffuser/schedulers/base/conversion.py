@@ -50,8 +50,10 @@ class Conversion(NamedTuple):
     """Those of them without which it follows another noise process."""
 
 
-def process_of(names, values):
+def process_of(kind, names, values):
     """Returns the noise process of a class with arguments `names` and these values, None where they do not tell."""
+    if kind is not None and kind.own_process:
+        return kind.own_process
     return "shift" if values.get("use_flow_sigmas") else next((name for name in PROCESSES if name in names), None)
 
 
@@ -69,7 +71,7 @@ def converted(config, source, target, overrides):
     given = {name: value for name, value in config.items() if not name.startswith("_")}
     of_diffusers = "_diffusers_version" in config
     own = given if source is None else {**source.defaults(of_diffusers), **_only(given, source.defaults())}
-    process = process_of(own, own) or (source and source.__name__)
+    process = process_of(source, own, own) or (source and source.__name__)
     flows = process == "shift" and overrides.get("use_flow_sigmas", True)
     told = {name: value for name, value in own.items() if name in DESCRIBING}
     chosen = {**(target.peer_defaults if of_diffusers else {}), **given}
@@ -81,23 +83,33 @@ def converted(config, source, target, overrides):
             if name in own and name not in known and other in known and (flows or name not in OF_FLOWS):
                 chosen[other] = own[name]
                 chosen.pop(name, None)
-    if source is not None and process == process_of(known, chosen):
+    if source is not None and process == process_of(target, known, chosen):
         missing = {name: value for name, value in DESCRIBING.items() if value is not None and name not in own}
         chosen = {**_only(missing, known), **chosen}
+    if "eta" in known and not _stochastic(chosen, overrides, known):
+        if known["eta"] is None or (source and source.defaults().get("eta", 0.0) != 0.0):
+            chosen.pop("eta", None)  # A method that follows the ODE by itself does so after a stochastic one too.
     chosen.update(overrides)
     arguments = _only(chosen, known)
     for name in [name for name, value in arguments.items() if value is None and known[name] is not None]:
         if source is not None and source.defaults().get(name, known[name]) is None:
             del arguments[name]  # None stands for what the other class derives, and this one does not.
     kept = {name: value for name, value in chosen.items() if name not in known}
-    followed = process_of(known, arguments) or target.__name__
+    followed = process_of(target, known, arguments) or target.__name__
     unused = OF_BETAS if process == "shift" else OF_FLOWS if "beta_schedule" in own else ()
-    lost = {name: value for name, value in told.items() if name not in unused and _tells(name, value, known)}
+    flow_like = () if target.own_process else known
+    lost = {name: value for name, value in told.items() if name not in unused and _tells(name, value, flow_like)}
     if process in (None, followed):
         lost = {name: value for name, value in lost.items() if name in kept and name not in UNNEEDED}
     else:
         lost = {name: value for name, value in lost.items() if name in kept} or lost or own
     return Conversion(arguments, kept, lost)
+
+
+def _stochastic(chosen, overrides, known):
+    """Whether a class with `eta` adds noise unless it is told otherwise: where it is None, by its algorithm."""
+    algorithm = {**known, **chosen, **overrides}.get("algorithm_type", "sde-")
+    return algorithm.startswith("sde-") if known["eta"] is None else known["eta"] > 0
 
 
 def _only(values, names):

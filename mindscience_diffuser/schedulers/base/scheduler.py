@@ -55,7 +55,7 @@ class Compatibles:
 
 
 def _process(kind):
-    return process_of(kind.defaults(), {})
+    return process_of(kind, kind.defaults(), {})
 
 
 class Followers(weakref.WeakSet):
@@ -100,6 +100,7 @@ class Scheduler(Configurable, PublicCell):
     """
 
     own_settings = ("fixed_shape",)
+    shared_arguments = {"compute_dtype": mstype.float32}
 
     order = 1
     init_noise_sigma = 1.0
@@ -287,28 +288,40 @@ class Scheduler(Configurable, PublicCell):
             ) from None
 
     def _step_noise(self, sample, noise, generator, place=None):
-        """Returns the noise of a step: the given one, or a draw from `generator`.
-
-        `place` rises along a trajectory, whichever of its steps are taken. A seed goes on while it rises; where it does
-        not, another trajectory has begun, and the seed begins again. Without a place it goes on.
-        """
+        """Returns the noise of a step: the given one, or a draw from `generator`, see :func:`next_source`."""
         if noise is not None:
             if generator is not None:
                 raise ValueError("'noise' and 'generator' are both given: give one of them.")
             self.check_tensor("noise", noise, like=sample)
             return noise
-        key = (named_generator(generator), sample.shape[0])
-        before, source, last = self._seeded
-        begins = place is not None and last is not None and place <= last
-        if before != key or begins:
-            source = continuing(generator, sample.shape[0])
-        drawn = Tensor(draw_noise(sample.shape, source), self.compute_dtype)
-        self._seeded = (key, source, place)
+        seeded = next_source(self._seeded, sample.shape[0], generator, place)
+        drawn = Tensor(draw_noise(sample.shape, seeded[1]), self.compute_dtype)
+        self._seeded = seeded
         return drawn
 
     @staticmethod
     def _result(outputs, return_dict):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def next_source(seeded, batch, generator, place):
+    """Returns what a step draws from, as the triple that the next step is given: its name, the source, the place.
+
+    `place` rises along a trajectory, whichever of its steps are taken. A seed goes on while it rises; where it does
+    not, another trajectory has begun, and the seed begins again. Without a place it goes on.
+
+    Args:
+        seeded (tuple): What the last step drew from, ``(None, None, None)`` before the first one.
+        batch (int): Number of samples.
+        generator (optional): What :func:`~mindscience_diffuser.noise.draw_noise` takes.
+        place (optional): A number that rises along a trajectory.
+    """
+    key = (named_generator(generator), batch)
+    before, source, last = seeded
+    begins = place is not None and last is not None and place <= last
+    if before != key or begins:
+        source = continuing(generator, batch)
+    return key, source, place
 
 
 def named_generator(generator):

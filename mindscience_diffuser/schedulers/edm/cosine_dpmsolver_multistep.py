@@ -4,13 +4,14 @@ import numpy as np
 
 from mindscience_diffuser.schedulers.base.arguments import EDM_SCHEDULES, takes_arguments
 from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
-from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import SLOPES, SYNONYMS, DPMSolverMethod
+from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_ETA, SLOPES, SYNONYMS, DPMSolverMethod
 from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
 
 
 @takes_arguments(
     choices={
         **UP_TO_THREE,
+        **DPM_ETA,
         **EDM_SCHEDULES,
         "prediction_type": ("epsilon", "v_prediction", "sample"),
         "solver_type": tuple(SLOPES),
@@ -28,6 +29,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
     lower_order_final=True,
     euler_at_final=False,
     final_sigmas_type="zero",
+    eta=None,
 )
 class CosineDPMSolverMultistepScheduler(DPMSolverMethod, EDMScheduler):
     """DPM-Solver++ along the reverse SDE (Lu et al., 2022, arXiv:2211.01095) with alpha = 1.
@@ -46,7 +48,7 @@ class CosineDPMSolverMultistepScheduler(DPMSolverMethod, EDMScheduler):
     """
 
     predicts_x0 = True
-    adds_noise = True
+    follows_sde = True
 
     def model_timestep(self, sigma):
         """Returns what the model is told at levels: the angle, 1 for pure noise."""

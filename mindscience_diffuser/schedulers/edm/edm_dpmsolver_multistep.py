@@ -2,13 +2,14 @@
 
 from mindscience_diffuser.schedulers.base.arguments import EDM_SCHEDULES, THRESHOLDING, takes_arguments
 from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
-from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import SLOPES, SYNONYMS, DPMSolverMethod
+from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_ETA, SLOPES, SYNONYMS, DPMSolverMethod
 from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
 
 
 @takes_arguments(
     choices={
         **UP_TO_THREE,
+        **DPM_ETA,
         **EDM_SCHEDULES,
         "prediction_type": ("epsilon", "v_prediction", "sample"),
         "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
@@ -30,6 +31,7 @@ from mindscience_diffuser.schedulers.exponential.log_snr import UP_TO_THREE
     euler_at_final=False,
     final_sigmas_type="zero",
     noise_variance=1.0,
+    eta=None,
 )
 class EDMDPMSolverMultistepScheduler(DPMSolverMethod, EDMScheduler):
     """The steps of :class:`DPMSolverMultistepScheduler` with alpha = 1, so that lambda = -ln(sigma).

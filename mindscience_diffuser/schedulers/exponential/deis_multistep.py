@@ -9,11 +9,11 @@ from mindscience_diffuser.schedulers.base.arguments import (
     THRESHOLDING,
     takes_arguments,
 )
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, ETA, UP_TO_THREE, LogSNRScheduler
 
 
 @takes_arguments(
-    choices={**CHOICES, **UP_TO_THREE, "algorithm_type": ("deis",), "solver_type": ("logrho",)},
+    choices={**CHOICES, **UP_TO_THREE, **ETA, "algorithm_type": ("deis",), "solver_type": ("logrho",)},
     synonyms={
         "algorithm_type": {"dpmsolver": "deis", "dpmsolver++": "deis"},
         "solver_type": {"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"},
@@ -30,13 +30,15 @@ from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, UP_TO_T
     **LINSPACE,
     **DYNAMIC_SHIFT,
     sigma_schedule=None,
+    eta=0.0,
 )
 class DEISMultistepScheduler(LogSNRScheduler):
     """Exponential Adams-Bashforth in rho = sigma / alpha: tAB-DEIS of the paper with polynomials of log(rho).
 
     ``x_t / alpha_t = x_s / alpha_s + integral over rho in [rho_s, rho_t] of P(log(rho))`` with the polynomial P through
     the last `solver_order` predictions of the noise (section 4 of the paper; log(rho) is -lambda). Trajectories end at
-    the lowest training level, spaced ones at their last level: their last step changes nothing.
+    the lowest training level, spaced ones at their last level: their last step changes nothing. With `eta` above 0 the
+    steps follow a reverse SDE, whose integral has the factor 1 + eta, and add noise.
 
     Examples:
         >>> scheduler = DEISMultistepScheduler(solver_order=3)

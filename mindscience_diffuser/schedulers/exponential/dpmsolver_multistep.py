@@ -7,15 +7,18 @@ from mindscience_diffuser.schedulers.base.arguments import (
     LINSPACE,
     SIGMA_SPACINGS,
     THRESHOLDING,
+    optional,
     takes_arguments,
 )
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, ETA, UP_TO_THREE, LogSNRScheduler
 from mindscience_diffuser.schedulers.exponential.multistep import MultistepMethod
 
 SLOPES = {"midpoint": "half", "heun": "exact"}
+DPM_ETA = {"eta": optional(ETA["eta"])._replace(text=f"{ETA['eta'].text}. ``None`` is 1 for the names with ``sde-``")}
 DPM_CHOICES = {
     **CHOICES,
     **UP_TO_THREE,
+    **DPM_ETA,
     "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
     "solver_type": tuple(SLOPES),
 }
@@ -34,9 +37,21 @@ class DPMSolverMethod(MultistepMethod):
         return self.settings.algorithm_type.endswith("++")
 
     @property
-    def adds_noise(self):
-        """Whether steps add fresh noise: they follow the reverse SDE."""
+    def follows_sde(self):
+        """Whether the algorithm is one of the reverse SDE."""
         return self.settings.algorithm_type.startswith("sde-")
+
+    @property
+    def eta(self):
+        """How stochastic steps are: as the user says, else 1 for the algorithms of the reverse SDE and 0 for others."""
+        eta = self.settings.get("eta")
+        if eta and not self.follows_sde:
+            algorithm = self.settings.algorithm_type
+            raise ValueError(
+                f"'eta' is {eta}, but algorithm_type={algorithm!r} follows the ODE, which adds no noise: set "
+                f"algorithm_type='sde-{algorithm}', or leave 'eta' out."
+            )
+        return float(self.follows_sde) if eta is None else eta
 
     @property
     def slope_rule(self):
@@ -46,7 +61,7 @@ class DPMSolverMethod(MultistepMethod):
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
         config = self.settings
-        step = self.exponential_step(tau=float(self.adds_noise))
+        step = self.exponential_step()
         last_is_first_order = config.euler_at_final or config.get("final_sigmas_type") == "zero"
         orders = self.orders(begin, last_is_first_order)
         nodes = self.past_log_snrs(config.solver_order)
@@ -92,13 +107,16 @@ class DPMSolverFromBetas(DPMSolverMethod):
     rescale_betas_zero_snr=False,
     **DYNAMIC_SHIFT,
     sigma_schedule=None,
+    eta=None,
 )
 class DPMSolverMultistepScheduler(DPMSolverFromBetas, LogSNRScheduler):
-    """One model call a step, of order 1 to 3: DPM-Solver++(2M), DPM-Solver++(3M) and their SDE forms.
+    """One model call a step, of order 1 to 3: DPM-Solver++(2M), RES, DPM-Solver++(3M) and their SDE forms.
 
     With h = lambda_t - lambda_s, r = (lambda_s - lambda_r) / h and D = (1 + 1 / 2r) x0_s - x0_r / 2r, the second order
     is ``x_t = sigma_t / sigma_s * x_s - alpha_t * (exp(-h) - 1) * D`` (arXiv:2211.01095, algorithm 2). With
-    ``solver_type="heun"``, and at third order, the polynomial through the predictions is integrated exactly.
+    ``solver_type="heun"``, and at third order, the polynomial through the predictions is integrated exactly; the second
+    order is then the multistep method of the refined exponential solver (Zhang et al., 2023, arXiv:2308.02157). The
+    algorithms with ``sde-`` follow the reverse SDE whose fresh noise is `eta`, 1 unless it is given.
 
     Examples:
         >>> scheduler = DPMSolverMultistepScheduler(use_karras_sigmas=True)

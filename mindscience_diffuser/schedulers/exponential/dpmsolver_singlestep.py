@@ -12,6 +12,7 @@ from mindscience_diffuser.schedulers.base.arguments import (
 )
 from mindscience_diffuser.schedulers.exponential.dpmsolver_multistep import DPM_CHOICES, SYNONYMS, DPMSolverFromBetas
 from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.singlestep import SinglestepMethod
 
 
 @takes_arguments(
@@ -31,8 +32,9 @@ from mindscience_diffuser.schedulers.exponential.log_snr import LogSNRScheduler
     variance_type=None,
     **DYNAMIC_SHIFT,
     sigma_schedule=None,
+    eta=None,
 )
-class DPMSolverSinglestepScheduler(DPMSolverFromBetas, LogSNRScheduler):
+class DPMSolverSinglestepScheduler(SinglestepMethod, DPMSolverFromBetas, LogSNRScheduler):
     """Groups of steps that start from one base point: the k-th model call of a group is a step of order k from it.
 
     Order 2 (arXiv:2211.01095, algorithm 1) takes x_s to x_r by first order, and then x_s to x_t with the slope
@@ -59,21 +61,12 @@ class DPMSolverSinglestepScheduler(DPMSolverFromBetas, LogSNRScheduler):
             orders[-1] = 1
         return np.minimum(orders, self.rising_orders(begin))
 
+    @property
+    def skips_second(self):
+        """Whether the third order uses the slope between the first and the last prediction alone."""
+        return self.settings.solver_type == "midpoint"
+
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
-        alpha, sigma = self.levels
-        orders, most = self.orders(begin), self.settings.solver_order
-        base = np.arange(len(orders)) - orders + 1
-        start, end = (alpha[base], sigma[base]), (alpha[1:], sigma[1:])
-        step = self.step_class(start, end, self.predicts_x0, tau=float(self.adds_noise))
-        nodes = self.past_log_snrs(most)
-        weights = step.weights(nodes, orders, self.slope_rule)
-        if most == 1:
-            return self.multistep_plan(step, weights)
-        if most == 3 and self.settings.solver_type == "midpoint":
-            third = orders == 3
-            first_and_last = step.weights(nodes[[0, 2]], np.full(len(orders), 2))
-            weights[:, third] = np.insert(first_and_last, 1, 0.0, axis=0)[:, third]
-        begins = (orders == 1).astype(np.float64)
-        base = {"sample": begins, "base": 1 - begins}
-        return self.multistep_plan(step, weights, start=base, base=base)
+        orders = self.orders(begin)
+        return self.group_plan(self.group_step(orders, np.sqrt(self.eta)), orders)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindscience_diffuser.noise import FLOW_SCHEDULES, PREDICTION_TYPES, RATIO_SCHEDULES, flow_shift
-from mindscience_diffuser.schedulers.base.arguments import ARGUMENTS, choice, integer, optional
+from mindscience_diffuser.schedulers.base.arguments import ARGUMENTS, choice, integer, number, optional
 from mindscience_diffuser.schedulers.exponential.multistep import MultistepMethod
 from mindscience_diffuser.schedulers.sigma.solver import SolverScheduler
 from mindscience_diffuser.validation import check_descending
@@ -24,6 +24,7 @@ CHOICES = {
 """What arguments that other classes have too may be in these."""
 
 UP_TO_THREE = {"solver_order": integer("Order of the method", low=1, high=3)}
+ETA = {"eta": number("How stochastic a step is, 0 for the ODE, 1 for the reverse SDE", "[0, inf)")}
 
 
 class LogSNRScheduler(MultistepMethod, SolverScheduler):

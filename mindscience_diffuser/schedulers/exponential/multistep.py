@@ -12,6 +12,7 @@ FEW_STEPS = 15
 """Number of steps from which on `lower_order_final` of DPM-Solver and DEIS changes nothing."""
 
 SAMPLE = MappingProxyType({"sample": 1.0})
+NOISE = MappingProxyType({"noise": 1.0})
 
 
 class MultistepMethod:
@@ -25,20 +26,28 @@ class MultistepMethod:
     predicts_x0 = True
     """Whether predictions are of x0, else of the noise."""
 
-    adds_noise = False
-    """Whether steps add fresh noise."""
-
     step_class = ExponentialStep
     """What gives the weights of predictions."""
+
+    @property
+    def eta(self):
+        """How stochastic steps are, tau^2 of :class:`ExponentialStep`: 0 for the ODE, 1 for the reverse SDE."""
+        return self.settings.get("eta", 0.0)
+
+    @property
+    def adds_noise(self):
+        """Whether steps add fresh noise."""
+        return self.eta > 0
 
     @property
     def most_predictions(self):
         """Number of predictions that a step uses at most."""
         return self.settings.solver_order
 
-    def exponential_step(self, tau=0.0):
-        """Returns the :class:`ExponentialStep` of every row."""
+    def exponential_step(self, tau=None):
+        """Returns the :class:`ExponentialStep` of every row, of `eta` where no tau is given."""
         alpha, sigma = self.levels
+        tau = np.sqrt(self.eta) if tau is None else tau
         return self.step_class((alpha[:-1], sigma[:-1]), (alpha[1:], sigma[1:]), self.predicts_x0, tau)
 
     def log_snrs(self):
@@ -71,7 +80,7 @@ class MultistepMethod:
         """Returns the present prediction and the `count` remembered ones before it, each as weights."""
         return [self.prediction(), *({f"prediction_{k + 1}": 1.0} for k in range(count))]
 
-    def multistep_plan(self, step, weights, remembers=None, start=SAMPLE, **states):
+    def multistep_plan(self, step, weights, remembers=None, start=SAMPLE, noise=NOISE, **states):
         """Returns the plan whose rows are ``x_t = linear * start + sum(weights * predictions) + noise * z``.
 
         Args:
@@ -79,12 +88,13 @@ class MultistepMethod:
             weights (numpy.ndarray): Weight of the present prediction and of those before, shape ``(m, n)``.
             remembers (int, optional): How many earlier predictions are remembered. Default: ``None``, m - 1.
             start (Weights): What a step starts from. Default: the sample.
+            noise (Weights): Noise of unit variance that a step adds, if it does. Default: that of the row.
             **states (Weights): What is remembered besides predictions.
         """
         predictions = self.predictions(len(weights) - 1 if remembers is None else remembers)
         terms = [(step.linear, start), *zip(weights, predictions)]
         if self.adds_noise:
-            terms.append((step.noise, {"noise": 1.0}))
+            terms.append((step.noise, noise))
         history = {name: before for now, before in zip(predictions[1:], predictions) for name in now}
         return StepPlan(
             self.timesteps,

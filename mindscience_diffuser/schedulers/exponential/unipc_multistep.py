@@ -13,14 +13,37 @@ from mindscience_diffuser.schedulers.base.arguments import (
     takes_arguments,
 )
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
-from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, LogSNRScheduler
+from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, ETA, LogSNRScheduler
 from mindscience_diffuser.schedulers.exponential.predictor_corrector import PredictorCorrectorMethod
 
 SLOPES = {"bh1": "last", "bh2": "half"}
 
 
+class UniPCMethod(PredictorCorrectorMethod):
+    """The plan of UniPC, see :class:`UniPCMultistepScheduler`, for the arguments of which it has settings."""
+
+    @property
+    def most_corrector_predictions(self):
+        """Number of predictions that the corrector uses at most."""
+        return self.settings.solver_order + 1
+
+    @property
+    def slope_rule(self):
+        """How a slope is weighted where two predictions are used."""
+        return SLOPES[self.settings.solver_type]
+
+    def unipc_plan(self, begin, predictor=None):
+        """Returns the plan of a trajectory that begins at row `begin`, with the predictor of another plan if given."""
+        orders = self.rising_orders(begin)
+        if self.settings.lower_order_final:
+            orders = np.minimum(orders, np.arange(len(orders), 0, -1))
+        corrects = np.arange(len(orders)) > begin
+        corrects[[row + 1 for row in self.settings.disable_corrector if row + 1 < len(orders)]] = False
+        return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, predictor)
+
+
 @takes_arguments(
-    choices={**CHOICES, "solver_type": tuple(SLOPES), "time_shift_type": ("exponential", "linear")},
+    choices={**CHOICES, **ETA, "solver_type": tuple(SLOPES), "time_shift_type": ("exponential", "linear")},
     synonyms={"solver_type": {"midpoint": "bh2", "heun": "bh2", "logrho": "bh2"}},
     **LINEAR_BETAS,
     solver_order=2,
@@ -41,15 +64,17 @@ SLOPES = {"bh1": "last", "bh2": "half"}
     sigma_max=None,
     shift_terminal=None,
     sigma_schedule=None,
+    eta=0.0,
 )
-class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
+class UniPCMultistepScheduler(UniPCMethod, LogSNRScheduler):
     """A predictor of order p (UniP) and a corrector of order p + 1 (UniC) with one model call a step.
 
     Both are ``x_t = sigma_t / sigma_s * x_s - alpha_t * (exp(-h) - 1) * x0_s - alpha_t * B(h) * sum(a_k * D_k / r_k)``
     (eqs. (3) and (9) of the paper, in terms of x0), with the differences D_k of the predictions at p earlier levels,
     for the corrector also at level t. From 3 predictions on, the weights a_k integrate the polynomial through them
     exactly, whatever B(h); with two of them a = 1/2, and B(h) is h (``"bh1"``) or exp(h) - 1 (``"bh2"``). The corrector
-    needs no model call of its own: the prediction at its result takes the place of that at the predicted sample.
+    needs no model call of its own: the prediction at its result takes the place of that at the predicted sample. With
+    `eta` above 0 both follow a reverse SDE, as in :class:`SASolverScheduler` with a constant tau^2 = eta.
 
     Examples:
         >>> scheduler = UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0)
@@ -69,6 +94,8 @@ class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
                 raise TypeError(f"'solver_p' must be a scheduler with sigmas, but is {type(config.solver_p).__name__}.")
             if config.solver_p.limit is not None or config.solver_p.stochastic:
                 raise ValueError("'solver_p' must neither limit the clean sample nor add noise.")
+            if self.adds_noise:
+                raise ValueError(f"'eta' is {self.eta}, but 'solver_p' predicts without noise: leave one of them out.")
         super()._configure()
 
     @property
@@ -76,25 +103,9 @@ class UniPCMultistepScheduler(PredictorCorrectorMethod, LogSNRScheduler):
         """Whether predictions are of x0, else of the noise."""
         return self.settings.predict_x0
 
-    @property
-    def most_corrector_predictions(self):
-        """Number of predictions that the corrector uses at most."""
-        return self.settings.solver_order + 1
-
-    @property
-    def slope_rule(self):
-        """How a slope is weighted where two predictions are used."""
-        return SLOPES[self.settings.solver_type]
-
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory that begins at row `begin`."""
-        orders = self.rising_orders(begin)
-        if self.settings.lower_order_final:
-            orders = np.minimum(orders, np.arange(len(orders), 0, -1))
-        corrects = np.arange(len(orders)) > begin
-        corrects[[row + 1 for row in self.settings.disable_corrector if row + 1 < len(orders)]] = False
-        predictor = None if self.settings.solver_p is None else self._plan_of_solver_p(begin)
-        return self.predictor_corrector_plan(self.exponential_step(), orders, orders + 1, corrects, predictor)
+        return self.unipc_plan(begin, None if self.settings.solver_p is None else self._plan_of_solver_p(begin))
 
     def _plan_of_solver_p(self, begin):
         solver = self.settings.solver_p

@@ -16,7 +16,7 @@ from mindscience_diffuser.noise import (
     renoising_by_end,
     share_of,
 )
-from mindscience_diffuser.plan import StepPlan
+from mindscience_diffuser.plan import StepPlan, joined
 from mindscience_diffuser.schedulers.base.arguments import takes_arguments
 from mindscience_diffuser.schedulers.base.scheduler import timestep_index
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
@@ -53,6 +53,12 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
         ...     for t in scheduler.timesteps:
         ...         x = scheduler.step(model(x, t), x, t)
     """
+
+    first_ratio = 1.0
+    """The share of a stage's start in the sample with which its steps begin."""
+
+    highest_timestep = np.inf
+    """What the model is told at most."""
 
     def _configure(self):
         config = self.settings
@@ -95,7 +101,16 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
 
     def trajectory_plan(self):
         """Returns the plan of the chosen stage; its predicted clean sample is the end point of the stage."""
-        return _euler_plan(self.timesteps, self.sigmas[:-1], self.sigmas[1:])
+        return self.stage_plan(self.timesteps, self.sigmas)
+
+    def stage_plan(self, timesteps, sigmas):
+        """Returns the plan of a stage with these timesteps ``(n,)`` and shares of its start, ``(n + 1,)``."""
+        sigma, sigma_next = sigmas[:-1], sigmas[1:]
+        return StepPlan(
+            timesteps,
+            {"sample": 1.0, "output": -sigma},
+            {"sample": {"sample": 1.0, "output": sigma_next - sigma}},
+        )
 
     def steps_of_stages(self, num_inference_steps):
         """Returns the number of steps of each stage, from one number for all or one for each.
@@ -118,22 +133,19 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
     def plan_of_stages(self, num_inference_steps):
         """Returns the plan of all stages, one after another; for the argument see :meth:`steps_of_stages`."""
         steps = self.steps_of_stages(num_inference_steps)
-        schedules = [self._stage_schedule(count, stage) for stage, count in enumerate(steps)]
-        timesteps, sigmas = zip(*schedules)
-        levels = np.concatenate([s[:-1] for s in sigmas]), np.concatenate([s[1:] for s in sigmas])
-        return _euler_plan(np.concatenate(timesteps), *levels)
+        return joined([self.plan_for(count, stage) for stage, count in enumerate(steps)])
 
-    def plan_for(self, num_inference_steps=None, stage_index=None):
+    def plan_for(self, num_inference_steps=None, stage_index=None, **options):
         """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the chosen stage, or of a given one.
 
         Args:
             num_inference_steps (int, optional): Number of steps, with `stage_index`.
             stage_index (int, optional): The stage, with `num_inference_steps`.
+            **options: The row `begin` with which a trajectory begins, where the class remembers earlier steps.
         """
         if stage_index is None:
-            return super().plan_for()
-        timesteps, sigmas = self._stage_schedule(num_inference_steps, stage_index)
-        return _euler_plan(timesteps, sigmas[:-1], sigmas[1:])
+            return super().plan_for(**options)
+        return self.stage_plan(*self._stage_schedule(num_inference_steps, stage_index), **options)
 
     def noised_to_row(self, original_samples, noise, row):
         """Raises ValueError: a stage starts between its clean sample and the coarser one, see `training_sample`."""
@@ -239,10 +251,14 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
         row = index + stage_index * (self.num_train_timesteps + 1)
         return self.training_points.run(row, (coarse, original_samples, noise))
 
+    def even_levels(self):
+        """Returns the levels of the training timesteps before they are shifted, descending, ``(T,)``."""
+        return np.arange(self.num_train_timesteps, 0, -1) / self.num_train_timesteps
+
     def _cut_into_stages(self, stage_range):
         """Computes the ends of the stages and their training tables, as the code of Pyramid-Flow does."""
         count = self.num_train_timesteps
-        levels = flow_shift(np.arange(count, 0, -1) / count, self.settings.shift)
+        levels = flow_shift(self.even_levels(), self.settings.shift)
         starts = [share_of(count, share) for share in stage_range[:-1]]
         if len(set(starts)) < len(starts):
             raise ValueError(
@@ -258,8 +274,9 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
         ratios = ways / ways[-1]
         self.timestep_ratios = np.stack([ratios[:-1], ratios[1:]], axis=1)
         edges = levels[np.minimum(share_of(count, ratios), count - 1)] * count
-        self.timesteps_per_stage = np.linspace(edges[:-1], edges[1:], count + 1, axis=1)[:, :-1]
-        self.sigmas_per_stage = np.tile(np.linspace(1, 0, count + 1)[:-1], (self.num_stages, 1))
+        highest = np.minimum(edges[:-1], self.highest_timestep)
+        self.timesteps_per_stage = np.linspace(highest, edges[1:], count + 1, axis=1)[:, :-1]
+        self.sigmas_per_stage = np.tile(np.linspace(self.first_ratio, 0, count + 1)[:-1], (self.num_stages, 1))
 
     def _stage_schedule(self, num_inference_steps, stage_index):
         """Returns timesteps (n,), in single precision, and sigmas (n + 1,) of a stage."""
@@ -275,7 +292,7 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
 
         Its values are the upsampled coarser sample, the clean sample (in the place of a model output) and the noise.
         """
-        ratio = np.linspace(1, 0, self.num_train_timesteps + 1)
+        ratio = np.linspace(self.first_ratio, 0, self.num_train_timesteps + 1)
         start, end = (s[:, None] for s in (self.start_sigmas, self.end_sigmas))
 
         def rows(weight):
@@ -291,15 +308,6 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
 
     def _check_stage(self, stage_index):
         return check_integer("stage_index", stage_index, low=0, high=self.num_stages - 1)
-
-
-def _euler_plan(timesteps, sigma, sigma_next):
-    """Returns the plan of Euler's method along a line on which x = sigma * start + (1 - sigma) * end."""
-    return StepPlan(
-        timesteps,
-        {"sample": 1.0, "output": -sigma},
-        {"sample": {"sample": 1.0, "output": sigma_next - sigma}},
-    )
 
 
 def _check_stage_range(stage_range, stages):

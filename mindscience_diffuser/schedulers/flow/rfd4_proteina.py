@@ -1,14 +1,11 @@
 """Euler's method along the SDE of a rectified flow of proteins, with a rescaled score (Geffner et al., 2025; RFD4)."""
 
 import numpy as np
-from mindspore import Tensor, ops
-from mindspore import dtype as mstype
 
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import choice, integer, number, takes_arguments
-from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
-from mindscience_diffuser.step import shaped
-from mindscience_diffuser.validation import check_integer, check_number, check_within
+from mindscience_diffuser.schedulers.flow.rising_time import RisingTimeScheduler
+from mindscience_diffuser.validation import check_integer, check_number
 
 FIRST_TIME = 1e-3
 """The time at which trajectories begin: at 0 there is no score."""
@@ -60,7 +57,7 @@ def noise_rate(times, mode):
     t_lim_ode=0.95,
     t_lim_ode_below=0.02,
 )
-class RFD4ProteinaScheduler(SigmaScheduler):
+class RFD4ProteinaScheduler(RisingTimeScheduler):
     """Sampling of protein backbones at a lower temperature: first order, with fresh noise in the middle of the way.
 
     The process is ``x = t * x0 + (1 - t) * noise``; the model is told the time t in [0, 1), which rises, and predicts
@@ -80,12 +77,6 @@ class RFD4ProteinaScheduler(SigmaScheduler):
         >>> for t in scheduler.timesteps:
         ...     x = scheduler.step(model(x, t), x, t, generator=0)
     """
-
-    num_train_timesteps = 1000
-    """Number of the times that are known before `set_timesteps`."""
-
-    clean_timestep = 1.0
-    """What the model is told of a clean frame."""
 
     def _configure(self):
         self._take(self.spaced_times(self.num_train_timesteps, FIRST_TIME), scheduled=False)
@@ -121,28 +112,6 @@ class RFD4ProteinaScheduler(SigmaScheduler):
         intervals = count - (finer - 1) * tail
         steps = np.repeat([1.0, 1.0 / finer], [intervals - tail, tail * finer])
         return np.append(0.0, np.cumsum(steps) / intervals)
-
-    def _take(self, times, scheduled=True):
-        times[-1] = 1.0
-        self._levels = times, 1 - times
-        self._schedule(times[:-1].astype(np.float32), scheduled)
-
-    @property
-    def levels(self):
-        """Weights alpha, sigma of x = alpha * x0 + sigma * noise, at each step and at the end, each ``(n + 1,)``."""
-        return self._levels
-
-    def level_at(self, timesteps):
-        """Returns alpha and sigma of any times in [0, 1], an array, whatever the schedule."""
-        check_within("timesteps", timesteps, 0, 1)
-        return timesteps, 1 - timesteps
-
-    def noised_in_graph(self, noised, rows, original_samples, noise, timesteps):
-        """Returns the noised samples at any times."""
-        if isinstance(timesteps, (int, float)):
-            timesteps = Tensor(timesteps, mstype.float32)
-        t = shaped(ops.cast(timesteps, mstype.float32), noised)
-        return ops.cast(t * original_samples + (1 - t) * noise, noised.dtype)
 
     def trajectory_plan(self):
         """Returns the plan of the chosen times."""
