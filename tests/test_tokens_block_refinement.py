@@ -119,6 +119,54 @@ def test_a_step_exported_inside_a_graph_is_the_same(masked, tmp_path):
     np.testing.assert_array_equal(exported(*inputs, prompt_mask).asnumpy(), expected)
 
 
+FILTERS = compat.BlockRefinementScheduler
+LEAST = np.finfo(np.float32).min
+
+
+def test_static_filters_keep_the_likeliest_tokens_by_number_and_by_share():
+    logits = np.log(np.array([[0.1, 0.5, 0.15, 0.25], [0.7, 0.1, 0.05, 0.15]], np.float32))
+    for filtering, limit, kept in (
+        (FILTERS._top_k_filtering, 2, [[0, 1, 0, 1], [1, 0, 0, 1]]),
+        (FILTERS._top_k_filtering, 9, np.ones((2, 4))),
+        (FILTERS._top_k_filtering, -1, np.ones((2, 4))),
+        (FILTERS._top_p_filtering, 0.6, [[0, 1, 0, 1], [1, 0, 0, 0]]),
+        (FILTERS._top_p_filtering, 0.8, [[0, 1, 1, 1], [1, 0, 0, 1]]),
+        (FILTERS._top_p_filtering, 0.01, [[0, 1, 0, 0], [1, 0, 0, 0]]),
+        (FILTERS._top_p_filtering, 1.5, np.ones((2, 4))),
+    ):
+        np.testing.assert_array_equal(filtering(Tensor(logits), limit).asnumpy(), np.where(kept, logits, LEAST))
+    half = FILTERS._top_k_filtering(Tensor(logits.astype(np.float16)), 1)
+    assert half.dtype == ms.float16 and half.asnumpy().min() == np.finfo(np.float16).min
+    with pytest.raises(ValueError, match=r"'top_p' must be in \(0, 1\], but is 0"):
+        FILTERS._top_p_filtering(Tensor(logits), 0)
+
+
+def test_the_number_of_tokens_is_exact_where_the_shares_round_to_more_than_1():
+    logits = (12 * np.random.default_rng(0).standard_normal((2000, 50))).astype(np.float32)
+    kept = FILTERS._top_k_filtering(Tensor(logits), 25).asnumpy() > LEAST
+    assert (kept.sum(-1) == 25).all()
+
+
+def test_static_draws_are_of_the_softmax_of_what_is_kept():
+    count = 20000
+    shares = np.array([0.1, 0.5, 0.15, 0.25])
+    logits = Tensor(np.broadcast_to(np.log(shares), (2, count // 2, 4)).astype(np.float32))
+    given = {"top_k": 3, "top_p": 0.85, "generator": 5}
+    tokens, probability = FILTERS._sample_from_logits(logits, temperature=0.5, use_multinomial=True, **given)
+    expected = shares**2 * [0, 1, 0, 1]  # The two likeliest are a share of 0.93 of the three at half the temperature.
+    expected /= expected.sum()
+    assert tokens.shape == probability.shape == (2, count // 2) and tokens.dtype == ms.int64
+    np.testing.assert_allclose(probability.asnumpy(), expected[tokens.asnumpy()], rtol=1e-5)
+    drawn_ones = (tokens.asnumpy() == 1).mean()
+    assert abs(drawn_ones - expected[1]) < 4 * np.sqrt(expected[1] * expected[3] / count)
+    for options in ({"temperature": 0.0, "use_multinomial": True}, {"temperature": 0.5, "use_multinomial": False}):
+        tokens, probability = FILTERS._sample_from_logits(logits[:, :2], **options, **{**given, "generator": None})
+        assert (tokens.asnumpy() == 1).all()
+        np.testing.assert_allclose(probability.asnumpy(), 0.5, rtol=1e-6)  # Neither temperature nor limits count.
+    with pytest.raises(ValueError, match="'temperature' must be in"):
+        FILTERS._sample_from_logits(logits, temperature=-1.0, use_multinomial=False, **given)
+
+
 def test_noise_of_blocks_masks_one_part_in_each_of_two_views():
     peer = compat.BlockRefinementScheduler(4, 3)
     tokens, valid = Tensor(np.arange(24, dtype=np.int32).reshape(2, 12)), np.ones((2, 12), np.int32)

@@ -18,9 +18,10 @@ from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.schedulers.tokens import vq_diffusion
 from mindscience_diffuser.schedulers.tokens.amused import AmusedScheduler as NativeAmused
 from mindscience_diffuser.schedulers.tokens.block_refinement import BlockRefinementScheduler as NativeBlockRefinement
-from mindscience_diffuser.schedulers.tokens.block_refinement import even_shares
+from mindscience_diffuser.schedulers.tokens.block_refinement import RefinementKernel, even_shares
 from mindscience_diffuser.schedulers.tokens.discrete_ddim import DiscreteDDIMScheduler as NativeDiscreteDDIM
 from mindscience_diffuser.schedulers.tokens.entropy_bound import EntropyBoundScheduler as NativeEntropyBound
+from mindscience_diffuser.schedulers.tokens.kernel import token_kernel
 from mindscience_diffuser.validation import check_number
 
 
@@ -293,6 +294,10 @@ class EntropyBoundScheduler(CountedSteps):
         )
 
 
+FILTERING = token_kernel(RefinementKernel, None, True)
+"""The kernel whose parts the static methods are."""
+
+
 class BlockRefinementScheduler(TokenMixin):
     """BlockRefinementScheduler with the conventions of diffusers: how tokens are drawn is told to each step."""
 
@@ -340,8 +345,8 @@ class BlockRefinementScheduler(TokenMixin):
         temperature = check_number("temperature", temperature, "[0, inf)")
         if sampling_method not in ("auto", "multinomial"):
             temperature = 0.0
-        top_k = top_k if top_k and top_k > 0 else None
-        limits = native.limits(temperature, top_k, top_p if top_p is None or top_p < 1 else None)
+        top_k, top_p = self._limits(top_k, top_p)
+        limits = native.limits(temperature, top_k, top_p)
         threshold = self.config.threshold if threshold is None else threshold
         editing = self.config.editing_threshold if editing_threshold is None else editing_threshold
         editing = np.inf if editing is None or (mask_token_id is not None and editing <= 0) else editing
@@ -375,6 +380,42 @@ class BlockRefinementScheduler(TokenMixin):
             sampled_probs=outputs.probability,
             pred_logits=model_output,
         )
+
+    @staticmethod
+    def _limits(top_k, top_p):
+        """Returns both limits, None for what diffusers takes as none: 0 and less, or 1 and more."""
+        return top_k if top_k and top_k > 0 else None, top_p if top_p is not None and top_p < 1 else None
+
+    @staticmethod
+    def _filtered(logits, top_k, top_p):
+        """Returns logits, and the least number of their dtype for the tokens that the native kernel leaves out."""
+        limits = NativeBlockRefinement.limits(1.0, *BlockRefinementScheduler._limits(top_k, top_p)).values()
+        rows = ops.cast(logits.reshape((1, -1, logits.shape[-1])), mstype.float32)
+        kept = FILTERING.filtered(rows, *(Tensor(limit, mstype.float32) for limit in limits)) == rows
+        values = logits.asnumpy()
+        return Tensor(np.where(kept.asnumpy().reshape(values.shape), values, np.finfo(values.dtype).min))
+
+    @staticmethod
+    def _top_k_filtering(logits, top_k):
+        """Returns logits without the tokens beyond the `top_k` likeliest; None, 0 and less for no limit."""
+        return BlockRefinementScheduler._filtered(logits, top_k, None)
+
+    @staticmethod
+    def _top_p_filtering(logits, top_p):
+        """Returns logits without the tokens beyond the likeliest of share `top_p`; None, 1 and more for no limit."""
+        return BlockRefinementScheduler._filtered(logits, None, top_p)
+
+    @staticmethod
+    def _sample_from_logits(logits, *, temperature, top_k, top_p, generator, use_multinomial):
+        """Returns a token for each position, int64, and its probability, float32: the likeliest one at 0."""
+        temperature = check_number("temperature", temperature, "[0, inf)")
+        rows, noise = ops.cast(logits.reshape((1, -1, logits.shape[-1])), mstype.float32), None
+        if temperature > 0 and use_multinomial:
+            rows = BlockRefinementScheduler._filtered(rows / temperature, top_k, top_p)
+            noise = Tensor(draw_uniform(rows.shape, noise_source(generator)))
+        token = FILTERING.drawn(rows, noise)
+        probability = FILTERING.probability(ops.softmax(rows, -1), token)
+        return ops.cast(token, mstype.int64).reshape(logits.shape[:-1]), probability.reshape(logits.shape[:-1])
 
     @staticmethod
     def check_eos_finished(cur_x, sampled_tokens, final_transfer, finished, eos_token_id, mask_token_id, prompt_length):

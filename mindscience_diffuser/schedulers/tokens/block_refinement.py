@@ -153,7 +153,8 @@ class BlockRefinementScheduler(TokenScheduler):
         """Returns the columns `top_k` and `top_p`; nothing is left out where the likeliest token is taken."""
         everything = temperature == 0
         top_k = ALL if top_k is None or everything else check_integer("top_k", top_k, low=1)
-        top_p = 1.0 if top_p is None or everything else check_number("top_p", top_p, "(0, 1]")
+        # The sum of all shares may be above 1 in single precision.
+        top_p = np.inf if top_p in (None, 1) or everything else check_number("top_p", top_p, "(0, 1]")
         return {"top_k": top_k, "top_p": top_p}
 
     def draw_by(self, mask_token, top_k, top_p, block_length):
