@@ -4,14 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from mindspore import Tensor, nn
 
 from mindscience_diffuser.cli import main
 from mindscience_diffuser.data.field_sequence import FieldSequence
 from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
-from mindscience_diffuser.noise import NoiseSource
+from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource
 from mindscience_diffuser.runs.config.forecast_schema import Perturbation
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.evaluation.forecasting import Scoring
+from mindscience_diffuser.runs.kinds.films.next_frame import NextFrame
 from mindscience_diffuser.runs.kinds.films.unrolling import Lasting
 from mindscience_diffuser.runs.kinds.films.world_model import build_world_model
 from mindscience_diffuser.runs.pictures.forecast import field_limits, save_report
@@ -110,6 +112,27 @@ def test_run_scores_an_ensemble_beside_persistence_climatology_and_a_determinist
     # Different members, of different films too, although both begin with the same number.
     assert len(np.unique(members[:, -1, :, 0, 0, 0])) == 6
     assert all(len(course) == 6 for name in scores for course in [figures["correlation"][name]["mean"]])
+
+
+class Half(nn.Cell):
+    """A network that answers 0.5 plus a tenth of the last frame, whatever the noisy frame is multiplied with."""
+
+    def construct(self, x, noise_level, obs):
+        """Returns the output."""
+        return x + 0.5 + 0.1 * obs[:, -1:]
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_deterministic_model_adds_its_output_in_units_of_sigma_data_and_learns_that(residual):
+    model = NextFrame(Half(), EDMPreconditioning(sigma_data=0.2), residual, channels=1)
+    obs = RNG.standard_normal((2, 3, 4, 4)).astype(np.float32)
+    change = 0.2 * (0.5 + 0.1 * obs[:, -1:])
+    found = model(Tensor(obs)).asnumpy()
+    np.testing.assert_allclose(found, obs[:, -1:] + change if residual else change, rtol=1e-5, atol=1e-6)
+    levels = Tensor(np.ones(2, np.float32))
+    for wrong, loss in ((0.0, 0.0), (0.4, 4.0)):
+        clean = Tensor((change + wrong).astype(np.float32))
+        assert model.loss(clean, clean, levels, Tensor(obs)).asnumpy() == pytest.approx(loss, abs=1e-5)
 
 
 def test_a_film_does_not_depend_on_the_others(file, tmp_path):
