@@ -91,6 +91,26 @@ def check_bool(name, value):
     return value
 
 
+def check_any_given(function, **arguments):
+    """Raises TypeError if all arguments of a function, by name, are None."""
+    if all(value is None for value in arguments.values()):
+        *names, last = [f"'{name}'" for name in arguments]
+        raise TypeError(f"'{function}' needs {', '.join(names)} or {last}, but got none of them.")
+
+
+def check_only_one(**arguments):
+    """Raises ValueError if more than one of the arguments, by name, is not None."""
+    names = [name for name, value in arguments.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(f"'{names[0]}' and '{names[1]}' are both given: give one of them.")
+
+
+def check_one_given(function, **arguments):
+    """Raises TypeError if all arguments of a function, by name, are None, and ValueError if several are not."""
+    check_any_given(function, **arguments)
+    check_only_one(**arguments)
+
+
 def nearest(name, choices):
     """Returns a half-sentence that names the nearest of `choices` to `name`, or all of them if none is near."""
     choices = sorted(str(choice) for choice in choices)

@@ -172,7 +172,7 @@ def test_bad_custom_timesteps_are_named(value, shown, error):
 
 def test_exactly_one_of_steps_and_timesteps_is_needed():
     scheduler = DDIMScheduler(100)
-    with pytest.raises(TypeError, match="'num_inference_steps' or 'timesteps'.*neither"):
+    with pytest.raises(TypeError, match="'num_inference_steps' or 'timesteps', but got none of them"):
         scheduler.set_timesteps()
     with pytest.raises(ValueError, match="'num_inference_steps' and 'timesteps' are both given"):
         scheduler.set_timesteps(2, timesteps=[5, 1])

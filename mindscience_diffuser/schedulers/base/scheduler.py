@@ -19,6 +19,7 @@ from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.conversion import process_of
 from mindscience_diffuser.step import COMPUTE_DTYPES, SAMPLE_DTYPES, EagerPlan
+from mindscience_diffuser.validation import check_only_one
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
@@ -289,9 +290,8 @@ class Scheduler(Configurable, PublicCell):
 
     def _step_noise(self, sample, noise, generator, place=None):
         """Returns the noise of a step: the given one, or a draw from `generator`, see :func:`next_source`."""
+        check_only_one(noise=noise, generator=generator)
         if noise is not None:
-            if generator is not None:
-                raise ValueError("'noise' and 'generator' are both given: give one of them.")
             self.check_tensor("noise", noise, like=sample)
             return noise
         seeded = next_source(self._seeded, sample.shape[0], generator, place)

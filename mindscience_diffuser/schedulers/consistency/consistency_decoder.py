@@ -6,7 +6,7 @@ from mindscience_diffuser.noise import betas_from_schedule, custom_timesteps
 from mindscience_diffuser.plan import Limit, StepPlan
 from mindscience_diffuser.schedulers.base.arguments import ONE_SIGMA_DATA, takes_arguments
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_integer, check_one_given
 
 STRIDES = 64
 """The decoder was distilled for timesteps that are so many strides from 0 to T, but for both ends."""
@@ -66,10 +66,7 @@ class ConsistencyDecoderScheduler(SigmaScheduler):
             TypeError: If none of them is given, or one has the wrong type.
             ValueError: If both are given, or a value is out of range or not descending.
         """
-        if num_inference_steps is None and timesteps is None:
-            raise TypeError("'set_timesteps' needs 'num_inference_steps' or 'timesteps', but got none of them.")
-        if num_inference_steps is not None and timesteps is not None:
-            raise ValueError("'num_inference_steps' and 'timesteps' are both given: give one of them.")
+        check_one_given("set_timesteps", num_inference_steps=num_inference_steps, timesteps=timesteps)
         if timesteps is None:
             stride = max(self.num_train_timesteps // STRIDES, 1)
             most = self.num_train_timesteps // stride - 1

@@ -6,7 +6,7 @@ from mindscience_diffuser.noise import SIGMA_SCHEDULES, custom_timesteps
 from mindscience_diffuser.plan import Limit, StepPlan
 from mindscience_diffuser.schedulers.base.arguments import ONE_SIGMA_DATA, takes_arguments
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, check_sigma_range
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_integer, check_one_given
 
 
 @takes_arguments(
@@ -74,10 +74,7 @@ class CMStochasticIterativeScheduler(SigmaScheduler):
             TypeError: If none of them is given, or one has the wrong type.
             ValueError: If both are given, or a value is out of range or not descending.
         """
-        if num_inference_steps is None and timesteps is None:
-            raise TypeError("'set_timesteps' needs 'num_inference_steps' or 'timesteps', but got none.")
-        if num_inference_steps is not None and timesteps is not None:
-            raise ValueError("'num_inference_steps' and 'timesteps' are both given: give one of them.")
+        check_one_given("set_timesteps", num_inference_steps=num_inference_steps, timesteps=timesteps)
         if timesteps is None:
             count = check_integer("num_inference_steps", num_inference_steps, 1, self.num_train_timesteps)
             visited = np.arange(count) * (self.num_train_timesteps // count)

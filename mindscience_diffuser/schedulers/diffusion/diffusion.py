@@ -11,6 +11,7 @@ from mindscience_diffuser.schedulers.base.config import configured_betas, config
 from mindscience_diffuser.schedulers.base.process_tables import ProcessTables
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler, timestep_index, timestep_index_in_graph
 from mindscience_diffuser.step import PlanCell, compiles_as
+from mindscience_diffuser.validation import check_one_given
 
 DIFFUSION_ARGUMENTS = {
     "num_train_timesteps": 1000,
@@ -100,10 +101,7 @@ class DiffusionScheduler(ProcessTables, Scheduler):
             ValueError: If both are given, a value is out of range, or the schedule visits a timestep at which the
                 prediction type is undefined.
         """
-        if num_inference_steps is None and timesteps is None:
-            raise TypeError("'set_timesteps' needs 'num_inference_steps' or 'timesteps', but got neither.")
-        if num_inference_steps is not None and timesteps is not None:
-            raise ValueError("'num_inference_steps' and 'timesteps' are both given: give one of them.")
+        check_one_given("set_timesteps", num_inference_steps=num_inference_steps, timesteps=timesteps)
         if timesteps is None:
             chosen = spaced_timesteps(
                 self.timestep_spacing,

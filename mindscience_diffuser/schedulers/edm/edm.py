@@ -6,7 +6,7 @@ from mindscience_diffuser.noise import SIGMA_SCHEDULES, EDMPreconditioning
 from mindscience_diffuser.plan import Limit
 from mindscience_diffuser.schedulers.base.config import configured_limit
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, check_sigma_range, step_levels
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_integer, check_one_given
 
 
 class EDMScheduler(SigmaScheduler):
@@ -59,10 +59,7 @@ class EDMScheduler(SigmaScheduler):
             TypeError: If none of them is given, or one has the wrong type.
             ValueError: If both are given, or a value is out of range or not descending.
         """
-        if num_inference_steps is None and sigmas is None:
-            raise TypeError("'set_timesteps' needs 'num_inference_steps' or 'sigmas', but got none.")
-        if num_inference_steps is not None and sigmas is not None:
-            raise ValueError("'num_inference_steps' and 'sigmas' are both given: give one of them.")
+        check_one_given("set_timesteps", num_inference_steps=num_inference_steps, sigmas=sigmas)
         if sigmas is None:
             levels = self._spaced(check_integer("num_inference_steps", num_inference_steps, 1, len(self)))
         else:

@@ -7,7 +7,7 @@ from mindscience_diffuser.noise import SIGMA_SCHEDULES, flow_shift, stretch_to_t
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, flow_noised_in_graph, flow_sigmas, shift_by_mu
 from mindscience_diffuser.step import compiles_as
-from mindscience_diffuser.validation import check_descending, check_integer, check_number
+from mindscience_diffuser.validation import check_any_given, check_descending, check_integer, check_number
 
 FLOW_ARGUMENTS = {
     "num_train_timesteps": 1000,
@@ -87,10 +87,7 @@ class FlowMatchScheduler(SigmaScheduler):
             TypeError: If none of the three is given, or one has the wrong type.
             ValueError: If lengths differ, a value is out of range or not descending, or `mu` is missing.
         """
-        if num_inference_steps is None and sigmas is None and timesteps is None:
-            raise TypeError(
-                "'set_timesteps' needs 'num_inference_steps', 'sigmas' or 'timesteps', but got none of them."
-            )
+        check_any_given("set_timesteps", num_inference_steps=num_inference_steps, sigmas=sigmas, timesteps=timesteps)
         shift = shift_by_mu(mu, self._shift, self.use_dynamic_shifting, self.settings.get("time_shift_type"))
         lengths = {}
         if num_inference_steps is not None:

@@ -6,7 +6,7 @@ from mindscience_diffuser.noise import flow_shift
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import takes_arguments
 from mindscience_diffuser.schedulers.flow.rising_time import RisingTimeScheduler
-from mindscience_diffuser.validation import check_descending, check_integer, check_number
+from mindscience_diffuser.validation import check_any_given, check_descending, check_integer, check_number
 
 
 @takes_arguments(shift=12.0)
@@ -56,8 +56,7 @@ class MiniMaxH3Scheduler(RisingTimeScheduler):
             TypeError: If neither is given, or one has the wrong type.
             ValueError: If both are given and do not agree, or a value is out of range.
         """
-        if num_inference_steps is None and sigmas is None:
-            raise TypeError("'set_timesteps' needs 'num_inference_steps' or 'sigmas', but got none of them.")
+        check_any_given("set_timesteps", num_inference_steps=num_inference_steps, sigmas=sigmas)
         if num_inference_steps is not None:
             check_integer("num_inference_steps", num_inference_steps, low=1)
         if sigmas is None:

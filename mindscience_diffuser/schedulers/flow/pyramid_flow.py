@@ -22,7 +22,7 @@ from mindscience_diffuser.schedulers.base.scheduler import timestep_index
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
 from mindscience_diffuser.schedulers.flow.upscaling import double
 from mindscience_diffuser.step import PlanCell, compiles_as
-from mindscience_diffuser.validation import check_integer, check_number
+from mindscience_diffuser.validation import check_integer, check_number, check_only_one
 
 
 @takes_arguments(num_train_timesteps=1000, shift=1.0, stages=3, stage_range=(0, 1 / 3, 2 / 3, 1), gamma=1 / 3)
@@ -200,12 +200,11 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
         self.check_tensor("sample", sample)
         check_halvable("sample", sample.shape, halvings=0)
         shape = (*sample.shape[:-2], 2 * sample.shape[-2], 2 * sample.shape[-1])
+        check_only_one(noise=noise, generator=generator)
         if noise is None:
             # A stream of its own for each stage: stream 0 is that of the noise which the first stage begins with.
             source = continuing(generator, shape[0], stream=int(stage_index))
             noise = Tensor(block_noise(shape, self.gamma, source), self.compute_dtype)
-        elif generator is not None:
-            raise ValueError("'noise' and 'generator' are both given: give one of them.")
         self.check_tensor("noise", noise)
         if noise.shape != shape:
             raise ValueError(f"'noise' has shape {noise.shape}, but must have that of the next stage, {shape}.")

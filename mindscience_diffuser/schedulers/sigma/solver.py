@@ -13,7 +13,7 @@ from mindscience_diffuser.noise import (
 )
 from mindscience_diffuser.schedulers.base.config import configured_betas, configured_limit
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler, flow_sigmas, shift_by_mu, step_levels
-from mindscience_diffuser.validation import check_descending, check_integer, check_within
+from mindscience_diffuser.validation import check_descending, check_integer, check_one_given, check_within
 
 LOWEST_ALPHA_BAR = 2.0**-24
 """alpha_bar of the last timestep under zero terminal SNR, so that its sigma exists."""
@@ -138,11 +138,7 @@ class SolverScheduler(SigmaScheduler):
                 where the sigmas are spaced, or `mu` is missing.
         """
         given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
-        names = [name for name, value in given.items() if value is not None]
-        if not names:
-            raise TypeError("'set_timesteps' needs 'num_inference_steps', 'timesteps' or 'sigmas', but got none.")
-        if len(names) > 1:
-            raise ValueError(f"'{names[0]}' and '{names[1]}' are both given: give one of them.")
+        check_one_given("set_timesteps", **given)
         shift = shift_by_mu(
             mu,
             self.settings.get("flow_shift", 1.0),

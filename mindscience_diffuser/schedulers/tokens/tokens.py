@@ -20,6 +20,7 @@ from mindscience_diffuser.schedulers.base.scheduler import (
     timestep_index_in_graph,
 )
 from mindscience_diffuser.step import COMPUTE_DTYPES, compiled_step, compiles_as, looked_up, replace_value, row_index
+from mindscience_diffuser.validation import check_only_one
 
 CAPACITY = 1000
 """Rows that a table has at least: a table of another length would need another graph."""
@@ -289,9 +290,10 @@ class TokenScheduler(Configurable, PublicCell):
 
     def _noises(self, given, needed, shapes, generator, place):
         """Returns the noise of a step: what is given, and draws of `generator` for what is not, see `next_source`."""
-        missing = [name for name in given if needed[name] and given[name] is None]
-        if generator is not None and not missing and any(needed.values()):
-            raise ValueError("'noise' and 'generator' are both given: give one of them.")
+        used = [name for name in given if needed[name]]
+        missing = [name for name in used if given[name] is None]
+        if used and not missing:
+            check_only_one(**{used[0]: given[used[0]]}, generator=generator)
         name, source, last = next_source(self._seeded, shapes["noise"][0], generator, place)
         noises = ()
         for kind, value in given.items():
