@@ -19,7 +19,7 @@ from mindscience_diffuser.runs.evaluation.level_losses import LevelLosses
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.pictures.curves import save_loss_by_level, save_loss_curve
 from mindscience_diffuser.runs.storage.checkpoints import Checkpoints, Progress
-from mindscience_diffuser.runs.storage.weights import facts_of, save_weights
+from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, load_weights, save_weights
 
 WEIGHTS = "weights.safetensors"
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
@@ -57,6 +57,8 @@ def train(config):
     directory = Path(config.output) / "train"
     objective = kind_of(config).objective(config)
     check_finished(config, directory)
+    if config.training.initial_weights is not None:
+        load_initial_weights(objective.model, config.training.initial_weights)
     training_step = TrainingStep(objective, config.training)
     identity = result_determining_values(config, *NOT_DECIDING, WRITTEN_AS)
     # What is noted beside the weights follows from files that may have changed since.
@@ -84,6 +86,15 @@ def train(config):
             f"interrupted. {kept(checkpoints, directory)}; run the same command again to go on"
         ) from None
     return directory
+
+
+def load_initial_weights(model, weights):
+    """Loads the weights that a training begins with; ConfigError if there are none or they do not fit the model."""
+    key = "training.initial_weights"
+    try:
+        load_weights(model, find_weights(weights, Path(weights)))
+    except ConfigError as error:
+        raise ConfigError(f"'{key}': {error}", key) from None
 
 
 def kept(checkpoints, directory):

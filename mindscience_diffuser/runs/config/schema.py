@@ -113,6 +113,10 @@ class Training(Section):
     loss_scale: Union[Positive, Literal["dynamic"], None] = Field(
         None, description="Factor of the loss in half precision; dynamic skips a step that overflows"
     )
+    initial_weights: Optional[str] = Field(
+        None,
+        description="Weights that the training begins with, a file or the name of shipped weights; null means random ones",
+    )
     weights_dtype: Literal["float32", "float16"] = Field("float32", description="That of the written weights")
     checkpoint_every: Count = Field(500, description="Steps between checkpoints")
     checkpoints_kept: Count = Field(2, description="Number of checkpoints to keep")
