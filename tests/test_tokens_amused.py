@@ -90,7 +90,9 @@ def test_each_sample_may_begin_with_a_share_of_its_own(scheduler):
     started = Tensor([0.5, 1.0], ms.float32)
     x = scheduler.step(tensors(0, 0)["logits"], x, 5, generator=0, starting_mask_ratio=started)
     assert (x.asnumpy() == MASK).sum(1).tolist() == [5, 10]
-    with pytest.raises(ValueError, match=r"'starting_mask_ratio' has shape \(1, 2\), but must be one number or .*\(2,\)"):
+    with pytest.raises(
+        ValueError, match=r"'starting_mask_ratio' has shape \(1, 2\), but must be one number or .*\(2,\)"
+    ):
         scheduler.step(tensors(0, 0)["logits"], x, 5, generator=0, starting_mask_ratio=started.reshape((1, 2)))
 
 

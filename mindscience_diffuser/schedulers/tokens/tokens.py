@@ -190,8 +190,8 @@ class TokenScheduler(Configurable, PublicCell):
             sample (Tensor): The tokens x_t, ``(B, ...)``, int32 or int64.
             timestep (int, numpy.ndarray or Tensor): One of `timesteps`: a number, a 0-D Tensor, or one value for each
                 sample, ``(B,)``.
-            noise (Tensor, optional): Uniform numbers in (0, 1), float32, ``(B, ..., K)``, one more where the mask is a token of
-                the process.
+            noise (Tensor, optional): Uniform numbers in (0, 1), float32, ``(B, ..., K)``, one more where the mask is a
+                token of the process.
             position_noise (Tensor, optional): Uniform numbers in (0, 1), float32, ``(B, ..., position_draws)``.
             generator (optional): Source of the noise that is not given: None, a seed, which goes on along the
                 trajectory, a generator, or one of them for each sample.
