@@ -10,6 +10,7 @@ class GridPolicy(PublicCell):
     """The mean velocity of a segment, from a model that predicts velocities at the points of a grid.
 
     It stands between the model and a :class:`~mindscience_diffuser.PiflowScheduler`, whose ``told`` it is called with.
+    A policy of another kind is a subclass with a `construct` of its own.
 
     Args:
         model (nn.Cell): Called as ``model(x, timestep, *conditions)`` with x ``(B, ..., C)`` and timestep ``(B,)``; its
