@@ -33,7 +33,9 @@ def check_scheduler(scheduler, kind, such_as=""):
     advice = ""
     if isinstance(native, kind):
         advice = " It is a drop-in scheduler with diffusers' conventions: pass its attribute '.native'."
-    what = kind.__name__ if kind.__name__ != "Scheduler" else "scheduler of this package"
+    elif hasattr(scheduler if native is None else native, "check_tokens"):
+        advice = " It draws tokens, whose trajectory is a loop over its timesteps: see docs_cn/api/tokens.md."
+    what = kind.__name__ if kind.__name__ != "Scheduler" else "scheduler of continuous samples of this package"
     article = "an" if what.startswith("L") else "a"
     shown = f"{scheduler!r} of type " if isinstance(scheduler, (str, int, float)) else ""
     raise TypeError(f"'scheduler' must be {article} {what}{such_as}, but is {shown}{type_name(scheduler)}.{advice}")

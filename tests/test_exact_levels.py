@@ -20,7 +20,7 @@ from all_schedulers import (
 )
 from mindspore import Tensor, nn
 
-from mindscience_diffuser import Sampler
+from mindscience_diffuser import GridPolicy, Sampler
 from mindscience_diffuser.schedulers.base.scheduler import schedulers_by_name
 
 every_class = pytest.mark.parametrize("name", CLASSES)
@@ -157,8 +157,11 @@ def test_given_timesteps_end_without_noise_wherever_they_end(name, kind):
 # --- inpainting ------------------------------------------------------------------------------------------------------
 
 
-class Half(nn.Cell):
-    """A model without parameters; with a variance where one is learned."""
+class Half(GridPolicy):
+    """A model, and a policy, without parameters; with a variance where one is learned."""
+
+    def __init__(self):
+        super().__init__(nn.Identity())
 
     def construct(self, x, timestep):
         return 0.5 * x

@@ -8,7 +8,8 @@ from exact_models import MixtureModel, exact_log_likelihood, log_density, lowest
 from mindspore import Tensor, nn, ops
 
 import mindscience_diffuser as md
-from mindscience_diffuser import NoiseSource, bits_per_dimension, log_likelihood
+from mindscience_diffuser import NoiseSource, bits_per_dimension, compat, log_likelihood
+from mindscience_diffuser.schedulers.learned.learned import save_learned
 
 SCHEDULERS = {
     "epsilon": ("DDIMScheduler", {"clip_sample": False, "beta_schedule": "linear", "timestep_spacing": "linspace"}),
@@ -175,6 +176,20 @@ def test_images_that_any_value_is_equally_likely_of_take_all_bits():
     np.testing.assert_allclose(bits_per_dimension(np.zeros(2), (12,), bins=32, width=1.0), [5, 5], rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "likelihood, shape, message",
+    [
+        (md.LogLikelihood(np.zeros(2), np.zeros(2)), (3, 2), "but is LogLikelihood: give its attribute log_likelihood"),
+        ([-1.0, -2.0], (3, 2), "'log_likelihood' must be a number or an array of NumPy, but is list"),
+        (-1.0, 6, "'shape' must be a sequence of integers, such as .* but is 6"),
+        (-1.0, (3, 2.0), "'shape' must be an integer, but is 2.0"),
+    ],
+)
+def test_bits_are_told_of_what_is_no_likelihood_or_no_shape(likelihood, shape, message):
+    with pytest.raises(TypeError, match=message):
+        bits_per_dimension(likelihood, shape)
+
+
 class Same(nn.Cell):
     def construct(self, x, timestep):
         return x
@@ -242,6 +257,24 @@ def test_a_likelihood_needs_levels_and_conditions_of_the_batch():
         log_likelihood(Same(), scheduler, X, Tensor(np.zeros((3, 2)), ms.float32))
     with pytest.raises(TypeError, match=r"'conditions\[0\]' must be a Tensor"):
         log_likelihood(Same(), scheduler, X, 3)
+
+
+def test_a_learned_plan_has_no_likelihood(tmp_path):
+    solver = scheduled("FlowMatchEulerDiscreteScheduler", 3)
+    save_learned(tmp_path, solver, solver.plan_for(), solver.init_noise_sigma)
+    with pytest.raises(
+        ValueError, match="'scheduler' is LearnedScheduler, .* Use the scheduler of the diffusion or fl"
+    ):
+        log_likelihood(Same(), md.LearnedScheduler.from_pretrained(tmp_path), X)
+
+
+def test_schedulers_of_tokens_are_told_from_those_of_continuous_samples():
+    for scheduler in (md.VQDiffusionScheduler(5), compat.VQDiffusionScheduler(5)):
+        for asked in (lambda s: log_likelihood(Same(), s, X), lambda s: md.Sampler(Same(), s)):
+            with pytest.raises(
+                TypeError, match="must be a scheduler of continuous .* draws tokens, whose trajectory is a"
+            ):
+                asked(scheduler)
 
 
 class Short(nn.Cell):

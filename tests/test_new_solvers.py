@@ -1,6 +1,7 @@
 """Solvers of ComfyUI and k-diffusion: their own trajectories, exact mean and variance on Gaussian data, limits."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -474,6 +475,12 @@ def test_mistakes_are_named(kind, arguments, words):
         kind(**arguments)
 
 
-def test_scale_of_the_noise_must_be_a_function():
+def test_scale_of_the_noise_must_be_a_function_of_arrays():
     with pytest.raises(TypeError, match="'noise_scaler' must be a function, but is 2.0"):
         ERSDEScheduler(noise_scaler=2.0)
+    with pytest.raises(TypeError, match="'noise_scaler' must be a function of arrays of NumPy, but raised: only"):
+        ERSDEScheduler(noise_scaler=math.exp)
+    with pytest.raises(ValueError, match=r"'noise_scaler' must return an array .* shape \(\) for \(1000,\)"):
+        ERSDEScheduler(noise_scaler=lambda ratio: 1.0)
+    with pytest.raises(ValueError, match=r"'noise_scaler' must be a function .* but phi\(999999\) is inf"):
+        ERSDEScheduler(noise_scaler=lambda ratio: np.where(ratio > 1e5, np.inf, ratio**2), **FLOW)

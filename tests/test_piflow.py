@@ -7,7 +7,7 @@ import releases
 from mindspore import Tensor, nn
 from scipy.integrate import quad
 
-from mindscience_diffuser import GridPolicy, PiflowScheduler, Sampler, compat
+from mindscience_diffuser import ClassifierFreeGuidance, GridPolicy, PiflowScheduler, Sampler, compat, invert
 
 NAME = "PiflowScheduler"
 
@@ -105,7 +105,11 @@ def test_refuses_models_that_predict_no_grid_and_arguments_out_of_range():
         def construct(self, x, timestep):
             return x
 
+    for kind in (Sampler, invert):
+        with pytest.raises(ValueError, match=r"'model' is Same, but each step .* give GridPolicy\(model\)"):
+            kind(Same(), built(2), *([x] if kind is invert else []))
     policy = GridPolicy(Same())
+    assert Sampler(ClassifierFreeGuidance(policy, 2.0, x[:1]), built(2)).scheduler.num_inference_steps == 2
     with pytest.raises(ValueError, match="must return 2 velocities"):
         policy(x, Tensor(np.ones((2, 3), np.float32)))
     for name, value in {"n_grid": 1, "eps": 0.0, "final_step_size_scale": 1.5, "num_policy_substeps": 0}.items():

@@ -73,6 +73,44 @@ def test_without_temperature_the_least_certain_tokens_are_masked(scheduler):
         assert row[which].max() < row[~which].min()
 
 
+def test_known_tokens_stay_also_where_few_or_none_are_masked(scheduler):
+    scheduler.set_timesteps(6)
+    tokens = np.arange(24, dtype=np.int32).reshape(2, 12) % CLASSES
+    tokens[1, 4] = MASK
+    x = Tensor(tokens)
+    for k, t in enumerate(scheduler.timesteps):
+        x = scheduler.step(tensors(0, k)["logits"], x, int(t), generator=0)
+        assert (x.asnumpy()[tokens != MASK] == tokens[tokens != MASK]).all()
+    assert x.asnumpy()[1, 4] != MASK
+
+
+def test_each_sample_may_begin_with_a_share_of_its_own(scheduler):
+    scheduler.set_timesteps(6)
+    x = Tensor(np.full((2, 12), MASK, np.int32))
+    started = Tensor([0.5, 1.0], ms.float32)
+    x = scheduler.step(tensors(0, 0)["logits"], x, 5, generator=0, starting_mask_ratio=started)
+    assert (x.asnumpy() == MASK).sum(1).tolist() == [5, 10]
+    with pytest.raises(
+        ValueError, match=r"'starting_mask_ratio' has shape \(1, 2\), but must be one number or .*\(2,\)"
+    ):
+        scheduler.step(tensors(0, 0)["logits"], x, 5, generator=0, starting_mask_ratio=started.reshape((1, 2)))
+
+
+def test_uniform_numbers_next_to_1_make_no_token_likely(scheduler):
+    scheduler.set_timesteps(1)
+    logits = np.where(np.arange(CLASSES) == 2, 0.0, -40.0) * np.ones((2, 12, 1))
+    noise = np.where(np.arange(CLASSES) == 5, 1.0, 0.5) * np.ones((2, 12, 1))
+    noise[..., 5] -= np.arange(12) / 2**24
+    given = Tensor(logits, ms.float32), Tensor(np.full((2, 12), MASK, np.int32)), 0, Tensor(noise, ms.float32)
+    assert (scheduler.step(*given, generator=0).asnumpy() == 2).all()
+
+
+def test_gumbel_noise_is_exact_up_to_the_largest_number_below_1(scheduler):
+    uniform = np.append(np.geomspace(1e-9, 0.5, 40), 1 - np.geomspace(2**-24, 0.5, 40)).astype(np.float32)
+    found = scheduler.kernel.gumbel(Tensor(uniform)).asnumpy()
+    np.testing.assert_allclose(found, -np.log(-np.log(uniform.astype(np.float64))), atol=1e-3)
+
+
 def test_tokens_are_drawn_of_the_softmax(scheduler):
     scheduler.set_timesteps(1)
     p = np.array([0.4, 0.3, 0.1, 0.1, 0.05, 0.03, 0.02])
@@ -139,6 +177,15 @@ def test_mistakes_are_told(scheduler):
         scheduler.step(logits, x + 2, 0)
     with pytest.raises(ValueError, match=r"'position_noise' has shape \(2, 12\), but must have \(2, 12, 1\)"):
         scheduler.step(logits, x, 0, position_noise=noises(0, 0)[1][..., 0])
+    normal = np.random.default_rng(0).standard_normal((2, 12, CLASSES))
+    with pytest.raises(ValueError, match="'noise' must hold uniform numbers in .* but has numbers from -[0-9.]* to 2"):
+        scheduler.step(logits, x, 0, noise=Tensor(normal, ms.float32))
+    with pytest.raises(ValueError, match="'noise' must hold uniform numbers"):
+        scheduler.add_noise(x, Tensor(normal[..., 0], ms.float32), 0)
+    with pytest.raises(TypeError, match="'noise' must be float32, but is Float16"):
+        scheduler.step(logits, x, 0, noise=Tensor(normal, ms.float16))
+    with pytest.raises(TypeError, match="'noise' must be float32, but is Float16"):
+        scheduler.step_in_graph(logits, x, Tensor(0, ms.int32), Tensor(normal, ms.float16))
     with pytest.raises(ValueError, match="'set_timesteps' must be called first"):
         AmusedScheduler(MASK).step(logits, x, 0)
     assert len(scheduler.timesteps) == 6  # What was refused has changed nothing.

@@ -74,6 +74,21 @@ def test_each_step_commits_an_even_share_of_the_masks(masked):
     assert left == [[9, 9], [6, 6], [4, 4], [2, 2], [0, 0]]
 
 
+@pytest.mark.parametrize("threshold", [None, 0.0, -1.0])
+def test_no_token_is_edited_without_a_threshold_above_0(threshold):
+    config = {"block_length": 12, "num_inference_steps": 3, "editing_threshold": threshold}
+    native, peer = BlockRefinementScheduler(mask_token_id=MASK, **config), compat.BlockRefinementScheduler(**config)
+    given = tensors(0, 0)
+    known = Tensor(drawn(0, 0)["tokens"] % CLASSES)
+    outputs = (
+        native.step(given["logits"], known, 0, return_dict=True),
+        peer.step(given["logits"], 0, known, mask_token_id=MASK),
+    )
+    assert (outputs[0].pred_original_sample.asnumpy() != known.asnumpy()).any()
+    for output in outputs:
+        np.testing.assert_array_equal(output.prev_sample.asnumpy(), known.asnumpy())
+
+
 def test_committed_tokens_are_the_most_certain_ones(masked):
     masked.set_timesteps(5)
     logits = tensors(3, 0)["logits"]

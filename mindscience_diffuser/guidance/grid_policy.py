@@ -3,12 +3,14 @@
 from mindspore import nn, ops
 
 from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.schedulers.flow.piflow import PiflowScheduler
 
 
 class GridPolicy(PublicCell):
     """The mean velocity of a segment, from a model that predicts velocities at the points of a grid.
 
     It stands between the model and a :class:`~mindscience_diffuser.PiflowScheduler`, whose ``told`` it is called with.
+    A policy of another kind is a subclass with a `construct` of its own.
 
     Args:
         model (nn.Cell): Called as ``model(x, timestep, *conditions)`` with x ``(B, ..., C)`` and timestep ``(B,)``; its
@@ -36,6 +38,17 @@ class GridPolicy(PublicCell):
     def construct(self, x, told, *conditions):
         """Returns the mean velocity."""
         return mean_velocity(self.model(x, told[..., 0], *conditions), told[..., 1:], x)
+
+
+def check_policy(model, scheduler):
+    """Raises ValueError if the steps of a scheduler follow the policy of a grid, and no part of the model has one."""
+    if isinstance(scheduler, PiflowScheduler) and not any(
+        isinstance(c, GridPolicy) for _, c in model.cells_and_names()
+    ):
+        raise ValueError(
+            f"'model' is {type(model).__name__}, but each step of PiflowScheduler needs a mean of the velocities that "
+            "the model predicts on a grid: give GridPolicy(model), alone or inside a guidance."
+        )
 
 
 def mean_velocity(output, weights, sample):

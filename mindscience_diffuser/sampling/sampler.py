@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
+from mindscience_diffuser.guidance.grid_policy import check_policy
 from mindscience_diffuser.inputs import check_conditions, check_is_tensor, check_noise_law, check_scheduler
 from mindscience_diffuser.noise import (
     NoiseSource,
@@ -118,6 +119,7 @@ class Sampler(CompiledSampler):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
         super().__init__(model)
         check_scheduler(scheduler, Scheduler)
+        check_policy(model, scheduler)
         self.method = check_choice("method", method, METHODS)
         if check_bool("return_intermediates", return_intermediates) and method == "loop":
             raise ValueError("'return_intermediates' needs method='step' or 'unrolled': a loop keeps only its state.")

@@ -1,5 +1,6 @@
 """The likelihood of samples under the probability-flow ODE (Song et al., 2021, arXiv:2011.13456, appendix D.2)."""
 
+import numbers
 from typing import NamedTuple
 
 import mindspore as ms
@@ -144,6 +145,13 @@ def bits_per_dimension(log_likelihood, shape, bins=256, width=2.0):
         TypeError: If an argument has the wrong type.
         ValueError: If a value is out of range.
     """
+    if not isinstance(log_likelihood, (numbers.Real, np.ndarray)):
+        advice = ": give its attribute log_likelihood" if isinstance(log_likelihood, LogLikelihood) else ""
+        raise TypeError(
+            f"'log_likelihood' must be a number or an array of NumPy, but is {type(log_likelihood).__name__}{advice}."
+        )
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"'shape' must be a sequence of integers, such as x.shape[1:], but is {shape!r}.")
     check_integer("bins", bins, low=2)
     check_number("width", width, "(0, inf)")
     size = int(np.prod([check_integer("shape", length, low=1) for length in shape]))

@@ -28,6 +28,26 @@ def default_noise_scale(ratio):
     return ratio * (np.exp(ratio**0.3) + 10)
 
 
+def scales_of(noise_scaler, ratio):
+    """Returns phi of an array of ratios, float64, after a check that it is finite and above 0 at each of them."""
+    try:
+        scales = np.asarray(noise_scaler(ratio), np.float64)
+    except TypeError as error:
+        raise TypeError(f"'noise_scaler' must be a function of arrays of NumPy, but raised: {error}.") from error
+    if scales.shape != ratio.shape:
+        raise ValueError(
+            "'noise_scaler' must return an array of the shape of its argument, but returned one of shape "
+            f"{scales.shape} for {ratio.shape}."
+        )
+    wrong = ~(np.isfinite(scales) & (scales > 0))
+    if np.any(wrong):
+        raise ValueError(
+            "'noise_scaler' must be a function phi of arrays r = sigma / alpha whose values are finite and above 0, "
+            f"but phi({ratio[wrong][0]:g}) is {scales[wrong][0]:g}."
+        )
+    return scales
+
+
 class ExtendedReverseStep(ExponentialStep):
     """Steps whose predictions of x0 are polynomials of r = sigma / alpha, integrated by Gauss's rule in ln(r).
 
@@ -46,16 +66,15 @@ class ExtendedReverseStep(ExponentialStep):
         self._h, self._alpha = ratio_t - ratio_s, alpha_t
         half, middle = np.log(ratio_s / ratio_t) / 2, np.log(ratio_s * ratio_t) / 2
         self._nodes = np.exp(middle[:, None] + half[:, None] * POINTS)
-        scales = [np.asarray(noise_scaler(ratio), np.float64) for ratio in (ratio_s, ratio_t, self._nodes)]
+        scales = [scales_of(noise_scaler, ratio) for ratio in (ratio_s, ratio_t, self._nodes)]
         self._kept = np.where(self._ends_clean, 0.0, scales[1] / scales[0])
         self._kernel = half[:, None] * POINT_WEIGHTS * self._nodes / scales[2] * scales[1][:, None]
         self.linear = alpha_t / alpha_s * self._kept
         share = np.where(self._ends_clean, 0.0, 1 - (ratio_s / ratio_t * self._kept) ** 2)
-        positive = all(np.all(np.isfinite(scale) & (scale > 0)) for scale in scales)
-        if not positive or np.any(share < -ROUNDING):
+        if np.any(share < -ROUNDING):
             raise ValueError(
-                "'noise_scaler' must be a function phi of arrays r = sigma / alpha whose values are above 0 and "
-                "rise at least as fast as r: phi(r) / r must not fall as r rises."
+                "'noise_scaler' must be a function phi of arrays r = sigma / alpha whose values rise at least as fast "
+                "as r: phi(r) / r must not fall as r rises."
             )
         self.noise = np.where(share > ROUNDING, sigma_t * np.sqrt(np.maximum(share, 0)), 0.0)
 

@@ -4,11 +4,10 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.schedulers.base.arguments import REQUIRED, choice, integer, takes_arguments
 from mindscience_diffuser.schedulers.base.scheduler import timestep_index, timestep_index_in_graph, undone_on_error
 from mindscience_diffuser.schedulers.tokens.kernel import LEAST_ARGUMENT, TokenKernel, token_kernel
-from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler
+from mindscience_diffuser.schedulers.tokens.tokens import TokenScheduler, check_uniform
 from mindscience_diffuser.step import compiles_as, looked_up, shaped
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -36,8 +35,10 @@ class UnmaskingKernel(TokenKernel):
         confidence = ops.where(unknown, log_p, LOG_OF_CERTAIN * ops.ones_like(log_p))
         confidence = confidence + shaped(temperature, log_p) * self.gumbel(position_noise[:, :, 0])
         masked_before = ops.cast(unknown, mstype.float32).sum(-1, keepdims=True)
-        count = ops.floor(length * (starting_mask_ratio * shaped(ratio, masked_before)))
+        started = shaped(starting_mask_ratio, masked_before)
+        count = ops.floor(length * (started * shaped(ratio, masked_before)))
         count = ops.maximum(shaped(least, masked_before), ops.minimum(masked_before - 1, count))
+        count = ops.minimum(count, masked_before)  # What is known stays, also where no token is masked.
         place = ops.cast(ops.minimum(count, ops.ones_like(count) * (length - 1)), mstype.int32)
         masked = confidence < ops.gather_d(ops.sort(confidence, 1)[0], 1, place)
         return ops.where(masked, mask * ops.ones_like(clean), clean), clean
@@ -60,8 +61,8 @@ class AmusedScheduler(TokenScheduler):
 
     A token is drawn of softmax(logits) where it is masked; its confidence is ``log p + temperature * g`` with Gumbel
     noise g. Of L tokens the ``floor(L * starting_mask_ratio * m(r))`` with the least confidence are masked again, at
-    least one and fewer than before; m is the masking schedule, r the share of the steps that are taken. The last step
-    keeps all of them.
+    least one and, of two or more, fewer than before; m is the masking schedule, r the share of the steps that are
+    taken. Other tokens stay as they are. The last step keeps all of them.
 
     Examples:
         >>> scheduler = AmusedScheduler(mask_token_id=256)
@@ -155,7 +156,7 @@ class AmusedScheduler(TokenScheduler):
             generator (optional): Source of the noise that is not given.
             return_dict (bool): Whether to return the drawn tokens too. Default: ``False``.
             starting_mask_ratio (float or Tensor): Share of the tokens that was masked at the start, in (0, 1], where
-                others were given. Default: ``1.0``.
+                others were given; a Tensor has one value, 0-D, or one for each sample, ``(B,)``. Default: ``1.0``.
 
         Returns:
             Tensor, the next tokens, int32; with `return_dict` a :class:`TokenSchedulerOutput`.
@@ -167,6 +168,11 @@ class AmusedScheduler(TokenScheduler):
         if not isinstance(starting_mask_ratio, Tensor):
             starting_mask_ratio = check_number("starting_mask_ratio", starting_mask_ratio, "(0, 1]")
             starting_mask_ratio = Tensor(starting_mask_ratio, mstype.float32)
+        elif isinstance(sample, Tensor) and starting_mask_ratio.shape not in ((), sample.shape[:1]):
+            raise ValueError(
+                f"'starting_mask_ratio' has shape {starting_mask_ratio.shape}, but must be one number or have one for "
+                f"each sample, {sample.shape[:1]}."
+            )
         given = model_output, sample, timestep, noise, position_noise, generator
         return self._result(self.moved(*given, (starting_mask_ratio,)), return_dict)
 
@@ -194,8 +200,6 @@ class AmusedScheduler(TokenScheduler):
         """
         self.check_scheduled()
         self.check_tokens("original_samples", original_samples, np.inf)
-        check_is_tensor("noise", noise)
-        if noise.shape != original_samples.shape:
-            raise ValueError(f"'noise' has shape {noise.shape}, but must have {original_samples.shape}.")
+        check_uniform("noise", noise, original_samples.shape)
         index = timestep_index(timesteps, original_samples.shape, self._count, "timesteps")
         return self.add_noise_in_graph(original_samples, noise, Tensor(index, mstype.int32))

@@ -78,7 +78,10 @@ class RefinementKernel(TokenKernel):
         "num_inference_steps": STEPS,
         "threshold": number("Probability above which a token is committed whatever the quota", "[0, inf]"),
         "editing_threshold": optional(
-            number("Probability above which another token replaces a committed one; None and 0 for none", "[0, inf]")
+            number(
+                "Probability above which another token replaces a committed one; None, 0 and less for none",
+                "[-inf, inf]",
+            )
         ),
         "mask_token_id": optional(
             integer("The mask token, of the vocabulary or beyond it; None where random tokens stand for it", low=0)
@@ -144,7 +147,7 @@ class BlockRefinementScheduler(TokenScheduler):
         self.block_length = length
         shares = even_shares(length, count)
         quota = shares if self.mask_token is not None else -(-np.arange(1, count + 1) * length // count)
-        editing = config.editing_threshold or np.inf
+        editing = config.editing_threshold if (config.editing_threshold or 0) > 0 else np.inf
         columns = np.broadcast_arrays(quota, config.threshold, editing, temperature, *limits.values())
         self._schedule(np.arange(count), np.stack(columns, axis=-1).astype(np.float64))
 

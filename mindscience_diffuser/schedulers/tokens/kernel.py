@@ -13,6 +13,7 @@ from mindspore import nn, ops
 from mindscience_diffuser.step import shaped
 
 LEAST_ARGUMENT = 1e-20
+MOST_ARGUMENT = 1 - 2.0**-24
 LEAST_PROBABILITY = 1e-30
 """Bounds of what a logarithm is taken of: an impossible token is never the largest beside a possible one."""
 
@@ -57,7 +58,9 @@ class TokenKernel(nn.Cell):
 
     def gumbel(self, uniform):
         """Returns standard Gumbel noise of uniform noise: the largest of logits + noise is a draw of their softmax."""
-        return -ops.log(ops.clamp(-ops.log(ops.clamp(uniform, LEAST_ARGUMENT, None)), LEAST_ARGUMENT, None))
+        uniform = ops.clamp(uniform, LEAST_ARGUMENT, MOST_ARGUMENT)
+        # -log(u) >= 1 - u, but on CPU log(u) is 0 for the last numbers below 1, whose noise would exceed all logits.
+        return -ops.log(ops.maximum(-ops.log(uniform), 1 - uniform))
 
     def drawn(self, logits, noise, temperature=None):
         """Returns a token for each position, of the distribution softmax(logits / temperature); at 0 the likeliest."""

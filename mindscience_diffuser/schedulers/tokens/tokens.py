@@ -174,7 +174,9 @@ class TokenScheduler(Configurable, PublicCell):
         return self.kernel.apply(row, values + others)
 
     def check_noise_in_graph(self, name, value, sample, count):
-        """Raises ValueError, in a graph, unless noise has `count` numbers for each token; a batch may be unknown."""
+        """Raises, in a graph, unless noise is float32 of `count` numbers for each token; a batch may be unknown."""
+        if value.dtype != mstype.float32:
+            raise TypeError(f"'{name}' must be float32, but is {value.dtype}.")
         if value.shape[1:] != sample.shape[1:] + (count,):
             raise ValueError(f"'{name}' has shape {value.shape}, but must have {sample.shape + (count,)}.")
 
@@ -188,9 +190,9 @@ class TokenScheduler(Configurable, PublicCell):
             sample (Tensor): The tokens x_t, ``(B, ...)``, int32 or int64.
             timestep (int, numpy.ndarray or Tensor): One of `timesteps`: a number, a 0-D Tensor, or one value for each
                 sample, ``(B,)``.
-            noise (Tensor, optional): Uniform numbers in (0, 1), ``(B, ..., K)``, one more where the mask is a token of
-                the process.
-            position_noise (Tensor, optional): Uniform numbers in (0, 1), ``(B, ..., position_draws)``.
+            noise (Tensor, optional): Uniform numbers in (0, 1), float32, ``(B, ..., K)``, one more where the mask is a
+                token of the process.
+            position_noise (Tensor, optional): Uniform numbers in (0, 1), float32, ``(B, ..., position_draws)``.
             generator (optional): Source of the noise that is not given: None, a seed, which goes on along the
                 trajectory, a generator, or one of them for each sample.
             return_dict (bool): Whether to return all that the step knows. Default: ``False``.
@@ -201,7 +203,7 @@ class TokenScheduler(Configurable, PublicCell):
         Raises:
             TypeError: If an argument has the wrong type, or sample and timestep are swapped.
             ValueError: If the shapes do not belong together, the timestep is out of range, or, on CPU, a token is
-                outside the vocabulary.
+                outside the vocabulary or noise outside [0, 1].
         """
         return self._result(self.moved(model_output, sample, timestep, noise, position_noise, generator), return_dict)
 
@@ -300,9 +302,7 @@ class TokenScheduler(Configurable, PublicCell):
             if kind in missing:
                 value = Tensor(draw_uniform(shapes[kind], source))
             elif value is not None:
-                check_is_tensor(kind, value)
-                if value.shape != shapes[kind]:
-                    raise ValueError(f"'{kind}' has shape {value.shape}, but must have {shapes[kind]}.")
+                check_uniform(kind, value, shapes[kind])
             noises += (value,) if kind == "noise" or needed[kind] else ()
         if missing:
             self._seeded = name, source, self._seeded[2] if last is None else last
@@ -311,3 +311,21 @@ class TokenScheduler(Configurable, PublicCell):
     def place_of(self, index):
         """Returns a number that rises along a trajectory, None where each sample is at another place."""
         return None if isinstance(index, Tensor) else index if self.counts_up else -index
+
+
+def check_uniform(name, value, shape):
+    """Checks that noise is a float32 Tensor of this shape, and, on CPU, that each number is in [0, 1]."""
+    check_is_tensor(name, value)
+    if value.shape != shape:
+        raise ValueError(f"'{name}' has shape {value.shape}, but must have {shape}.")
+    if value.dtype != mstype.float32:
+        raise TypeError(f"'{name}' must be float32, but is {value.dtype}: coarser numbers are not even in (0, 1).")
+    if ms.get_context("device_target") != "CPU":
+        return
+    values = value.asnumpy()
+    least, most = values.min(), values.max()
+    if not (least >= 0 and most <= 1):
+        raise ValueError(
+            f"'{name}' must hold uniform numbers in (0, 1), but has numbers from {least:g} to {most:g}: draw them by "
+            "numpy.random.Generator.random, not from the normal distribution."
+        )
