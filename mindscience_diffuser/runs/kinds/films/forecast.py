@@ -65,12 +65,13 @@ class Forecast:
         """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError."""
         sampler_config(config.forecast)
         data = build("films", config.data)
-        given, config = config, with_sigma_data(config, data)
+        measured = config.preconditioning.sigma_data is None
+        config = with_sigma_data(config, data)
         model, batches = set_up(config, data)
         preconditioning, residual = preconditioning_of(config)
         # Noted beside the weights is what the configuration itself does not say.
         facts = dict(getattr(data, "facts", {}))
-        if given.preconditioning.sigma_data is None:
+        if measured:
             facts[SIGMA_DATA] = config.preconditioning.sigma_data
         if config.training.objective == "mean":
             network = NextFrame(model, preconditioning, residual, channels_of(data))
@@ -140,7 +141,7 @@ def with_sigma_data(config, data):
     Where it is not given it is that of the training films: one number, or one for each of several channels. The change
     from the last frame is that from the frame as it is observed, with the noise of the observations.
     """
-    section, key, channels = config.preconditioning, SIGMA_DATA, channels_of(data)
+    section, key = config.preconditioning, SIGMA_DATA
     if section.sigma_data is None:
         frames = with_channels(data, data.train)[0]
         values = np.diff(frames, axis=1) if section.residual else frames
@@ -152,17 +153,17 @@ def with_sigma_data(config, data):
             raise ConfigError(
                 f"'{key}' is not set, and the training films of {config.data.name} at 'data' do not give it: "
                 f"{'the change from frame to frame' if section.residual else 'the standard deviation'} of channel "
-                f"{place}, '{channel_names(data, channels)[place]}', is 0. Leave out what never changes, give longer "
+                f"{place}, '{channel_names(data, frames.shape[2])[place]}', is 0. Leave out what never changes, give longer "
                 "films, or set it",
                 key,
             )
         measured = [float(f"{std:.4g}") for std in np.sqrt(variance)]
         section = section.model_copy(update={"sigma_data": measured[0] if len(measured) == 1 else measured})
         config = with_values(config, preconditioning=section)
-    elif isinstance(section.sigma_data, list) and len(section.sigma_data) != channels:
+    elif isinstance(section.sigma_data, list) and len(section.sigma_data) != channels_of(data):
         raise ConfigError(
             f"'{key}' has {len(section.sigma_data)} numbers, but the frames of {config.data.name} at 'data' have "
-            f"{channels} channels: give one number, or one for each channel",
+            f"{channels_of(data)} channels: give one number, or one for each channel",
             key,
         )
     preconditioning_of(config)
