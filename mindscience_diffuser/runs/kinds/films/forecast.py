@@ -153,8 +153,8 @@ def with_sigma_data(config, data):
             raise ConfigError(
                 f"'{key}' is not set, and the training films of {config.data.name} at 'data' do not give it: "
                 f"{'the change from frame to frame' if section.residual else 'the standard deviation'} of channel "
-                f"{place}, '{channel_names(data, frames.shape[2])[place]}', is 0. Leave out what never changes, give longer "
-                "films, or set it",
+                f"{place}, '{channel_names(data, frames.shape[2])[place]}', is 0. Leave out what never changes, give "
+                "longer films, or set it",
                 key,
             )
         measured = [float(f"{std:.4g}") for std in np.sqrt(variance)]
