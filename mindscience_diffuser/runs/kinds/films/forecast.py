@@ -38,7 +38,6 @@ from mindscience_diffuser.cells import WholeGraph
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import NoiseSource
 from mindscience_diffuser.runs.config.components import build
-from mindscience_diffuser.runs.config.identity import changed_key
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.frame_batches import with_channels
 from mindscience_diffuser.runs.distributed.ranks import rank, rank_count
@@ -47,10 +46,15 @@ from mindscience_diffuser.runs.evaluation.forecasting import Scoring, cell_weigh
 from mindscience_diffuser.runs.kinds.films.next_frame import NextFrame
 from mindscience_diffuser.runs.kinds.films.rollout import denoiser_of, preconditioning_of
 from mindscience_diffuser.runs.kinds.films.unrolling import deterministic, ensemble
-from mindscience_diffuser.runs.kinds.films.world_model import build_world_model, context_of, set_up
+from mindscience_diffuser.runs.kinds.films.world_model import (
+    build_world_model,
+    context_of,
+    load_trained,
+    set_up,
+)
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.pictures.forecast import save_animation, save_report
-from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, load_weights, own_weights
+from mindscience_diffuser.runs.storage.weights import find_weights, own_weights
 from mindscience_diffuser.sampling import DiffusionSamplerConfig, Sampler
 from mindscience_diffuser.training import EDMTrainer
 
@@ -199,45 +203,6 @@ def check(config, data, context):
             ) from None
 
 
-def facts_now(config, data):
-    """Returns by key what weights depend on beside the network: they hold for the same values alone."""
-    section = config.preconditioning.model_dump()
-    facts = {**{f"preconditioning.{key}": value for key, value in section.items()}, **getattr(data, "facts", {})}
-    return json.loads(json.dumps(facts))
-
-
-def load_trained(model, config, data, name, objective):
-    """Loads weights into a network; ConfigError where they are of another network, objective, data or preconditioning.
-
-    Args:
-        model (nn.Cell): The network.
-        config (ForecastRun): The configuration.
-        data: The films.
-        name (str): File of the weights, or shipped ones.
-        objective (str): The ``training.objective`` that they must be of.
-    """
-    path = find_weights(name, Path(name))
-    facts = facts_of(path)
-    noted = {**facts.get("decided_by", {}), **facts}
-    found = noted.get("training.objective", "denoiser")
-    if found != objective:
-        raise ConfigError(
-            f"weights '{name}' are those of a training with 'training.objective' {found}: give the weights of one with "
-            f"'training.objective' {objective}",
-            "weights",
-        )
-    load_weights(model, path)
-    # Weights of a training that noted less say nothing of the rest.
-    now = {key: value for key, value in facts_now(config, data).items() if noted.get(key) is not None}
-    changed = changed_key({key: noted[key] for key in now}, now)
-    if changed:
-        raise ConfigError(
-            f"weights '{name}' do not fit the configuration: for their training {changed}. Give the same 'data' and "
-            "'preconditioning' as there",
-            "weights",
-        )
-
-
 def channels_of(data):
     """Returns the number of channels of a frame."""
     return with_channels(data, data.train)[0].shape[2]
@@ -262,7 +227,7 @@ def models_of(config, data, trained=True):
     section = config.forecast
     model = build_world_model(config, data, section.compute_dtype)
     if trained:
-        load_trained(model, config, data, config.weights, "denoiser")
+        load_trained(model, config, data, config.weights)
     denoiser, preconditioning = denoiser_of(config, model.set_train(False))
     scheduler = sampler_config(section).scheduler(preconditioning, getattr(ms, section.compute_dtype))
     predict = None
