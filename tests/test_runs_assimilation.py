@@ -84,6 +84,7 @@ def test_run_filters_films_and_leaves_figures_fields_and_pictures(config_file, t
         (["rollout.sigma_max=0.001"], "the sampler refuses what is set under 'rollout'"),
         (["preconditioning.quantize=true"], "'preconditioning.quantize' rounds frames to pixels"),
         (["weights=nothing"], "weights 'nothing' are neither a file nor shipped weights"),
+        (["weights=stirred_flow_mean"], "give the weights of one with 'training.objective' denoiser"),
     ],
 )
 def test_configuration_that_cannot_be_carried_out_is_refused(config_file, tmp_path, capsys, overrides, words):

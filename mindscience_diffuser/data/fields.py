@@ -80,6 +80,11 @@ class Fields:
         return {name: self._data[name] for name in self.grid if name in self._data.coords}
 
     @property
+    def times(self):
+        """The coordinate of the dimension that counts the samples, the numbers that are stored, or None."""
+        return self._data[self.samples].values if self.samples in self._data.coords else None
+
+    @property
     def units(self):
         """The unit of each channel, or an empty text."""
         return tuple(str(self._data[name].attrs.get("units", "")) for name in self.variables)

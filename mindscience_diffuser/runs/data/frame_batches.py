@@ -20,7 +20,7 @@ class FrameBatches:
     """
 
     def __init__(self, data, context, preconditioning, training, residual, seed):
-        self.films = with_channels(data.train)
+        self.films = with_channels(data, data.train)
         self.context = context
         self.preconditioning = preconditioning
         self.training = training
@@ -58,7 +58,7 @@ class FrameBatches:
         return clean, noise, sigmas.astype(np.float32), observed, *conditions
 
 
-def with_channels(films):
-    """Returns frames ``(N, T, C, ...)``, those of one channel too, and actions ``(N, T)`` or None."""
+def with_channels(data, films):
+    """Returns frames ``(N, T, C, *grid)``, those without an axis of channels too, and actions ``(N, T)`` or None."""
     frames, actions = films
-    return (frames[:, :, None] if frames.ndim == 4 else frames), actions
+    return (frames[:, :, None] if frames.ndim == 2 + getattr(data, "axes", 2) else frames), actions

@@ -43,8 +43,9 @@ class Scoring:
         section = config.forecast
         self.data, self.names, self.ensembles, self.axes = data, names, ensembles, len(frame) - 1
         self.leads, channels = section.frames, frame[0]
-        weights = area_weights(data.latitudes, frame[-1]) if section.area_weights else None
-        training = self.physical(with_channels(data.train)[0])
+        weights = cell_weights(data, frame[1:]) if section.area_weights else None
+        self.weights = 1.0 if weights is None else weights
+        training = self.physical(with_channels(data, data.train)[0])
         thresholds = [np.quantile(training[:, :, c], section.threshold_quantile) for c in range(channels)]
         self.scores = {
             name: ForecastScores(self.leads, channels, weights, thresholds)
@@ -55,7 +56,11 @@ class Scoring:
         shape = (section.films, self.leads, channels)
         self.correlations = {name: np.zeros(shape) for name in names}
         self.spectrum_errors = {name: np.zeros(shape) for name in names}
-        self.wave_numbers, self.powers, self.counted = None, {}, {}
+        self.wave_numbers, nothing = self.spectrum(np.zeros(frame))
+        # All of them from the start, in one order: ranks exchange them one by one.
+        shown = [TRUTH, MEMBER, MEAN_OF_MEMBERS, *(name for name in names if name not in ensembles)]
+        self.powers = {name: np.zeros((self.leads, *nothing.shape)) for name in shown}
+        self.counted = {name: np.zeros((self.leads, 1, 1)) for name in shown}
         self.shown_leads = [n for n in SHOWN_LEADS if n <= self.leads]
         self.animated = np.unique(np.linspace(1, self.leads, min(self.leads, MOST_ANIMATED)).round().astype(int))
         self.fields = {}
@@ -82,7 +87,7 @@ class Scoring:
         """
         truth = self.physical(truth)
         forecasts = {name: self.physical(frames) for name, frames in forecasts.items()}
-        self.wave_numbers, true_power = self.spectrum(truth)
+        true_power = self.spectrum(truth)[1]
         self._add_power(TRUTH, lead, true_power)
         for name, frames in forecasts.items():
             members = frames if name in self.ensembles else frames[None]
@@ -93,7 +98,7 @@ class Scoring:
                 self.correlations[name][film, lead] = self.spectrum_errors[name][film, lead] = np.nan
                 continue
             mean, (_, power) = finite.mean(0, dtype=np.float64), self.spectrum(finite)
-            self.correlations[name][film, lead] = pattern_correlation(mean, truth, self.axes)
+            self.correlations[name][film, lead] = pattern_correlation(mean, truth, self.axes, self.weights)
             self.spectrum_errors[name][film, lead] = log_distance(power, true_power).mean(0)
             if name == self.names[0]:
                 self._add_power(MEMBER, lead, power.mean(0))
@@ -128,9 +133,6 @@ class Scoring:
         return self.powers[name] / np.maximum(self.counted[name], 1)
 
     def _add_power(self, name, lead, power):
-        if name not in self.powers:
-            self.powers[name] = np.zeros((self.leads, *power.shape))
-            self.counted[name] = np.zeros((self.leads, 1, 1))
         self.powers[name][lead] += power
         self.counted[name][lead] += 1
 
@@ -142,6 +144,28 @@ class Scoring:
         self.fields[lead + 1] = {title: np.asarray(field, np.float32) for title, field in shown.items()}
 
 
+def channel_names(data, channels):
+    """Returns the name of each channel: those of the data, where they have some."""
+    return list(getattr(data, "variables", ())) or [f"channel {c}" for c in range(channels)]
+
+
+def cell_weights(data, grid):
+    """Returns the weights of the cells of a grid whose first axis has the latitudes of the data; raises ValueError."""
+    rows = area_weights(data.latitudes, 1)
+    return np.broadcast_to(rows.reshape(-1, *(1,) * (len(grid) - 1)), grid)
+
+
 def of_films(values):
-    """Returns the mean over films and the half width of its confidence interval, NaN for a single film."""
-    return mean_and_interval(values) if len(values) > 1 else (values[0], np.full(values[0].shape, np.nan))
+    """Returns the mean over films and the half width of its confidence interval, NaN for a single film.
+
+    Args:
+        values (numpy.ndarray): Shape ``(N, T, C)``, NaN where a film is left out: it is not counted there.
+    """
+    mean, width = np.full((2, *values.shape[1:]), np.nan)
+    for lead in range(values.shape[1]):
+        known = values[np.isfinite(values[:, lead]).all(1), lead]
+        if len(known) > 1:
+            mean[lead], width[lead] = mean_and_interval(known)
+        elif len(known):
+            mean[lead] = known[0]
+    return mean, width

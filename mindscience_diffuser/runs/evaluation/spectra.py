@@ -9,10 +9,10 @@ from mindscience_diffuser.validation import check_bool
 def shell_powers(fields, axes):
     """Returns the shells of all waves of a periodic grid: their numbers, how many waves each has, and its mean power.
 
-    The wave number is that along the shortest axis: k waves over its length. Shell k has the waves whose number rounds
-    to k; shell 0 has the mean of the field, and the waves that are longer than twice the shortest axis. No wave is left
-    out, those in the corners have the highest numbers, so that by Parseval's theorem the sum of count times power is
-    the mean square of the field.
+    The wave number is that along the shortest axis with more than one point: k waves over its length. Shell k has the
+    waves whose number rounds to k; shell 0 has the mean of the field, and the waves that are longer than twice the
+    shortest axis. No wave is left out, those in the corners have the highest numbers, so that by Parseval's theorem the
+    sum of count times power is the mean square of the field.
 
     Args:
         fields (numpy.ndarray): Shape ``(..., *grid)``.
@@ -25,7 +25,7 @@ def shell_powers(fields, axes):
     fields = np.asarray(fields, np.float64)
     grid = fields.shape[-axes:]
     power = np.abs(fft.fftn(fields, axes=tuple(range(-axes, 0)), norm="forward")) ** 2
-    frequencies = np.meshgrid(*(fft.fftfreq(size, 1 / min(grid)) for size in grid), indexing="ij")
+    frequencies = np.meshgrid(*(fft.fftfreq(size, 1 / shortest_axis(grid)) for size in grid), indexing="ij")
     shell = np.rint(np.sqrt(sum(frequency**2 for frequency in frequencies))).ravel().astype(int)
     count = np.bincount(shell)
     sums = np.stack([np.bincount(shell, weights=row) for row in power.reshape(-1, shell.size)])
@@ -51,11 +51,18 @@ def radial_spectrum(fields, axes, periodic=False):
     if not periodic:
         fields = fields - fields.mean(tuple(range(-axes, 0)), keepdims=True)
         for place, size in enumerate(grid):
+            if size == 1:
+                continue
             window = signal.windows.hann(size, sym=False) * np.sqrt(8 / 3)
             fields = fields * window.reshape((-1,) + (1,) * (axes - 1 - place))
     numbers, _, power = shell_powers(fields, axes)
-    shown = slice(1, min(grid) // 2 + 1)
+    shown = slice(1, shortest_axis(grid) // 2 + 1)
     return numbers[shown], power[..., shown]
+
+
+def shortest_axis(grid):
+    """Returns the points of the shortest axis of a grid that has more than one."""
+    return min((size for size in grid if size > 1), default=1)
 
 
 def log_distance(power, true):

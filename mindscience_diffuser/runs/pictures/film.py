@@ -14,7 +14,7 @@ CAPTION = 14
 """Height of the line of captions, in pixels."""
 
 
-def save_film(path, films, enlarge=3, every=2, milliseconds=120):
+def save_film(path, films, enlarge=3, every=2, milliseconds=120, numbers=None):
     """Writes films side by side as an animated GIF.
 
     Args:
@@ -23,6 +23,7 @@ def save_film(path, films, enlarge=3, every=2, milliseconds=120):
         enlarge (int): Pixels of the picture for each pixel of a frame. Default: ``3``.
         every (int): Only every so many frames are shown. Default: ``2``.
         milliseconds (int): Time that a frame is shown. Default: ``120``.
+        numbers (Sequence[int], optional): Numbers of the frames, for the caption. Default: ``None``, from 1 on.
     """
     colours = (colormaps["RdBu_r"](np.linspace(0, 1, SHADES))[:, :3] * 255).astype(np.uint8)
     palette = np.zeros((256, 3), np.uint8)
@@ -38,7 +39,7 @@ def save_film(path, films, enlarge=3, every=2, milliseconds=120):
         picture.putpalette(palette.tobytes())
         pen = ImageDraw.Draw(picture)
         for place, name in enumerate(films):
-            text = f"{name} {time + 1}" if place == 0 else name
+            text = f"{name} {time + 1 if numbers is None else numbers[time]}" if place == 0 else name
             pen.text((place * panels.shape[-1] * enlarge + 2, 1), text, fill=0)
         pictures.append(picture)
     first, rest = pictures[0], pictures[1:]

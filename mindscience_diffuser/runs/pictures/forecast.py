@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mindscience_diffuser.runs.config.load import to_yaml
-from mindscience_diffuser.runs.evaluation.forecasting import MEAN_OF_MEMBERS, SPREAD, TRUTH
+from mindscience_diffuser.runs.evaluation.forecasting import MEAN_OF_MEMBERS, SPREAD, TRUTH, channel_names
 from mindscience_diffuser.runs.pictures.film import save_film
 from mindscience_diffuser.runs.pictures.report import image, picture, save_page, table
 
@@ -56,9 +56,8 @@ def save_report(path, scoring, figures, config, animation):
 
 def channel_labels(scoring):
     """Returns name and unit of each channel."""
-    names, units = (getattr(scoring.data, name, ()) for name in ("variables", "units"))
-    names = names or [f"channel {c}" for c in range(next(iter(scoring.correlations.values())).shape[2])]
-    units = units or [""] * len(names)
+    names = channel_names(scoring.data, next(iter(scoring.correlations.values())).shape[2])
+    units = getattr(scoring.data, "units", ()) or [""] * len(names)
     return [f"{name} ({unit})" if unit else name for name, unit in zip(names, units)]
 
 
@@ -143,7 +142,9 @@ def maps_figure(scoring, channel, label):
     titles = list(scoring.fields[leads[0]])
     figure = Figure(figsize=(2.1 * len(titles) + 1.2, 2.1 * len(leads) + 0.5), layout="constrained")
     grid = figure.subplots(len(leads), len(titles), squeeze=False)
-    fields = {lead: {title: plane(field[channel]) for title, field in scoring.fields[lead].items()} for lead in leads}
+    fields = {
+        lead: {title: plane(scoring, field[channel]) for title, field in scoring.fields[lead].items()} for lead in leads
+    }
     signed = [field for lead in leads for title, field in fields[lead].items() if title != SPREAD]
     low, high, colours = field_limits(signed)
     for line, lead in zip(grid, leads):
@@ -176,21 +177,28 @@ def finite_range(fields):
     return (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
 
 
-def plane(field):
-    """Returns a field of one to three axes as a picture: a series as one row, of a volume the middle slice."""
-    if field.ndim == 1:
-        return field[None]
-    return field if field.ndim == 2 else field[len(field) // 2]
+def plane(scoring, field):
+    """Returns a field of one to three axes as a picture: a series as one row, of a volume the middle slice.
+
+    Its first row is the lowest one, so that latitudes ascend.
+    """
+    if field.ndim != 2:
+        return field[None] if field.ndim == 1 else field[len(field) // 2]
+    latitudes = getattr(scoring.data, "latitudes", (0, 1))
+    return field[::-1] if latitudes[0] > latitudes[-1] else field
 
 
 def save_animation(path, scoring):
     """Writes the animation of the first channel of the first film: truth, a member, the mean and the spread."""
     leads = [int(lead) for lead in scoring.animated]
     wanted = (TRUTH, "member 1", MEAN_OF_MEMBERS, SPREAD)
-    films = {title: np.stack([plane(scoring.fields[lead][title][0]) for lead in leads]) for title in wanted}
+    fields = {title: [plane(scoring, scoring.fields[lead][title][0]) for lead in leads] for title in wanted}
+    # An image has its first row on top.
+    films = {title: np.stack(film)[:, ::-1] for title, film in fields.items()}
     low, high, _ = field_limits([films[title] for title in wanted[:-1]])
     middle, half = (high + low) / 2, max((high - low) / 2, 1e-30)
-    save_film(path, {title: ((film if title == SPREAD else film - middle) / half) for title, film in films.items()})
+    films = {title: ((film if title == SPREAD else film - middle) / half) for title, film in films.items()}
+    save_film(path, films, numbers=leads)
 
 
 def _of(values, channel):

@@ -2,8 +2,12 @@
 
 The data are films, see :mod:`mindscience_diffuser.runs.kinds.films.world_model`, which may offer more:
 
+``axes``
+    Axes of the grid, otherwise 2: frames ``(N, T, C, *grid)`` of one axis and of two without channels look alike.
 ``context``
     Number of past frames, where the network has no such attribute.
+``facts``
+    What is noted beside weights, ready for JSON: they hold for data of the same facts alone.
 ``test_frames``
     Number of frames that are held out, in one sequence; otherwise ``test`` gives films of any length.
 ``physical(frames)``
@@ -19,8 +23,10 @@ The data are films, see :mod:`mindscience_diffuser.runs.kinds.films.world_model`
     :func:`~mindscience_diffuser.runs.evaluation.spectra.radial_spectrum`.
 """
 
+import functools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -28,6 +34,7 @@ import mindspore as ms
 import numpy as np
 from tqdm import tqdm
 
+from mindscience_diffuser.cells import WholeGraph
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import NoiseSource
 from mindscience_diffuser.runs.config.components import build
@@ -35,17 +42,23 @@ from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.frame_batches import with_channels
 from mindscience_diffuser.runs.distributed.ranks import rank, rank_count
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.evaluation.forecasting import Scoring
+from mindscience_diffuser.runs.evaluation.forecasting import Scoring, cell_weights, channel_names
 from mindscience_diffuser.runs.kinds.films.next_frame import NextFrame
 from mindscience_diffuser.runs.kinds.films.rollout import denoiser_of, preconditioning_of
 from mindscience_diffuser.runs.kinds.films.unrolling import deterministic, ensemble
-from mindscience_diffuser.runs.kinds.films.world_model import build_world_model, context_of, set_up
+from mindscience_diffuser.runs.kinds.films.world_model import (
+    build_world_model,
+    context_of,
+    load_trained,
+    set_up,
+)
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.pictures.forecast import save_animation, save_report
-from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, load_weights, own_weights
+from mindscience_diffuser.runs.storage.weights import find_weights, own_weights
 from mindscience_diffuser.sampling import DiffusionSamplerConfig, Sampler
 from mindscience_diffuser.training import EDMTrainer
 
+SIGMA_DATA = "preconditioning.sigma_data"
 ENSEMBLE, MEAN, PERSISTENCE, CLIMATOLOGY = "ensemble", "deterministic model", "persistence", "climatology"
 
 
@@ -56,19 +69,26 @@ class Forecast:
         """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError."""
         sampler_config(config.forecast)
         data = build("films", config.data)
+        measured = config.preconditioning.sigma_data is None
         config = with_sigma_data(config, data)
         model, batches = set_up(config, data)
         preconditioning, residual = preconditioning_of(config)
+        # Noted beside the weights is what the configuration itself does not say.
+        facts = dict(getattr(data, "facts", {}))
+        if measured:
+            facts[SIGMA_DATA] = config.preconditioning.sigma_data
         if config.training.objective == "mean":
             network = NextFrame(model, preconditioning, residual, channels_of(data))
-            return Objective(model, network.loss, batches, lambda config, directory: {})
+            return Objective(model, network.loss, batches, lambda config, directory: {}, facts=facts)
         check(config, data, batches.context)
+        # What the trained model is shown beside must not fail after the training.
+        models_of(config, data, trained=False)
 
         def present(config, directory):
             config = with_sigma_data(config, data)
-            return show_forecast(config, directory, data, models_of(config, data))
+            return show_forecast(config, directory, data, models_of(config, data), spread=False)
 
-        return Objective(model, EDMTrainer(model, preconditioning).get_loss, batches, present)
+        return Objective(model, EDMTrainer(model, preconditioning).get_loss, batches, present, facts=facts)
 
 
 def sample(config):
@@ -95,6 +115,12 @@ def sample(config):
     config = with_values(config, weights=str(find_weights(config.weights, own_weights(config))))
     models = models_of(config, data)
     check(config, data, models.context)
+    if config.forecast.films < rank_count():
+        raise ConfigError(
+            f"'forecast.films' is {config.forecast.films}, but the launch has {rank_count()} processes, each of which "
+            "has films of its own: start fewer processes, or forecast more films",
+            "forecast.films",
+        )
     directory = Path(config.output) / "sample"
     directory.mkdir(parents=True, exist_ok=True)
     figures = show_forecast(config, directory, data, models)
@@ -116,16 +142,34 @@ def sampler_config(section):
 def with_sigma_data(config, data):
     """Returns the configuration with the standard deviation of what is denoised; ConfigError if it contradicts itself.
 
-    Where it is not given it is that of the training films: one number, or one for each of several channels.
+    Where it is not given it is that of the training films: one number, or one for each of several channels. The change
+    from the last frame is that from the frame as it is observed, with the noise of the observations.
     """
-    section = config.preconditioning
+    section, key = config.preconditioning, SIGMA_DATA
     if section.sigma_data is None:
-        frames = with_channels(data.train)[0]
+        frames = with_channels(data, data.train)[0]
         values = np.diff(frames, axis=1) if section.residual else frames
-        each = values.std(axis=(0, 1, *range(3, values.ndim)), dtype=np.float64)
-        measured = [float(f"{std:.4g}") for std in each]
+        variance = values.var(axis=(0, 1, *range(3, values.ndim)), dtype=np.float64) if values.size else np.zeros(1)
+        if section.residual:
+            variance = variance + config.training.observation_noise**2
+        if not np.all(variance > 0):
+            place = int(np.argmin(variance))
+            raise ConfigError(
+                f"'{key}' is not set, and the training films of {config.data.name} at 'data' do not give it: "
+                f"{'the change from frame to frame' if section.residual else 'the standard deviation'} of channel "
+                f"{place}, '{channel_names(data, frames.shape[2])[place]}', is 0. Leave out what never changes, give "
+                "longer films, or set it",
+                key,
+            )
+        measured = [float(f"{std:.4g}") for std in np.sqrt(variance)]
         section = section.model_copy(update={"sigma_data": measured[0] if len(measured) == 1 else measured})
         config = with_values(config, preconditioning=section)
+    elif isinstance(section.sigma_data, list) and len(section.sigma_data) != channels_of(data):
+        raise ConfigError(
+            f"'{key}' has {len(section.sigma_data)} numbers, but the frames of {config.data.name} at 'data' have "
+            f"{channels_of(data)} channels: give one number, or one for each channel",
+            key,
+        )
     preconditioning_of(config)
     return config
 
@@ -142,40 +186,26 @@ def check(config, data, context):
             "to forecast: ask for fewer of either, or hold out more",
             "forecast.frames" if most == 0 else "forecast.films",
         )
-    if section.films < rank_count():
-        raise ConfigError(
-            f"'forecast.films' is {section.films}, but the launch has {rank_count()} processes, each of which has "
-            "films of its own: start fewer processes, or forecast more films",
-            "forecast.films",
-        )
     if section.area_weights and not hasattr(data, "latitudes"):
         raise ConfigError(
             f"'forecast.area_weights' is true, but {config.data.name} at 'data' has no 'latitudes': set it to false, "
             "or give data whose rows have a coordinate of latitudes",
             "forecast.area_weights",
         )
-
-
-def deterministic_weights(config):
-    """Returns the path of the weights of the deterministic model; ConfigError where they are of another objective."""
-    key, name = "forecast.deterministic", config.forecast.deterministic
-    try:
-        path = find_weights(name, Path(name))
-    except ConfigError as error:
-        raise ConfigError(f"'{key}': {error}", key) from None
-    objective = facts_of(path).get("decided_by", {}).get("training.objective")
-    if objective != "mean":
-        raise ConfigError(
-            f"'{key}' is '{name}', which a training with 'training.objective' {objective or 'denoiser'} has left: give "
-            "the weights of one with 'training.objective' mean",
-            key,
-        )
-    return path
+    if section.area_weights:
+        try:
+            cell_weights(data, with_channels(data, data.train)[0].shape[3:])
+        except ValueError as error:
+            raise ConfigError(
+                f"'forecast.area_weights' is true, but {config.data.name} at 'data' has no latitudes that give them: "
+                f"{error} Set it to false, or mend the latitudes",
+                "forecast.area_weights",
+            ) from None
 
 
 def channels_of(data):
     """Returns the number of channels of a frame."""
-    return with_channels(data.train)[0].shape[2]
+    return with_channels(data, data.train)[0].shape[2]
 
 
 class Models(NamedTuple):
@@ -183,25 +213,38 @@ class Models(NamedTuple):
 
     sampler: Sampler
     context: int
-    deterministic: Optional[NextFrame]
+    predict: Optional[Callable]
 
 
-def models_of(config, data):
-    """Returns the :class:`Models` of a configuration, with their weights; ConfigError where these do not fit."""
+def models_of(config, data, trained=True):
+    """Returns the :class:`Models` of a configuration; ConfigError where weights do not fit.
+
+    Args:
+        config (ForecastRun): The configuration.
+        data: The films.
+        trained (bool): Whether the weights of the ensemble are there. Default: ``True``.
+    """
     section = config.forecast
     model = build_world_model(config, data, section.compute_dtype)
-    load_weights(model, config.weights)
+    if trained:
+        load_trained(model, config, data, config.weights)
     denoiser, preconditioning = denoiser_of(config, model.set_train(False))
     scheduler = sampler_config(section).scheduler(preconditioning, getattr(ms, section.compute_dtype))
     predict = None
     if section.deterministic is not None:
         network = build_world_model(config, data)
-        load_weights(network, deterministic_weights(config))
-        predict = NextFrame(network.set_train(False), *preconditioning_of(config), channels_of(data)).set_train(False)
+        try:
+            load_trained(network, config, data, section.deterministic, "mean")
+        except ConfigError as error:
+            key = "forecast.deterministic"
+            raise ConfigError(f"'{key}': {error}", key) from None
+        network = NextFrame(network.set_train(False), *preconditioning_of(config), channels_of(data)).set_train(False)
+        # One graph for all films.
+        predict = functools.partial(WholeGraph().run, network)
     return Models(Sampler(denoiser, scheduler), context_of(model, data), predict)
 
 
-def show_forecast(config, directory, data, models):
+def show_forecast(config, directory, data, models, spread=True):
     """Forecasts films with a trained model; writes a report, an animation and, if asked, members; returns figures.
 
     Every film begins with true frames and follows the actions of the simulation, if there are any; from then on each
@@ -216,18 +259,20 @@ def show_forecast(config, directory, data, models):
         directory (Path): Where the files go.
         data: The films, see the module.
         models (Models): The trained models.
+        spread (bool): Whether each rank of the launch forecasts films of its own; otherwise this one forecasts all.
+            Default: ``True``.
 
     Returns:
         dict of figures, ready for JSON.
     """
     section = config.forecast
     sampler, context, predict = models
-    films, actions = with_channels(data.test(section.films, context + section.frames))
+    films, actions = with_channels(data, data.test(section.films, context + section.frames))
     names = [ENSEMBLE, CLIMATOLOGY, PERSISTENCE, *([MEAN] if predict else [])]
     scoring = Scoring(config, data, names, [ENSEMBLE, CLIMATOLOGY], films.shape[2:])
-    climate = with_channels(data.train)[0]
+    climate = with_channels(data, data.train)[0]
     seconds = []
-    own = range(rank(), section.films, rank_count())
+    own = range(rank(), section.films, rank_count()) if spread else range(section.films)
     with tqdm(total=len(own) * section.frames, desc="forecasting", unit="frame", disable=rank() > 0) as bar:
         for k in own:
             film = films[k, :context], None if actions is None else actions[k]
@@ -248,7 +293,8 @@ def show_forecast(config, directory, data, models):
                     forecasts = {ENSEMBLE: members, **constant, **({MEAN: next(predicted)} if predict else {})}
                     scoring.update(k, lead, forecasts, films[k, context + lead])
                     bar.update(1)
-    scoring.merge_ranks()
+    if spread:
+        scoring.merge_ranks()
     figures = {**scoring.figures(), "seconds_a_frame": float(np.median(seconds))}
     if rank() == 0:
         save_animation(directory / "animation.gif", scoring)

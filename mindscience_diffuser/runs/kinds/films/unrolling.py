@@ -3,7 +3,6 @@
 import numpy as np
 from mindspore import Tensor
 
-from mindscience_diffuser.cells import WholeGraph
 from mindscience_diffuser.noise import draw_noise
 
 
@@ -72,11 +71,12 @@ class Lasting:
         return self.error
 
 
-def deterministic(model, film, frames):
+def deterministic(predict, film, frames):
     """Predicts the frames of a film, one time after the other.
 
     Args:
-        model (NextFrame): The model.
+        predict (Callable): Returns the next frame from past frames and actions, as a
+            :class:`~mindscience_diffuser.runs.kinds.films.next_frame.NextFrame` does.
         film (tuple): See :func:`ensemble`.
         frames (int): Number of frames.
 
@@ -84,10 +84,10 @@ def deterministic(model, film, frames):
         numpy.ndarray, the frame, ``(C, *grid)``, float32.
     """
     past, actions = film
-    seen, graph = list(past), WholeGraph()
+    seen = list(past)
     for lead in range(frames):
         observed = np.concatenate(seen[-len(past) :])[None]
-        frame = graph.run(model, Tensor(observed), *given(actions, lead, len(past), 1)).asnumpy()[0]
+        frame = predict(Tensor(observed), *given(actions, lead, len(past), 1)).asnumpy()[0]
         yield frame
         seen = [*seen[1:], frame]
 

@@ -13,13 +13,14 @@ import mindspore as ms
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.config.components import build
+from mindscience_diffuser.runs.config.identity import changed_key
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.data.frame_batches import FrameBatches
 from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.films.rollout import preconditioning_of, sampler_configs, show_rollouts
 from mindscience_diffuser.runs.kinds.objective import Objective
-from mindscience_diffuser.runs.storage.weights import find_weights, load_weights, own_weights
+from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, load_weights, own_weights
 from mindscience_diffuser.training import EDMTrainer
 
 
@@ -112,5 +113,44 @@ def build_trained_world_model(config, data, compute_dtype=None):
     compute_dtype = compute_dtype or config.rollout.compute_dtype
     path = find_weights(config.weights, own_weights(config))
     model = build_world_model(config, data, compute_dtype)
-    load_weights(model, path)
+    load_trained(model, config, data, str(path))
     return model.set_train(False), path
+
+
+def facts_now(config, data):
+    """Returns by key what weights depend on beside the network: they hold for the same values alone."""
+    section = config.preconditioning.model_dump()
+    facts = {**{f"preconditioning.{key}": value for key, value in section.items()}, **getattr(data, "facts", {})}
+    return json.loads(json.dumps(facts))
+
+
+def load_trained(model, config, data, name, objective="denoiser"):
+    """Loads weights into a network; ConfigError where they are of another network, objective, data or preconditioning.
+
+    Args:
+        model (nn.Cell): The network.
+        config (Run): The configuration.
+        data: The films.
+        name (str): File of the weights, or shipped ones.
+        objective (str): The ``training.objective`` that they must be of. Default: ``"denoiser"``.
+    """
+    path = find_weights(name, Path(name))
+    facts = facts_of(path)
+    noted = {**facts.get("decided_by", {}), **facts}
+    found = noted.get("training.objective", "denoiser")
+    if found != objective:
+        raise ConfigError(
+            f"weights '{name}' are those of a training with 'training.objective' {found}: give the weights of one with "
+            f"'training.objective' {objective}",
+            "weights",
+        )
+    load_weights(model, path)
+    # Weights of a training that noted less say nothing of the rest.
+    now = {key: value for key, value in facts_now(config, data).items() if noted.get(key) is not None}
+    changed = changed_key({key: noted[key] for key in now}, now)
+    if changed:
+        raise ConfigError(
+            f"weights '{name}' do not fit the configuration: for their training {changed}. Give the same 'data' and "
+            "'preconditioning' as there",
+            "weights",
+        )
