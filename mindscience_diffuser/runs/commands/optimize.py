@@ -42,6 +42,13 @@ def optimize(config):
     asked, data, kind = config.optimize, build_data(config), kind_of(config)
     teacher = build_scheduler(config)
     kind.check_sampling(config, teacher)
+    try:
+        teacher.set_timesteps(asked.teacher_steps)
+    except (TypeError, ValueError) as error:
+        place, name = config.scheduler.place, config.scheduler.name
+        raise ConfigError(
+            f"{name} at '{place}', the teacher, refuses 'optimize.teacher_steps': {error}", "optimize.teacher_steps"
+        ) from error
     Measuring(config, data)
     components = asked.solvers or _default_solvers(teacher)
     runs = [with_scheduler(config, component, teacher) for component in components]
@@ -53,7 +60,6 @@ def optimize(config):
     model, weights = build_trained_model(config, data)
     config = with_values(config, weights=config.weights or str(weights))
     guided = kind.guided(config, data, teacher, kind.called(config, data, teacher, model)).set_train(False)
-    teacher.set_timesteps(asked.teacher_steps)
     folder = Path(config.output) / "optimize" / str(asked.num_inference_steps)
     options = asked.model_dump(exclude={"solvers", "teacher_steps"})
     try:
