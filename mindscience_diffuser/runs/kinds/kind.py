@@ -239,8 +239,9 @@ def check_learned(component, base, learned):
     if difference is not None:
         name, own, other = difference
         raise ConfigError(
-            f"{component.name} at '{component.place}': '{name}' is {own!r}, but the plan of '{learned.settings.folder}' "
-            f"was learned with {other!r}: learn a plan for this model with the command optimize",
+            f"{component.name} at '{component.place}': '{name}' is {own!r}, but the plan of "
+            f"'{learned.settings.folder}' was learned with {other!r}: learn a plan for this model with the command "
+            "optimize",
             f"{component.place}.folder",
         )
 

@@ -88,7 +88,9 @@ def _described(scheduler):
     found["num_train_timesteps"] = last = scheduler.num_train_timesteps
     for timestep in (last // 4, last // 2, 3 * last // 4):
         alpha, sigma = scheduler.level_at(np.array([timestep]))
-        found[f"share of the clean sample at timestep {timestep}"] = round(float(alpha[0] / np.hypot(alpha[0], sigma[0])), 4)
+        found[f"share of the clean sample at timestep {timestep}"] = round(
+            float(alpha[0] / np.hypot(alpha[0], sigma[0])), 4
+        )
     return found
 
 

@@ -173,8 +173,8 @@ class Fit:
         if not np.isfinite(norm):
             raise ValueError(
                 f"'model' has a gradient that is not finite: step {self.iteration} of the fit, at a distance of "
-                f"{loss**0.5:.3g}, cannot follow it. A square root or a norm of 0 has none, for example; learn=None with "
-                "a search needs no gradient, and a smaller 'learning_rate' may stay clear of it."
+                f"{loss**0.5:.3g}, cannot follow it. A square root or a norm of 0 has none, for example. A search with "
+                "learn=None needs no gradient, and a smaller 'learning_rate' may stay clear of it."
             )
         gradient = gradient / max(norm, 1e-30)
         self.iteration += 1

@@ -58,7 +58,9 @@ class Levels:
                 "solver of one call a step, such as DPMSolverMultistepScheduler."
             )
         if np.any(np.diff(scheduler.sigmas) > 0):
-            raise ValueError(f"'solver' is {name}, whose sigmas rise: give one that leads from noise to data, with falling ones.")
+            raise ValueError(
+                f"'solver' is {name}, whose sigmas rise: give one that leads from noise to data, with falling ones."
+            )
         # Plans are made by a copy whose table on the device stays as it is: there are thousands of them in a fit.
         self._draft = copy.deepcopy(scheduler)
         self.first, self.end = scheduler.sigmas[0], scheduler.sigmas[-1]

@@ -130,7 +130,9 @@ def optimize(
             "with set_timesteps, 200 for example, or learn a plan of fewer."
         )
     if not isinstance(solvers, (list, tuple)):
-        raise TypeError(f"'solvers' must be a list of schedulers, but is a {type(solvers).__name__}: put it into a list.")
+        raise TypeError(
+            f"'solvers' must be a list of schedulers, but is a {type(solvers).__name__}: put it into a list."
+        )
     families = [Levels(solver, calls) for solver in solvers]
     if not families:
         raise ValueError("'solvers' is empty: give at least one, such as DPMSolverMultistepScheduler.")
@@ -273,9 +275,9 @@ class _Work:
         changed = self._distance(self.half, target)
         if not changed < best:
             raise ValueError(
-                f"'teacher' has not converged with {len(self.teacher.plan_for())} model calls: with half of them its samples change by "
-                f"{changed:.3g}, while those of the best solver are only {best:.3g} from them. Give the teacher more "
-                "steps, or a better method."
+                f"'teacher' has not converged with {len(self.teacher.plan_for())} model calls: with half of them its "
+                f"samples change by {changed:.3g}, while those of the best solver are only {best:.3g} from them. Give "
+                "the teacher more steps, or a better method."
             )
 
     def _searched(self, search, family):
@@ -357,7 +359,7 @@ def _half(teacher):
         half.set_timesteps(count)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"'teacher' must take half as many steps too, by which its convergence is checked, but set_timesteps({count}) "
-            f"of {type(teacher).__name__} fails: {error}"
+            f"'teacher' must take half as many steps too, by which its convergence is checked, but "
+            f"set_timesteps({count}) of {type(teacher).__name__} fails: {error}"
         ) from error
     return half
