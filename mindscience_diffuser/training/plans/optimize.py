@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from mindspore import Tensor
+from mindspore import dtype as mstype
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from tqdm import tqdm
@@ -202,13 +203,12 @@ class _Work:
     def _digest(self, numbers):
         """Returns a text that differs between models of other parameters, and between other conditions."""
         digest = hashlib.sha256()
-        for parameter in self.model.get_parameters():
-            digest.update(f"{parameter.name} {parameter.dtype} {parameter.shape}".encode())
-            digest.update(np.ascontiguousarray(parameter.asnumpy()).tobytes())
-        for batch in self._batches(numbers):
-            for condition in self._given(batch, self.teacher)[1:]:
-                digest.update(f"{condition.dtype} {condition.shape}".encode())
-                digest.update(np.ascontiguousarray(condition.asnumpy()).tobytes())
+        conditions = (tensor for batch in self._batches(numbers) for tensor in self._conditions_of(batch))
+        for tensor in (*self.model.get_parameters(), *conditions):
+            digest.update(f"{tensor.dtype} {tensor.shape}".encode())
+            # NumPy has no bfloat16.
+            values = tensor.astype(mstype.float32) if tensor.dtype == mstype.bfloat16 else tensor
+            digest.update(values.asnumpy().tobytes())
         return digest.hexdigest()
 
     def _read(self, identity):
@@ -231,8 +231,10 @@ class _Work:
     def _given(self, numbers, scheduler):
         """Returns where the trajectories of samples start under a scheduler, and their conditions."""
         noise = draw_noise((len(numbers), *self.shape), NoiseSource(self.seed, numbers))
-        conditions = [] if self.conditions is None else self.conditions(numbers)
-        return [Tensor((noise * scheduler.init_noise_sigma).astype(np.float32)), *map(Tensor, conditions)]
+        return [Tensor((noise * scheduler.init_noise_sigma).astype(np.float32)), *self._conditions_of(numbers)]
+
+    def _conditions_of(self, numbers):
+        return [] if self.conditions is None else [Tensor(values) for values in self.conditions(numbers)]
 
     def _batches(self, numbers):
         """Returns sample numbers in batches of one size; the last one is filled up with numbers from the first."""
