@@ -522,7 +522,7 @@ def test_what_another_model_has_drawn_is_not_taken_up_again(tmp_path):
 
     def target(model, conditions=cosines):
         given = {"search": "dmn", "learn": None, "samples": 4, "held_out": 4, "batch_size": 4}
-        optimize(model, [solver], teacher, (2,), tmp_path, 3, conditions=conditions, **given)
+        optimize(model, [solver], teacher, (2,), tmp_path, 2, conditions=conditions, **given)
         return load_file(tmp_path / "optimize.safetensors")["target"]
 
     model = Velocity()
@@ -547,7 +547,7 @@ def test_a_fit_that_goes_on_does_not_draw_the_targets_anew(tmp_path, monkeypatch
     model, teacher = Velocity(), flow_solver(80)
     for expected in (3, 1):
         calls.clear()
-        optimize(model, [flow_solver()], teacher, (2,), tmp_path, 3, **given)
+        optimize(model, [flow_solver()], teacher, (2,), tmp_path, 2, **given)
         assert calls.count(80) == expected
 
 
