@@ -141,6 +141,10 @@ def replace_classes():
         for name, bridge in replaced.items():
             if inspect.isclass(vars(module).get(name)):
                 setattr(module, name, bridge)
+        for name, value in list(vars(module).items()):
+            # What their steps return has a class for each scheduler there, and one for all here.
+            if inspect.isclass(value) and value.__name__.removesuffix("Output") in NAMES:
+                setattr(module, name, StepOutput)
     for name, bridge in replaced.items():
         setattr(diffusers, name, bridge)
     return replaced

@@ -6,17 +6,22 @@ import warnings
 
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
+from safetensors.numpy import load_file, save
 
 from mindscience_diffuser import (
     DDIMScheduler,
+    DEISMultistepScheduler,
+    DPMSolverMultistepInverseScheduler,
     DPMSolverMultistepScheduler,
     EDMDPMSolverMultistepScheduler,
+    FlowMapEulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
     LearnedScheduler,
     NoiseSource,
+    PiflowScheduler,
     Sampler,
     Scheduler,
     UniPCMultistepScheduler,
@@ -24,6 +29,7 @@ from mindscience_diffuser import (
     optimize,
 )
 from mindscience_diffuser.noise import draw_noise
+from mindscience_diffuser.plan import named_arrays
 from mindscience_diffuser.schedulers.learned.learned import save_learned
 from mindscience_diffuser.training.plans.learn import Fit, PlanFamily
 from mindscience_diffuser.training.plans.levels import Levels
@@ -162,6 +168,61 @@ def test_a_plan_is_refused_for_what_it_was_not_learned_for(tmp_path):
         LearnedScheduler(tmp_path / "one")
 
 
+def test_a_damaged_folder_is_told(tmp_path):
+    def refused(match, name, content):
+        saved("multistep", tmp_path)
+        (tmp_path / name).write_bytes(content(tmp_path / name))
+        with pytest.raises(ValueError, match=match):
+            LearnedScheduler(tmp_path)
+
+    def without(file, name):
+        content = json.loads(file.read_text())
+        del content["_learned"][name]
+        return json.dumps(content).encode()
+
+    refused("plan.safetensors' is damaged", "plan.safetensors", lambda file: file.read_bytes()[:-8])
+    refused("it has no 'init_noise_sigma'", "plan.safetensors", lambda file: save({"other": np.zeros(2)}))
+    refused("is not valid JSON", "scheduler_config.json", lambda file: b"{")
+    refused("must hold a JSON object", "scheduler_config.json", lambda file: b"[]")
+    refused("its '_learned' is incomplete", "scheduler_config.json", lambda file: without(file, "fingerprint"))
+    with pytest.raises(TypeError, match="'folder' must be a path, but is None"):
+        LearnedScheduler(None)
+
+
+def test_arguments_that_are_arrays_are_compared(tmp_path):
+    betas = np.linspace(1e-4, 0.02, 1000)
+    saved("multistep", tmp_path / "betas", trained_betas=betas)
+    for given in (betas, list(betas)):
+        LearnedScheduler.from_pretrained(tmp_path / "betas", trained_betas=given)
+    with pytest.raises(ValueError, match="'trained_betas' is "):
+        LearnedScheduler.from_pretrained(tmp_path / "betas", trained_betas=betas / 2)
+    saved("edm", tmp_path / "edm", sigma_data=[0.5, 0.3, 0.4])
+    LearnedScheduler.from_pretrained(tmp_path / "edm", sigma_data=[0.5, 0.3, 0.4])
+
+
+class BothEnds(nn.Cell):
+    """A mean velocity that depends on both ends of a jump."""
+
+    def construct(self, x, timestep):
+        """Returns the prediction for x, ``(B, ...)``, and timesteps ``(B, 2)``."""
+        t, r = (timestep[:, 0] / 1000).reshape((-1, 1, 1)), (timestep[:, 1] / 1000).reshape((-1, 1, 1))
+        return x * (0.5 + 0.3 * t - 0.2 * r)
+
+
+def test_a_plan_may_tell_the_model_several_numbers(tmp_path):
+    solver = FlowMapEulerDiscreteScheduler(shift=2.0)
+    solver.set_timesteps(3)
+    save_learned(tmp_path, solver, solver.plan, 1.0)
+    learned, model, noise = LearnedScheduler(tmp_path), BothEnds(), drawn(solver)
+    assert np.array_equal(learned.timesteps, solver.timesteps)
+    expected = Sampler(model, solver)(noise).asnumpy()
+    assert np.allclose(Sampler(model, learned)(noise).asnumpy(), expected, rtol=1e-6)
+    x = noise
+    for t, told in zip(learned.timesteps, learned.plan.timesteps):
+        x = learned.step(model(x, Tensor(np.tile(told, (2, 1)))), x, t)
+    assert np.allclose(x.asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_other_classes_follow_the_noise_process_of_the_file(tmp_path):
     solver = saved("multistep", tmp_path, beta_end=0.015, prediction_type="v_prediction")
     with warnings.catch_warnings():
@@ -197,6 +258,35 @@ def test_any_numbers_stand_for_levels_in_order_between_the_ends(name):
         assert sigmas[-2] >= levels.lowest * (1 - 1e-9)
         assert np.all(np.diff(plan.timesteps) < 0)
         assert np.allclose(levels.sigmas(levels.numbers(sigmas[:-1])), sigmas[:-1], rtol=2e-3)
+
+
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (DPMSolverMultistepScheduler, {**FLOW, "use_karras_sigmas": True}),
+        (UniPCMultistepScheduler, {**FLOW, "sigma_schedule": "linear_quadratic"}),
+        (DEISMultistepScheduler, {**FLOW, "flow_shift": 3.0}),
+        (PiflowScheduler, {}),
+        (FlowMapEulerDiscreteScheduler, {"shift": 3.0}),
+    ],
+)
+def test_a_solver_takes_the_levels_of_a_plan_however_it_spaces_its_own(kind, arguments):
+    given = kind(**arguments)
+    given.set_timesteps(7)
+    levels = Levels(given, 4)
+    assert given.num_inference_steps == 7
+    for numbers in (levels.start, np.random.default_rng(0).standard_normal(4)):
+        plans = [named_arrays(plan) for plan in (levels.plan(numbers), levels.schedule(numbers).plan)]
+        assert plans[0].keys() == plans[1].keys()
+        for name, values in plans[0].items():
+            np.testing.assert_allclose(plans[1][name], values, rtol=1e-6, atol=1e-6, err_msg=name)
+    given.set_timesteps(4)
+    own, found = given.plan.states["sample"], levels.plan(levels.start).states["sample"]
+    for name, values in own.items():
+        np.testing.assert_allclose(found[name], values, rtol=3e-3, atol=3e-3)
 
 
 def test_the_dynamic_programme_finds_the_path_that_brute_force_finds():
@@ -355,6 +445,19 @@ def test_what_cannot_be_fitted_is_told(problem, tmp_path):
     refused(ValueError, "'solver' is .* which adds noise", solvers=[sde])
     sde.set_timesteps(20)
     refused(ValueError, "'teacher' is a .* which adds noise", teacher=sde)
+    refused(TypeError, "'solvers' must be a list .* DPMSolverMultistepScheduler", solvers=solvers[0])
+    refused(TypeError, "'shape' must be that of one sample.* 2", shape=2)
+    refused(ValueError, r"'shape\[0\]' must be at least 1", shape=(0,))
+    inverse = DPMSolverMultistepInverseScheduler()
+    refused(ValueError, "'solver' is DPMSolverMultistepInverseScheduler, whose sigmas rise", solvers=[inverse])
+    for other, what in [
+        ({"beta_end": 0.01}, "share of the clean sample at timestep 250"),
+        ({"prediction_type": "v_prediction"}, "prediction_type is v_prediction, but that of the teacher is epsilon"),
+        ({**FLOW}, "noise process is a flow"),
+    ]:
+        refused(ValueError, f"'solvers' has .* whose {what}", solvers=[*solvers, DPMSolverMultistepScheduler(**other)])
+    saved("multistep", tmp_path / "plan", steps=6)
+    refused(ValueError, "'teacher' must take half as many steps too", teacher=LearnedScheduler(tmp_path / "plan"))
     poor = DPMSolverMultistepScheduler(solver_order=1)
     poor.set_timesteps(5)
     refused(ValueError, "'teacher' has not converged with 5 model calls", teacher=poor)
@@ -369,3 +472,104 @@ def test_a_model_that_is_not_finite_is_told_with_the_timestep(problem, tmp_path)
     _, solvers, teacher, *_ = problem
     with pytest.raises(ValueError, match=r"not finite: sample 0 .* at timestep (39\d|3[0-9]\d)"):
         optimize(Broken(), solvers, teacher, (2,), tmp_path, 4, samples=8, held_out=8, batch_size=8)
+
+
+class Velocity(nn.Cell):
+    """A velocity of a flow with a weight, a plain attribute and a condition."""
+
+    def __init__(self, weight=1.0, bend=0.3):
+        super().__init__()
+        self.weight, self.bend = Parameter(Tensor(weight, mstype.float32), name="weight"), bend
+
+    def construct(self, x, timestep, condition):
+        """Returns the prediction for x, ``(B, ...)``, and conditions ``(B,)``."""
+        shape = (-1,) + (1,) * (x.ndim - 1)
+        sigma = (ops.cast(timestep, mstype.float32) / 1000).reshape(shape)
+        straight = x * (sigma - 0.25 * (1 - sigma)) / (sigma * sigma + 0.25 * (1 - sigma) ** 2)
+        return self.weight * straight + self.bend * ops.sin(3 * x) + 0.2 * condition.reshape(shape)
+
+
+def cosines(numbers, scale=1.0):
+    return [np.cos(scale * numbers).astype(np.float32)]
+
+
+def flow_solver(steps=None, **arguments):
+    solver = DPMSolverMultistepScheduler(**FLOW, **arguments)
+    if steps is not None:
+        solver.set_timesteps(steps)
+    return solver
+
+
+def test_distances_are_those_of_all_held_out_samples_whatever_the_batch(tmp_path):
+    # The same scheduler is a solver too, which leaves the steps of the teacher as they are.
+    teacher = flow_solver(80)
+    solvers = [flow_solver(flow_shift=5.0), flow_solver(), teacher]
+    given = {"samples": 9, "held_out": 5, "batch_size": 4, "iterations": 2, "conditions": cosines}
+    report = optimize(Velocity(), solvers, teacher, (2, 3), tmp_path, 3, **given).report
+    assert teacher.num_inference_steps == 80
+    name = "DPMSolverMultistepScheduler order 2 use_flow_sigmas"
+    assert list(report["distance_of_solvers"]) == [f"{name} (1)", f"{name} (2)", f"{name} (3)"]
+    far, near, same = report["distance_of_solvers"].values()
+    assert far > near == pytest.approx(same)
+    assert report["solver"] in (f"{name} (2)", f"{name} (3)")
+    course = [distance for _, distance in report["fit"]]
+    assert course[0] == pytest.approx(near, rel=0.02)
+    assert report["distance"] == pytest.approx(min(course), rel=1e-4)
+
+
+def test_what_another_model_has_drawn_is_not_taken_up_again(tmp_path, monkeypatch):
+    monkeypatch.setitem(optimize.__globals__, "search_by_bound", lambda levels: levels.start)
+    solver, teacher, steps, call = flow_solver(), flow_solver(80), [], Sampler.__call__
+
+    def counted(sampler, *inputs, **options):
+        steps.append(sampler.scheduler.num_inference_steps)
+        return call(sampler, *inputs, **options)
+
+    def drawn_batches(model, conditions=cosines):
+        steps.clear()
+        given = {"search": "dmn", "learn": None, "samples": 4, "held_out": 4, "batch_size": 4}
+        optimize(model, [solver], teacher, (2,), tmp_path, 2, conditions=conditions, **given)
+        found.append(load_file(tmp_path / "optimize.safetensors")["target"])
+        return steps.count(80)
+
+    monkeypatch.setattr(Sampler, "__call__", counted)
+    (tmp_path / "optimize.safetensors").write_bytes(b"damaged")
+    found, bent = [], Velocity(1.0002, bend=0.2)
+    assert drawn_batches(Velocity()) == 2
+    assert drawn_batches(Velocity(1.0002)) == 2
+    # An attribute is not among the Parameters: the first batch, drawn again, tells.
+    assert drawn_batches(bent) == 3
+    assert drawn_batches(bent, lambda numbers: cosines(numbers, np.where(numbers < 6, 1, 2))) == 2
+    for before, after in zip(found, found[1:]):
+        assert not np.allclose(before, after, atol=1e-6)
+    assert drawn_batches(bent, lambda numbers: cosines(numbers, np.where(numbers < 6, 1, 2))) == 1
+    assert np.array_equal(*found[-2:])
+
+
+def test_a_solver_that_leaves_the_finite_numbers_is_told(tmp_path):
+    class Hole(nn.Cell):
+        def construct(self, x, timestep):
+            hole = ops.abs(ops.cast(timestep, mstype.float32) - 666) < 1
+            return x / ops.cast(ops.logical_not(hole), mstype.float32).reshape((-1, 1))
+
+    teacher = FlowMatchEulerDiscreteScheduler()
+    teacher.set_timesteps(timesteps=np.linspace(1000, 5, 30))
+    with pytest.raises(ValueError, match="sample 4 of DPMSolverMultistepScheduler .* its step 1, at timestep 666"):
+        optimize(Hole(), [flow_solver()], teacher, (2,), tmp_path, 3, samples=4, held_out=4, batch_size=4)
+
+
+def test_a_gradient_that_is_not_finite_is_told(problem, monkeypatch):
+    model, solvers, *_ = problem
+    fit = Fit(PlanFamily(Levels(solvers[0], 3), "times"), model)
+    rows, timesteps = fit._inputs(fit.vector)
+    monkeypatch.setattr(fit, "by_table", lambda *_: (0.04, np.full(rows.shape, np.nan), np.zeros(timesteps.shape)))
+    with pytest.raises(ValueError, match="gradient that is not finite: step 0 of the fit, at a distance of 0.2"):
+        fit.step(())
+
+
+def test_as_many_levels_as_the_fine_grid_can_be_searched(tmp_path):
+    solver, teacher = FlowMatchEulerDiscreteScheduler(), flow_solver(80, solver_order=3)
+    given = {"search": "dynamic", "learn": None, "samples": 4, "held_out": 4, "batch_size": 4, "conditions": cosines}
+    report = optimize(Velocity(), [solver], teacher, (2,), tmp_path, 70, **given).report
+    assert len(report["timesteps"]) == 70
+    assert report["distance"] < 3 * report["distance_of_solvers"]["FlowMatchEulerDiscreteScheduler"]

@@ -171,6 +171,15 @@ def test_weights_leave_out_what_is_masked(batch):
     assert np.isfinite(float(loss))
 
 
+def test_a_sample_that_is_masked_as_a_whole_leaves_the_loss_of_the_others():
+    trainer, levels = MeanFlowTrainer(Gaussian(1.1)), Tensor(training_intervals(0, 0, 4, interval_share=1.0))
+    samples, noise = STD * tensor(0, 4, 3), tensor(1, 4, 3)
+    loss = trainer(samples, noise, levels, weights=Tensor([[1.0], [1.0], [0.0], [1.0]], ms.float32))
+    counts = [0, 1, 3]
+    others = [Tensor(values.asnumpy()[counts]) for values in (samples, noise, levels)]
+    assert float(loss) == pytest.approx(float(trainer(*others)), rel=1e-5)
+
+
 def test_intervals_have_their_share_and_follow_from_seed_and_step():
     levels = training_intervals(1, 2, 4000, interval_share=0.25, density="uniform")
     assert levels.shape == (4000, 2) and levels.dtype == np.float32

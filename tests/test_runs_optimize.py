@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindscience_diffuser import LearnedScheduler, cli
+from mindscience_diffuser import DPMSolverMultistepScheduler, LearnedScheduler, cli
+from mindscience_diffuser.schedulers.learned.learned import save_learned
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
 FEW = ["weights=digits_ddim", "sampling.guidance_scale=1", "sampling.per_class=1", "metrics.reference_draws=1"]
@@ -50,6 +51,28 @@ def test_another_number_of_steps_is_refused(folder, tmp_path, capsys):
     assert "was learned for 2 steps" in capsys.readouterr().err
 
 
+def other_plan(folder, **arguments):
+    solver = DPMSolverMultistepScheduler(beta_schedule="squaredcos_cap_v2", **arguments)
+    solver.set_timesteps(2)
+    save_learned(folder, solver, solver.plan, 1.0)
+    return f"scheduler={{name: LearnedScheduler, folder: {folder}}}"
+
+
+@pytest.mark.parametrize("command", ["sample", "sweep", "export"])
+def test_samples_are_not_drawn_by_the_plan_of_another_prediction(command, tmp_path, capsys):
+    learned = other_plan(tmp_path / "plan", prediction_type="epsilon")
+    steps = ["sampling.num_inference_steps=2", "sampling.step={}", "sweep.num_inference_steps=[2]"]
+    assert run(command, tmp_path, learned, *steps) == 2
+    assert "'prediction_type' is 'v_prediction', but the plan of" in capsys.readouterr().err
+
+
+def test_a_plan_of_one_length_is_no_teacher(tmp_path, capsys):
+    learned = other_plan(tmp_path / "plan", prediction_type="v_prediction")
+    steps = ["sampling.num_inference_steps=2", "sampling.step={}"]
+    assert run("optimize", tmp_path, learned, *steps, *PLAN, *SIZES, SOLVER) == 2
+    assert "the teacher, refuses 'optimize.teacher_steps'" in capsys.readouterr().err
+
+
 def test_a_comparison_refuses_the_plan_of_another_process(folder, tmp_path, capsys):
     learned = f"compare.schedulers=[{{name: LearnedScheduler, folder: {folder}}}]"
     steps = ["compare.num_inference_steps=[2]", "sampling.step={}"]
@@ -63,6 +86,7 @@ def test_a_comparison_refuses_the_plan_of_another_process(folder, tmp_path, caps
         ("optimize.num_inference_steps=20", "'num_inference_steps' is 20, but the teacher itself makes 12"),
         ("optimize.solvers=[{name: HeunDiscreteScheduler}]", "calls the model more than once a step"),
         ("optimize.learn=weights", "'optimize.learn'"),
+        ("sampling.step={eta: 0.5}", "a plan is fitted to a teacher without options"),
     ],
 )
 def test_bad_values_are_refused(tmp_path, capsys, override, message):

@@ -14,12 +14,11 @@ from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring, number, reference
 from mindscience_diffuser.runs.kinds.draw import draw
-from mindscience_diffuser.runs.kinds.kind import kind_of
+from mindscience_diffuser.runs.kinds.kind import check_learned, kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
 from mindscience_diffuser.runs.pictures.report import picture, save_page, table
 from mindscience_diffuser.runs.pictures.samples import strip
 from mindscience_diffuser.schedulers import LearnedScheduler
-from mindscience_diffuser.schedulers.base.conversion import DESCRIBING
 
 COLOURS = colormaps["tab20"].colors
 INTRODUCTION = (
@@ -85,14 +84,7 @@ def with_scheduler(config, component, base):
     shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}
     changed = with_values(config, scheduler=component.with_defaults(shared))
     if issubclass(kind, LearnedScheduler):
-        learned = build_scheduler(changed)
-        told = {n: v for n, v in base.settings.items() if n in DESCRIBING and n in learned.solver.settings}
-        try:
-            learned.check_process(told)
-        except ValueError as error:
-            raise ConfigError(
-                f"{component.name} at '{component.place}': {error}", f"{component.place}.folder"
-            ) from error
+        check_learned(component, base, build_scheduler(changed))
     return changed
 
 

@@ -53,7 +53,14 @@ def optimize(config):
     model, weights = build_trained_model(config, data)
     config = with_values(config, weights=config.weights or str(weights))
     guided = kind.guided(config, data, teacher, kind.called(config, data, teacher, model)).set_train(False)
-    teacher.set_timesteps(asked.teacher_steps)
+    try:
+        teacher.set_timesteps(asked.teacher_steps)
+    except (TypeError, ValueError) as error:
+        place, name = config.scheduler.place, config.scheduler.name
+        raise ConfigError(
+            f"{name} at '{place}', the teacher, refuses 'optimize.teacher_steps': {error}", "optimize.teacher_steps"
+        ) from error
+    _check_plain(config, teacher)
     folder = Path(config.output) / "optimize" / str(asked.num_inference_steps)
     options = asked.model_dump(exclude={"solvers", "teacher_steps"})
     try:
@@ -80,6 +87,22 @@ def optimize(config):
     write_atomically(folder / "config.yaml", to_yaml(config))
     write_atomically(folder / "metrics.json", json.dumps(figures, indent=2) + "\n")
     return folder
+
+
+def _check_plain(config, teacher):
+    """Raises ConfigError if the run samples its teacher in a way that a plan cannot be fitted to."""
+    if config.sampling.frames is not None:
+        raise ConfigError(
+            "'sampling.frames' gives frames levels of their own, but a plan is fitted to samples that have one level: "
+            "remove it",
+            "sampling.frames",
+        )
+    if teacher.plan_for(**config.sampling.step).fingerprint != teacher.plan_for().fingerprint:
+        raise ConfigError(
+            f"'sampling.step' is {config.sampling.step}, which changes the steps of {config.scheduler.name} at "
+            f"'{config.scheduler.place}', but a plan is fitted to a teacher without options: set it to {{}}",
+            "sampling.step",
+        )
 
 
 def _default_solvers(scheduler):

@@ -23,11 +23,14 @@ from mindscience_diffuser.runs.kinds.models import (
     check_batch_size,
     predicting,
     setting_up,
+    training_of,
 )
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.kinds.patches import on_patches, patches_of, whole
 from mindscience_diffuser.runs.kinds.present import present
 from mindscience_diffuser.sampling import Sampler
+from mindscience_diffuser.schedulers import LearnedScheduler
+from mindscience_diffuser.schedulers.base.conversion import process_difference
 from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
 
 
@@ -195,6 +198,10 @@ class Kind:
             raise ConfigError(
                 f"{name} at '{place}' does not suit a run of the kind '{config.run}': {reason}", f"{place}.name"
             )
+        if isinstance(scheduler, LearnedScheduler):
+            trained = training_of(config)
+            if trained is not None:
+                check_learned(config.scheduler, build_scheduler(trained), scheduler)
         _check_step_options(config, scheduler)
         if config.sampling.noise_in_graph and config.noise is not None and config.noise.name != "WhiteNoise":
             raise ConfigError(
@@ -224,6 +231,19 @@ class Kind:
                 f"'sampling.guidance_interval' must be [low, high] with low below high, but is {interval}",
                 "sampling.guidance_interval",
             )
+
+
+def check_learned(component, base, learned):
+    """Raises ConfigError unless a learned plan is of the noise process of another scheduler."""
+    difference = process_difference(base, learned)
+    if difference is not None:
+        name, own, other = difference
+        raise ConfigError(
+            f"{component.name} at '{component.place}': '{name}' is {own!r}, but the plan of "
+            f"'{learned.settings.folder}' was learned with {other!r}: learn a plan for this model with the command "
+            "optimize",
+            f"{component.place}.folder",
+        )
 
 
 def weighed(loss, weights):

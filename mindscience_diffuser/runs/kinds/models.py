@@ -2,6 +2,7 @@
 
 import inspect
 from contextlib import contextmanager
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -103,6 +104,15 @@ def trained_config(name, key="weights"):
             f"'{key}' must name shipped weights ({names}) or the config.yaml of a training, but with '{name}' {error}",
             key,
         ) from error
+
+
+def training_of(config):
+    """Returns the configuration that the weights of a run were trained with, None where it does not lie beside them."""
+    if config.weights in shipped_weights():
+        return trained_config(config.weights)
+    weights = own_weights(config) if config.weights is None else Path(config.weights)
+    beside = weights.with_name("config.yaml")
+    return trained_config(str(beside)) if beside.is_file() else None
 
 
 def predicting(config, model, samples, levels, conditions):

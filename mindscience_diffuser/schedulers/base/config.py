@@ -242,12 +242,7 @@ class Configurable:
                 f"There is no scheduler configuration at '{file}'; give the folder that holds {CONFIG_NAME} "
                 "(often with subfolder='scheduler')."
             )
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"'{file}' is not valid JSON: {error}.") from error
-        if not isinstance(content, dict):
-            raise ValueError(f"'{file}' must hold a JSON object, but holds a {type(content).__name__}.")
+        content = read_config(file)
         return cls.class_of(content)._of_file(file, content, overrides)
 
     @classmethod
@@ -265,6 +260,17 @@ class Configurable:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / CONFIG_NAME, self.config.to_json(type(self).__name__))
+
+
+def read_config(file):
+    """Returns what stands in a file that exists; ValueError if it is not a JSON object."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{file}' is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"'{file}' must hold a JSON object, but holds a {type(content).__name__}.")
+    return content
 
 
 def trained_betas(config):

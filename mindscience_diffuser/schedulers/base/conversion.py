@@ -6,11 +6,15 @@ model predicts there. Classes name its arguments differently, or lack those that
 
 from typing import NamedTuple
 
+import numpy as np
+
 SYNONYMS = (("shift", "flow_shift"), ("s_tmin", "s_min"), ("s_tmax", "s_max"))
 """Pairs of names of one argument, each in some of the classes."""
 
 PROCESSES = ("stages", "beta_schedule", "shift", "sigma_schedule")
 """Arguments by which noise processes are told apart, the first that a class has: Pyramid Flow, betas, flow, EDM."""
+
+NAMES = {"beta_schedule": "one with betas", "shift": "a flow", "sigma_schedule": "that of EDM"}
 
 OF_BETAS = {
     "beta_start": None,
@@ -55,6 +59,39 @@ def process_of(kind, names, values):
     if kind is not None and kind.own_process:
         return kind.own_process
     return "shift" if values.get("use_flow_sigmas") else next((name for name in PROCESSES if name in names), None)
+
+
+def process_difference(one, other):
+    """Returns what tells the noise processes of two schedulers apart: its name and both values, None for nothing.
+
+    Compared is what a trained model depends on, not how the levels of a trajectory are chosen.
+    """
+    mine, others = _described(one), _described(other)
+    for name in [name for name in mine if name in others]:
+        pair = mine[name], others[name]
+        if not (np.allclose(*pair, atol=1e-3) if isinstance(pair[0], float) else np.array_equal(*pair)):
+            return name, *pair
+    return None
+
+
+def _described(scheduler):
+    """Returns what a trained model depends on in a scheduler, by name; nothing where its arguments do not tell."""
+    settings = scheduler.settings
+    process = process_of(type(scheduler), settings, settings)
+    if process not in NAMES:
+        return {} if process is None else {"noise process": process}
+    found = {"noise process": NAMES[process], "prediction_type": settings.get("prediction_type")}
+    if found["prediction_type"] is None:
+        found["prediction_type"] = FLOW["prediction_type"] if process == "shift" else OF_ALL["prediction_type"]
+    if process == "sigma_schedule":
+        return {**found, "sigma_data": settings.sigma_data}
+    found["num_train_timesteps"] = last = scheduler.num_train_timesteps
+    for timestep in (last // 4, last // 2, 3 * last // 4):
+        alpha, sigma = scheduler.level_at(np.array([timestep]))
+        found[f"share of the clean sample at timestep {timestep}"] = round(
+            float(alpha[0] / np.hypot(alpha[0], sigma[0])), 4
+        )
+    return found
 
 
 def converted(config, source, target, overrides):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from mindspore import dtype as mstype
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.plan import named_arrays, with_named_arrays
-from mindscience_diffuser.schedulers.base.config import CONFIG_NAME, SchedulerConfig, json_text
+from mindscience_diffuser.schedulers.base.config import CONFIG_NAME, SchedulerConfig, json_text, read_config
 from mindscience_diffuser.schedulers.base.scheduler import scheduler_class
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
 from mindscience_diffuser.validation import check_integer
@@ -47,7 +48,8 @@ class LearnedScheduler(SigmaScheduler):
 
     Raises:
         FileNotFoundError: If one of the two files is not there.
-        ValueError: If they are no learned plan, or do not belong together.
+        TypeError: If `folder` is no path.
+        ValueError: If they are no learned plan, are damaged, or do not belong together.
 
     Examples:
         >>> scheduler = LearnedScheduler.from_pretrained("runs_output/digits_ddim/optimize")
@@ -58,6 +60,8 @@ class LearnedScheduler(SigmaScheduler):
 
     def __init__(self, folder, compute_dtype=mstype.float32):
         super().__init__(compute_dtype)
+        if not isinstance(folder, (str, Path)):
+            raise TypeError(f"'folder' must be a path, but is {folder!r} of type {type(folder).__name__}.")
         content, arrays = _read(Path(folder))
         learned = content.pop("_learned")
         solver = {**content, "_class_name": learned["solver"]}
@@ -116,7 +120,9 @@ class LearnedScheduler(SigmaScheduler):
                 f"for {steps} steps: set {steps}, or learn another plan with the command optimize."
             )
         self.num_inference_steps = steps
-        self._schedule(self._learned.timesteps)
+        told = self._learned.timesteps
+        # Of several numbers that the model is told the first one is the timestep.
+        self._schedule(told if told.ndim == 1 else told[:, 0])
 
     def trajectory_plan(self, begin=0):
         """Returns the plan of a trajectory, which begins at row 0: a later row may use what earlier ones remember."""
@@ -151,7 +157,7 @@ class LearnedScheduler(SigmaScheduler):
                     f"{type(self.solver).__name__}, which this plan was learned from, has no argument {name!r}; it has "
                     f"{', '.join(known)}."
                 )
-            if known[name] != value:
+            if not np.array_equal(known[name], value):
                 raise ValueError(
                     f"'{name}' is {value!r}, but the plan of '{self.settings.folder}' was learned with "
                     f"{known[name]!r}: learn a plan for this model with the command optimize."
@@ -209,10 +215,20 @@ def _read(folder):
                 f"There is no learned plan in '{folder}': it has no {name}. Give the folder that the command optimize "
                 "or save_pretrained has written."
             )
-    content = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    content = read_config(folder / CONFIG_NAME)
     if content.get("_class_name") != LearnedScheduler.__name__:
         raise ValueError(
             f"'{folder / CONFIG_NAME}' is the configuration of {content.get('_class_name')}, and no learned plan: load "
             "it with Scheduler.from_pretrained."
         )
-    return content, load_file(folder / TABLE_NAME)
+    advice = "copy the folder anew, or learn the plan again with the command optimize."
+    learned = content.get("_learned")
+    if not isinstance(learned, dict) or {"fingerprint", "num_inference_steps", "solver"} - learned.keys():
+        raise ValueError(f"'{folder / CONFIG_NAME}' is damaged: its '_learned' is incomplete; {advice}")
+    try:
+        arrays = load_file(folder / TABLE_NAME)
+    except SafetensorError as error:
+        raise ValueError(f"'{folder / TABLE_NAME}' is damaged: {error}; {advice}") from error
+    if START not in arrays:
+        raise ValueError(f"'{folder / TABLE_NAME}' is damaged: it has no '{START}'; {advice}")
+    return content, arrays

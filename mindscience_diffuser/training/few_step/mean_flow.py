@@ -132,6 +132,8 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         target = ops.stop_gradient(v - shaped(t - r, v) * self.slope(noisy, told, v, *conditions))
         error = ops.square(u - target)
         _, errors = reduced(error, t, weights)
+        # A sample of which nothing counts has no mean error, 0 / 0, and any weight will do for it.
+        errors = ops.where(ops.isnan(errors), ops.zeros_like(errors), errors)
         level_weights = ops.stop_gradient((errors + self.adaptive_c) ** -self.adaptive_power)
         return reduced(error, t, weights, level_weights)[0]
 

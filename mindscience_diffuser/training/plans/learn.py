@@ -129,7 +129,6 @@ class Fit:
     def __init__(self, family, model, learning_rate=0.02):
         self.family, self.learning_rate = family, learning_rate
         self.staged = isinstance(model, Stage) and model.needs_level
-        self.scale = family.levels.scheduler.init_noise_sigma
         layout, _ = self._packed(family.plan(family.start))
         self.error = PlanError(model, layout, family.levels.calls).set_train(False)
         self.gradient = ms.value_and_grad(self.error, (0, 1), has_aux=True)
@@ -144,11 +143,18 @@ class Fit:
         plan = self.family.plan(vector)
         return Tensor(self._packed(plan)[1]), Tensor(plan.timesteps.astype(np.float32))
 
-    def evaluate(self, vector, batches):
-        """Returns the mean square distance to the teacher over batches (noise, target, *conditions) of equal size."""
+    def evaluate(self, vector, batches, count=None):
+        """Returns the mean square distance to the teacher of the first `count` samples, by default of all.
+
+        Args:
+            vector (numpy.ndarray): The numbers of the plan.
+            batches (Sequence): Batches (noise, target, *conditions) of equal size.
+            count (int, optional): Number of samples that count, where the last batch is filled up. Default: ``None``.
+        """
         inputs = self._inputs(vector)
-        errors = [self.graph_of_error.run(self.error, *inputs, *batch)[0].asnumpy() for batch in batches]
-        return float(np.mean(errors))
+        drawn = [self.graph_of_error.run(self.error, *inputs, *batch)[1].asnumpy() for batch in batches]
+        difference = np.concatenate([samples - batch[1].asnumpy() for samples, batch in zip(drawn, batches)])
+        return float(np.mean(np.square(difference[:count], dtype=np.float64)))
 
     def by_table(self, vector, batch):
         """Returns the mean square distance of a batch, and its gradients by the table and by what the model is told."""
@@ -156,10 +162,20 @@ class Fit:
         return float(loss.asnumpy()), *(part.asnumpy() for part in gradients)
 
     def step(self, batch):
-        """Takes one step of Adam on a batch (noise, target, *conditions); returns its mean square distance."""
+        """Takes one step of Adam on a batch (noise, target, *conditions); returns its mean square distance.
+
+        Raises:
+            ValueError: If the gradient is not finite.
+        """
         loss, *of_table = self.by_table(self.vector, batch)
         gradient = self._chained(*of_table)
         norm = np.linalg.norm(gradient)
+        if not np.isfinite(norm):
+            raise ValueError(
+                f"'model' has a gradient that is not finite: step {self.iteration} of the fit, at a distance of "
+                f"{loss**0.5:.3g}, cannot follow it. A square root or a norm of 0 has none, for example. A search with "
+                "learn=None needs no gradient, and a smaller 'learning_rate' may stay clear of it."
+            )
         gradient = gradient / max(norm, 1e-30)
         self.iteration += 1
         self.first += (1 - MOMENTS[0]) * (gradient - self.first)

@@ -30,7 +30,8 @@ class Levels:
 
     Raises:
         TypeError: If the solver is not one of those whose levels can be given.
-        ValueError: If it adds noise, calls the model more than once a step, or shifts its levels by the resolution.
+        ValueError: If it adds noise, calls the model more than once a step, shifts its levels by the resolution, or its
+            levels do not fall from noise to data.
     """
 
     def __init__(self, scheduler, calls):
@@ -41,12 +42,14 @@ class Levels:
                 "DPMSolverMultistepScheduler, which with solver_order=1 is DDIM, or "
                 f"{FlowMatchEulerDiscreteScheduler.__name__}."
             )
-        self.scheduler, self.calls = scheduler, check_integer("num_inference_steps", calls, low=2)
+        self.calls = check_integer("num_inference_steps", calls, low=2)
         settings = scheduler.settings
         if settings.get("use_dynamic_shifting"):
             raise ValueError("'solver' has use_dynamic_shifting=True: its levels depend on mu. Set it to False.")
         self.flow = isinstance(scheduler, FlowMatchScheduler) or bool(getattr(scheduler, "flow", False))
         self._plans = RecentlyUsed()
+        # The schedule of the scheduler that was given stays as it is: it may be that of the teacher too.
+        self.scheduler = scheduler = copy.deepcopy(scheduler)
         scheduler.set_timesteps(calls)
         plan = scheduler.plan_for()
         if scheduler.order != 1 or plan.stochastic or len(plan) != calls:
@@ -54,7 +57,11 @@ class Levels:
                 f"'solver' is {name}, which adds noise or calls the model more than once a step: give a deterministic "
                 "solver of one call a step, such as DPMSolverMultistepScheduler."
             )
-        # Plans are made by a copy that has no table on the device: there are thousands of them in a fit.
+        if np.any(np.diff(scheduler.sigmas) > 0):
+            raise ValueError(
+                f"'solver' is {name}, whose sigmas rise: give one that leads from noise to data, with falling ones."
+            )
+        # Plans are made by a copy whose table on the device stays as it is: there are thousands of them in a fit.
         self._draft = copy.deepcopy(scheduler)
         self.first, self.end = scheduler.sigmas[0], scheduler.sigmas[-1]
         self.lowest = self._lowest()
@@ -101,10 +108,8 @@ class Levels:
         """Returns the StepPlan of the solver at the levels of these numbers; what the model is told is not rounded."""
 
         def build():
-            sigmas, draft = self.sigmas(numbers), self._draft
-            sigmas[0] = self.first
-            with unlocked(draft):
-                draft.sigmas, draft.timesteps = np.append(sigmas, self.end), self.told(sigmas)
+            with unlocked(self._draft) as draft:
+                draft.sigmas, draft.timesteps = self._visited(numbers)
                 return replace(draft.trajectory_plan(), results={}, level=draft.levels_of_calls())
 
         return self._plans.made(np.asarray(numbers, np.float64).tobytes(), build)
@@ -121,13 +126,13 @@ class Levels:
 
     def schedule(self, numbers):
         """Gives the solver the levels of these numbers, and returns it."""
-        sigmas, scheduler = self.sigmas(numbers), self.scheduler
-        sigmas[0] = self.first
-        if isinstance(scheduler, FlowMatchScheduler):
-            scheduler.set_timesteps(timesteps=sigmas * scheduler.num_train_timesteps)
-        elif self.flow:
-            shift = scheduler.settings.flow_shift
-            scheduler.set_timesteps(sigmas=sigmas / (shift - (shift - 1) * sigmas))
-        else:
-            scheduler.set_timesteps(sigmas=np.append(sigmas, self.end))
+        with unlocked(self.scheduler) as scheduler:
+            scheduler.sigmas, timesteps = self._visited(numbers)
+            scheduler._schedule(timesteps.astype(np.float32))
         return scheduler
+
+    def _visited(self, numbers):
+        """Returns the levels of these numbers, ``(n + 1,)`` with that of the end, and what the model is told there."""
+        sigmas = self.sigmas(numbers)
+        sigmas[0] = self.first
+        return np.append(sigmas, self.end), self.told(sigmas)
