@@ -6,8 +6,8 @@
 
 - mixture: a Gaussian mixture in two dimensions, whose perfect model is closed-form. Distances are those to the exact
   solution of the probability-flow ODE. Runs the function ``optimize``.
-- a configuration: its trained model with its guidance; the teacher is its scheduler with 200 steps. Runs the command
-  ``optimize``, and besides prints the figures of merit of the plan, and of the best solver with twice the calls.
+- a configuration: its trained model with its guidance; the teacher is its scheduler with --teacher-steps. Runs the
+  command ``optimize``, and besides prints the figures of merit of the plan, and of the solvers with twice the calls.
 
 Samples are drawn from noise that no fit has seen. Solvers that call the model twice a step take the steps that fit into
 the calls. The folder of --output gets the plans, a table as JSON, and a picture.
@@ -42,7 +42,6 @@ from mindscience_diffuser.schedulers.flow.flow_match import FlowMatchScheduler
 
 UNSEEN = 1
 """Added to the seed of the fits."""
-TEACHER_STEPS = 200
 DIFFUSION = (
     ("DDIMScheduler", {"timestep_spacing": "trailing"}),
     ("DDPMScheduler", {}),
@@ -118,12 +117,12 @@ def rms(difference):
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
 
 
-def of_mixture(calls, folder, given):
+def of_mixture(calls, folder, given, teacher_steps):
     """Yields the rows of the table for the mixture."""
     mixture = Mixture([0.5, 0.3, 0.2], [[1.0, 0.5], [-1.0, 0.8], [0.2, -1.2]], [0.2, 0.35, 0.1])
     solvers = [getattr(md, name)(**arguments) for name, arguments in DIFFUSION]
     teacher = md.DPMSolverMultistepScheduler(use_karras_sigmas=True)
-    teacher.set_timesteps(TEACHER_STEPS)
+    teacher.set_timesteps(teacher_steps)
     model = Perfect(mixture, teacher.training_sigmas)
     noise = draw_noise((1000, 2), NoiseSource(UNSEEN, 1000))
     alpha, sigma = (float(level[0]) for level in teacher.levels)
@@ -133,7 +132,7 @@ def of_mixture(calls, folder, given):
         start = Tensor((noise * scheduler.init_noise_sigma).astype(np.float32))
         return rms(md.Sampler(model, scheduler)(start, generator=2).asnumpy() - exact)
 
-    yield {"calls": TEACHER_STEPS, "scheduler": "teacher", "distance": distance(teacher)}
+    yield {"calls": teacher_steps, "scheduler": "teacher", "distance": distance(teacher)}
     for count in calls:
         for (name, arguments), solver in zip(DIFFUSION, solvers):
             solver.set_timesteps(steps_for(solver, count))
@@ -144,8 +143,9 @@ def of_mixture(calls, folder, given):
         yield {"calls": count, "scheduler": "learned", "distance": distance(learned)}
 
 
-def of_config(config, calls, folder, given):
+def of_config(config, calls, folder, given, teacher_steps):
     """Yields the rows of the table for the trained model of a configuration."""
+    given = {**given, "teacher_steps": teacher_steps}
     config = with_values(config, output=str(folder), optimize=config.optimize.model_copy(update=given))
     data, kind = build_data(config), kind_of(config)
     base = build_scheduler(config)
@@ -160,16 +160,15 @@ def of_config(config, calls, folder, given):
         figures = measuring.headline(measuring.of(arrays))
         return next(iter(arrays.values())), {name: number(figure) for name, figure in figures.items()}
 
-    target, figures = drawn(unseen, TEACHER_STEPS)
-    yield {"calls": TEACHER_STEPS, "scheduler": "teacher", "distance": 0.0, **figures}
+    target, figures = drawn(unseen, teacher_steps)
+    yield {"calls": teacher_steps, "scheduler": "teacher", "distance": 0.0, **figures}
     kinds = next(table for kind, table in TABLES if isinstance(base, kind))
+    for count in sorted({times * count for count in calls for times in (1, 2)}):
+        for name, arguments in kinds:
+            run = with_scheduler(unseen, component(name, arguments), base)
+            arrays, figures = drawn(run, steps_for(build_scheduler(run), count))
+            yield {"calls": count, "scheduler": label(name, arguments), "distance": rms(arrays - target), **figures}
     for count in calls:
-        for times in (1, 2):
-            for name, arguments in kinds:
-                run = with_scheduler(unseen, component(name, arguments), base)
-                arrays, figures = drawn(run, steps_for(build_scheduler(run), times * count))
-                row = {"calls": times * count, "scheduler": label(name, arguments), "distance": rms(arrays - target)}
-                yield {**row, **figures}
         plan = with_values(config, optimize=config.optimize.model_copy(update={"num_inference_steps": count}))
         learned = component("LearnedScheduler", {"folder": str(run_optimize(plan))})
         arrays, figures = drawn(with_values(unseen, scheduler=learned), count)
@@ -221,15 +220,16 @@ def main():
     parser.add_argument("problem", help="mixture, or the path of a configuration")
     parser.add_argument("overrides", nargs="*", help="of the configuration, key=value")
     parser.add_argument("--calls", type=int, nargs="+", default=[4, 6, 8, 10])
+    parser.add_argument("--teacher-steps", type=int, default=200)
     parser.add_argument("--fit", default="{}", help="further arguments of optimize, as JSON")
     parser.add_argument("--output", type=Path, default=Path("runs_output"))
     arguments = parser.parse_args()
     folder, given, rows = arguments.output / f"learned_{Path(arguments.problem).stem}", json.loads(arguments.fit), []
     if arguments.problem == "mixture":
-        found = of_mixture(arguments.calls, folder, given)
+        found = of_mixture(arguments.calls, folder, given, arguments.teacher_steps)
     else:
         config = load_config(arguments.problem, arguments.overrides)
-        found = of_config(config, arguments.calls, folder, {"teacher_steps": TEACHER_STEPS, **given})
+        found = of_config(config, arguments.calls, folder, given, arguments.teacher_steps)
     for row in tqdm(found, unit="row"):
         rows.append(row)
         tqdm.write("  ".join(f"{n} {v:.4g}" if isinstance(v, float) else f"{v}" for n, v in row.items()))
