@@ -271,3 +271,30 @@ def test_a_checkpoint_holds_optimizer_average_losses_and_random_state(stopped):
 def test_losses_are_read_rarely_and_none_is_lost(whole, readings):
     # After every second step, and before each checkpoint, which comes after every third.
     assert readings == [2, 1] * 4
+
+
+def test_a_training_begins_with_given_weights(config, whole, tmp_path, capsys):
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(whole)
+    still = ("training.steps=1", "training.warmup_steps=0", "training.learning_rate=1e-9")
+    assert train(config, tmp_path / "tuned", f"training.initial_weights={given}", *still) == 0
+    tuned, begun = load((tmp_path / "tuned" / "train" / "weights.safetensors").read_bytes()), load(whole)
+    for name, values in begun.items():
+        np.testing.assert_allclose(tuned[name], values, rtol=0, atol=1e-7)
+    wide = train(config, tmp_path / "wide", f"training.initial_weights={given}", "model.hidden_channels=16")
+    assert wide == 2 and "'training.initial_weights': weights" in capsys.readouterr().err
+    assert train(config, tmp_path / "none", "training.initial_weights=nowhere") == 2
+    assert "'nowhere' are neither a file nor shipped weights" in capsys.readouterr().err
+
+
+def test_an_interrupted_training_does_not_go_on_from_other_initial_weights(
+    config, whole, tmp_path, monkeypatch, capsys
+):
+    given = tmp_path / "given.safetensors"
+    given.write_bytes(whole)
+    stop_at(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert train(config, tmp_path / "tuned", f"training.initial_weights={given}") != 0
+    given.write_bytes(save({name: 2 * value for name, value in load(whole).items()}))
+    capsys.readouterr()
+    assert train(config, tmp_path / "tuned", f"training.initial_weights={given}") == 2
+    assert "noted.initial_weights" in capsys.readouterr().err

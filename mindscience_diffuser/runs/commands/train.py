@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mindscience_diffuser.files import remove_partial_files, write_atomically
 from mindscience_diffuser.runs.commands.training_step import TrainingStep
-from mindscience_diffuser.runs.config.identity import changed_key, result_determining_values
+from mindscience_diffuser.runs.config.identity import changed_key, file_checksum, result_determining_values
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
 from mindscience_diffuser.runs.distributed.ranks import gather, rank, rank_count, wait_for_all
 from mindscience_diffuser.runs.errors import ConfigError, DivergedError, InterruptedRunError, StoppedError
@@ -57,12 +57,15 @@ def train(config):
     directory = Path(config.output) / "train"
     objective = kind_of(config).objective(config)
     check_finished(config, directory)
+    noted = dict(objective.facts)
     if config.training.initial_weights is not None:
-        load_initial_weights(objective.model, config.training.initial_weights)
+        initial = load_initial_weights(objective.model, config.training.initial_weights)
+        noted["initial_weights"] = file_checksum(initial)
+    # It averages the weights that the model has now.
     training_step = TrainingStep(objective, config.training)
     identity = result_determining_values(config, *NOT_DECIDING, WRITTEN_AS)
     # What is noted beside the weights follows from files that may have changed since.
-    identity.update(json.loads(json.dumps({f"noted.{name}": value for name, value in objective.facts.items()})))
+    identity.update(json.loads(json.dumps({f"noted.{name}": value for name, value in noted.items()})))
     checkpoints = Checkpoints(directory / "checkpoints", identity, objective.batches, config.training.checkpoints_kept)
     progress = checkpoints.restore(training_step)
     wait_for_all()
@@ -89,12 +92,14 @@ def train(config):
 
 
 def load_initial_weights(model, weights):
-    """Loads the weights that a training begins with; ConfigError if there are none or they do not fit the model."""
+    """Loads the weights that a training begins with and returns their path; ConfigError if they do not fit."""
     key = "training.initial_weights"
     try:
-        load_weights(model, find_weights(weights, Path(weights)))
+        path = find_weights(weights, Path(weights))
+        load_weights(model, path)
     except ConfigError as error:
         raise ConfigError(f"'{key}': {error}", key) from None
+    return path
 
 
 def kept(checkpoints, directory):

@@ -115,7 +115,7 @@ class Training(Section):
     )
     initial_weights: Optional[str] = Field(
         None,
-        description="Weights that the training begins with, a file or the name of shipped weights; null means random ones",
+        description="Weights that the training begins with, a file or the name of shipped ones; null means random ones",
     )
     weights_dtype: Literal["float32", "float16"] = Field("float32", description="That of the written weights")
     checkpoint_every: Count = Field(500, description="Steps between checkpoints")
