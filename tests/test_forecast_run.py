@@ -171,6 +171,15 @@ def test_perturbation_has_its_standard_deviation_at_each_time_and_its_memory():
     np.testing.assert_allclose([np.corrcoef(drawn[0], drawn[n])[0, 1] for n in (1, 3)], [0.8, 0.8**3], atol=0.03)
 
 
+def test_perturbations_of_few_members_add_up_to_zero_and_keep_their_standard_deviation():
+    shape = (2, 20000)
+    errors = Lasting(Perturbation(std=0.3, memory=0.8), shape, NoiseSource(0, shape[0]))
+    for _ in range(3):
+        drawn = errors.following()
+        np.testing.assert_allclose(drawn.sum(axis=0), 0, atol=1e-6)
+        assert drawn.std() == pytest.approx(0.3, rel=0.03)
+
+
 def test_members_that_blew_up_are_told_and_not_averaged_in(file, tmp_path):
     config, data, scoring = scoring_of(file)
     truth = RNG.standard_normal((6, 1, 32, 32))

@@ -14,7 +14,8 @@ def ensemble(sampler, film, frames, members, initial_noise, perturbation, source
         e_t = memory * e_{t-1} + sqrt(1 - memory^2) * std * z,    z standard normal,
 
     of standard deviation `std` at every time, as stochastic perturbations of weather models have a memory (Palmer et
-    al., 2009, ECMWF technical memorandum 598).
+    al., 2009, ECMWF technical memorandum 598). The perturbations of all members add up to zero, as those of ensembles
+    around an analysis do, so that the mean of the ensemble sees the past frames as they are.
 
     Args:
         sampler (Sampler): Draws the next frame from its initial noise, under past frames and actions.
@@ -47,11 +48,11 @@ def ensemble(sampler, film, frames, members, initial_noise, perturbation, source
 
 
 class Lasting:
-    """A perturbation of the frames of an ensemble that is correlated in time.
+    """Perturbations of the frames of the members of an ensemble, correlated in time, whose mean over members is zero.
 
     Args:
         perturbation (Perturbation): Its `std` and `memory`.
-        shape (tuple): Shape ``(M, ...)``.
+        shape (tuple): Shape ``(M, ...)``, at least two members.
         source (NoiseSource): Where its noise comes from.
     """
 
@@ -63,7 +64,9 @@ class Lasting:
         """Returns the perturbation of the next frame, ``(M, ...)``."""
         if not self.std:
             return np.float32(0)
-        fresh = self.std * draw_noise(self.shape, self.source)
+        drawn = draw_noise(self.shape, self.source)
+        # Without their mean, M independent members have a variance of (M - 1) / M.
+        fresh = self.std * np.float32(np.sqrt(len(drawn) / (len(drawn) - 1))) * (drawn - drawn.mean(axis=0))
         if self.error is None:
             self.error = fresh
         else:
