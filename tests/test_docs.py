@@ -379,8 +379,11 @@ def test_forecast_keeps_its_spectrum_and_knows_its_error():
     ratio = np.array(figures["spread over error"]["ensemble"])[4:50]
     assert np.all((ratio >= 0.85) & (ratio <= 1.15))
     crps = {name: np.array(course)[1:30] for name, course in figures["CRPS"].items()}
-    for name in ("persistence", "climatology"):
+    for name in ("persistence", "climatology", "deterministic model"):
         assert np.all(crps["ensemble"] < crps[name])
+    correlation = figures["correlation"]
+    for frame in (10, 20):
+        assert correlation["ensemble"][frame - 1] >= correlation["deterministic model"][frame - 1]
 
 
 def test_pictures_are_small():
