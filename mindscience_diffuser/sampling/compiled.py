@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import inspect
+import sys
 import time
 
 import mindspore as ms
@@ -11,6 +13,9 @@ from mindspore.nn.cell import _pynative_executor as executor
 
 from mindscience_diffuser.cells import PublicCell, WholeGraph
 from mindscience_diffuser.sampling.model_step import MISFIT
+
+JIT = inspect.getmodule(type(executor))
+"""The module of ``ms.jit``, which has another place in each release of MindSpore."""
 
 IDENTITY = ops.Identity()
 """Copies a Tensor inside a graph. Not in a cell: primitives do not pickle."""
@@ -34,6 +39,24 @@ class CompiledSampler(PublicCell):
         self._compiled_for = None
         self._wholes = {}
 
+    def __del__(self):
+        if "_create_time" in vars(self) and not sys.is_finalizing():
+            self._free_graphs()
+        super().__del__()
+
+    def _free_graphs(self):
+        """Gives back the memory of the graphs of ``ms.jit`` methods, which MindSpore keeps after their cell is gone.
+
+        Those that were compiled while gradients were recorded stay: a gradient may still be computed by them.
+        """
+        made, own = f".{self._create_time}", f".{id(self)}."
+        names = (name for name in tuple(JIT.ms_compile_cache) if made in name and own in name)
+        graphs = {name for name in names if f".grad{made}" not in name}
+        if graphs:
+            executor.sync()  # A result that is still being computed is computed by one of these graphs.
+            JIT.JitExecutor_.get_instance().del_net_res(None, graphs)
+            JIT.ms_compile_cache.difference_update(graphs)
+
     def whole(self, method):
         """Returns a compiled method of this sampler as a :class:`WholeGraph`, which runs a trajectory faster.
 
@@ -50,6 +73,7 @@ class CompiledSampler(PublicCell):
     def compiled_calls(self):
         """Surrounds calls of compiled methods."""
         if self._compiled_for is not None and self._compiled_for != self._state_of_model():
+            self._free_graphs()
             self._create_time = time.time_ns()  # Part of the name under which a compiled graph is found again.
             self._wholes = {}
         try:

@@ -7,12 +7,12 @@ CorrDiff (Mardani et al., 2023, arXiv:2309.15214), which has the architecture of
 import json
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 from tqdm import tqdm
 
+from mindscience_diffuser.cells import WholeGraph
 from mindscience_diffuser.runs.config.identity import file_checksum
 from mindscience_diffuser.runs.config.load import with_values
 from mindscience_diffuser.runs.config.schema import Component
@@ -112,13 +112,10 @@ def residual(expectation, data, part, weights):
     numbers = np.linspace(0, len(part) - 1, count - count % size).astype(int)
     squares = np.zeros(data.sample_shape)
 
-    @ms.jit
-    def compiled(*conditions):
-        return expectation(*conditions)
-
+    graph = WholeGraph()
     for first in tqdm(range(0, len(numbers), size), desc="measuring"):
         samples, *conditions = data.batch(numbers[first : first + size], part)
-        left = samples - compiled(*map(Tensor, conditions)).asnumpy()
+        left = samples - graph.run(expectation, *map(Tensor, conditions)).asnumpy()
         squares += np.square(left, dtype=np.float64).sum(0)
     squares *= weights / len(numbers)
     figures = {"all": float(np.sqrt(squares.sum() / weights.sum()))}
