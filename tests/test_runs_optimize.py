@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 
 from mindscience_diffuser import DPMSolverMultistepScheduler, LearnedScheduler, cli
+from mindscience_diffuser.runs.commands.compare import with_scheduler
+from mindscience_diffuser.runs.commands.optimize import _default_solvers
+from mindscience_diffuser.runs.config.load import load_config
+from mindscience_diffuser.runs.kinds.models import build_scheduler
+from mindscience_diffuser.schedulers.base.conversion import process_difference
 from mindscience_diffuser.schedulers.learned.learned import save_learned
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
@@ -92,3 +97,25 @@ def test_a_comparison_refuses_the_plan_of_another_process(folder, tmp_path, caps
 def test_bad_values_are_refused(tmp_path, capsys, override, message):
     assert run("optimize", tmp_path, *PLAN, *SIZES, SOLVER, override) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "teacher"),
+    [
+        ("digits_flow", {"name": "FlowMatchHeunDiscreteScheduler", "shift": 3.0}),
+        ("digits_flow", {"name": "UniPCMultistepScheduler", "use_flow_sigmas": True, "flow_shift": 2.0}),
+        ("digits_ddim", {"name": "UniPCMultistepScheduler", "use_karras_sigmas": True}),
+        ("digits_ddim", {"name": "DPMSolverMultistepScheduler", "use_exponential_sigmas": True}),
+        ("digits_ddim", {"name": "EulerDiscreteScheduler", "sigma_schedule": "kl_optimal"}),
+        ("north_america", {"name": "EDMEulerScheduler", "sigma_schedule": "exponential"}),
+    ],
+)
+def test_solvers_to_begin_with_follow_the_process_of_the_teacher_and_space_differently(config, teacher):
+    flow = {"prediction_type": "flow_prediction"} if "use_flow_sigmas" in teacher else {}
+    config = load_config(CONFIG.with_name(f"{config}.yaml"), [f"scheduler={json.dumps({**teacher, **flow})}"])
+    base = build_scheduler(config)
+    solvers = [build_scheduler(with_scheduler(config, component, base)) for component in _default_solvers(base)]
+    for solver in solvers:
+        solver.set_timesteps(6)
+        assert process_difference(solver, base) is None
+    assert len({solver.plan.fingerprint for solver in solvers}) == len(solvers)

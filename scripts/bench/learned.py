@@ -162,7 +162,8 @@ def of_config(config, calls, folder, given, teacher_steps):
 
     target, figures = drawn(unseen, teacher_steps)
     yield {"calls": teacher_steps, "scheduler": "teacher", "distance": 0.0, **figures}
-    kinds = next(table for kind, table in TABLES if isinstance(base, kind))
+    flow = base.settings.get("use_flow_sigmas")
+    kinds = FLOW if flow else next(table for kind, table in TABLES if isinstance(base, kind))
     for count in sorted({times * count for count in calls for times in (1, 2)}):
         for name, arguments in kinds:
             run = with_scheduler(unseen, component(name, arguments), base)

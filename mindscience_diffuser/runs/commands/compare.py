@@ -19,6 +19,7 @@ from mindscience_diffuser.runs.kinds.models import build_scheduler, build_traine
 from mindscience_diffuser.runs.pictures.report import picture, save_page, table
 from mindscience_diffuser.runs.pictures.samples import strip
 from mindscience_diffuser.schedulers import LearnedScheduler
+from mindscience_diffuser.schedulers.base.sigmas import SPACED_BY
 
 COLOURS = colormaps["tab20"].colors
 INTRODUCTION = (
@@ -78,10 +79,15 @@ def compare(config):
 
 
 def with_scheduler(config, component, base):
-    """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one."""
+    """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one.
+
+    It has the values of the run's own one for all arguments that it does not give itself, except for those that space
+    the sigmas if it gives one of them.
+    """
     kind = find_class("scheduler", component)
-    known = parameters_of(kind)
-    shared = {n: v for n, v in base.config.items() if n in known and n != "compute_dtype" and v is not None}
+    own = {"compute_dtype"} if SPACED_BY.keys().isdisjoint(component.arguments) else {"compute_dtype", *SPACED_BY}
+    known = parameters_of(kind).keys() - own
+    shared = {n: v for n, v in base.config.items() if n in known and v is not None}
     changed = with_values(config, scheduler=component.with_defaults(shared))
     if issubclass(kind, LearnedScheduler):
         check_learned(component, base, build_scheduler(changed))

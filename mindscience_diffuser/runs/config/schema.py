@@ -292,7 +292,8 @@ class Comparing(Section):
 
     schedulers: list[Component] = Field(
         default_factory=list,
-        description="Schedulers of compare, each with name and arguments; others are those of scheduler",
+        description="Schedulers of compare, each with name and arguments; arguments that it leaves out are those of "
+        "scheduler, but one spacing of the sigmas takes the place of another",
     )
     num_inference_steps: Counts = Field(
         default_factory=lambda: [4, 8, 16, 32], description="Numbers of steps of compare"
@@ -306,8 +307,8 @@ class Optimizing(Section):
     teacher_steps: Annotated[int, Field(ge=3)] = Field(200, description="Steps of the scheduler that it is fitted to")
     solvers: list[Component] = Field(
         default_factory=list,
-        description="Solvers of one model call a step, of which the best is what the fit begins with; empty: those of "
-        "DPM-Solver++",
+        description="Solvers of one model call a step, of which the best is what the fit begins with; empty: "
+        "DPM-Solver++ and UniPC",
     )
     search: Optional[Literal["dmn", "dynamic"]] = Field(
         None, description="Search of the noise levels that the fit begins with; null: those of the solver"

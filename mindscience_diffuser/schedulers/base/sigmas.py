@@ -12,6 +12,15 @@ from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler,
 from mindscience_diffuser.step import EagerPlan, PlanCell, compiles_as, replace_value, shaped
 from mindscience_diffuser.validation import check_descending, check_number, check_within
 
+SPACED_BY = {
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "exponential",
+    "use_beta_sigmas": "beta",
+    "use_lu_lambdas": "lu",
+    "sigma_schedule": None,
+}
+"""Arguments that space the sigmas, of which one can be set, and the spacing of each; None where its value names it."""
+
 
 class SigmaScheduler(TrajectoryScheduler):
     """Base of schedulers with ``sigmas``: the process x = alpha * x0 + sigma * noise at the levels of a trajectory.
@@ -34,14 +43,11 @@ class SigmaScheduler(TrajectoryScheduler):
         return 0.0 if self.settings.get("use_flow_sigmas") else float(self._training_level[0][-1])
 
     def _chosen_spacing(self):
-        switches = {"use_karras_sigmas": "karras", "use_exponential_sigmas": "exponential", "use_beta_sigmas": "beta"}
-        switches["use_lu_lambdas"] = "lu"
-        switches["sigma_schedule"] = self.settings.get("sigma_schedule")
-        chosen = [switch for switch in switches if self.settings.get(switch)]
+        chosen = [argument for argument in SPACED_BY if self.settings.get(argument)]
         if len(chosen) > 1:
             names = " and ".join(map(repr, chosen))
             raise ValueError(f"{names} are both set: at most one of them can space the sigmas.")
-        return switches[chosen[0]] if chosen else None
+        return (SPACED_BY[chosen[0]] or self.settings[chosen[0]]) if chosen else None
 
     def spaced_range(self, highest, lowest):
         """Returns the highest and the lowest of the spaced sigmas: what the configuration says, else these two."""
