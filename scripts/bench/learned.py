@@ -72,9 +72,15 @@ FLOW = (
 EDM = (
     ("EDMEulerScheduler", {}),
     ("EDMEulerScheduler", {"sigma_schedule": "exponential"}),
+    ("EDMHeunScheduler", {}),
+    ("EDMHeunScheduler", {"sigma_schedule": "exponential"}),
+    ("EDMDPMSolverSinglestepScheduler", {}),
     ("EDMDPMSolverMultistepScheduler", {"solver_order": 2}),
     ("EDMDPMSolverMultistepScheduler", {"solver_order": 3}),
+    ("EDMDPMSolverMultistepScheduler", {"solver_type": "heun"}),
     ("EDMDPMSolverMultistepScheduler", {"sigma_schedule": "exponential"}),
+    ("EDMDPMSolverMultistepScheduler", {"solver_order": 3, "sigma_schedule": "exponential"}),
+    ("EDMDPMSolverMultistepScheduler", {"final_sigmas_type": "sigma_min"}),
 )
 TABLES = ((EDMScheduler, EDM), (FlowMatchScheduler, FLOW), (md.Scheduler, DIFFUSION))
 
