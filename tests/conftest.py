@@ -1,4 +1,4 @@
-"""What all tests share: which cases run, and how garbage is collected.
+"""What all tests share: which cases run, how garbage is collected, and the other mode of MindSpore.
 
 A test function with many slow cases runs some of them, evenly spread; how many follows from the seconds that a case of
 it takes, as scripts/measure_tests.py has written them down. Those that use a fixture which alone takes longer than any
@@ -14,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+import mindspore as ms
 import pytest
 
 SECONDS = Path(__file__).with_name("seconds.json")
@@ -103,3 +104,11 @@ def pytest_collection_finish():
     """Each compilation of a cell collects garbage: it passes over what was imported, which stays, from here on."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def graph_mode():
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    yield
+    ms.set_context(mode=mode)

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindscience_diffuser import DPMSolverMultistepScheduler, LearnedScheduler, cli
+from mindscience_diffuser import (
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    LearnedScheduler,
+    UniPCMultistepScheduler,
+    cli,
+)
 from mindscience_diffuser.runs.commands.compare import with_scheduler
 from mindscience_diffuser.runs.commands.optimize import _default_solvers
 from mindscience_diffuser.runs.config.load import load_config
@@ -119,3 +125,10 @@ def test_solvers_to_begin_with_follow_the_process_of_the_teacher_and_space_diffe
         solver.set_timesteps(6)
         assert process_difference(solver, base) is None
     assert len({solver.plan.fingerprint for solver in solvers}) == len(solvers)
+
+
+def test_a_flow_has_the_same_solvers_to_begin_with_whichever_class_follows_it():
+    flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+    teachers = FlowMatchEulerDiscreteScheduler(), UniPCMultistepScheduler(**flow)
+    first, second = ([(c.name, c.arguments) for c in _default_solvers(teacher)] for teacher in teachers)
+    assert first == second

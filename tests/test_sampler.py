@@ -59,13 +59,6 @@ def scheduled(scheduler_class=DDIMScheduler, steps=6, **arguments):
     return scheduler
 
 
-@pytest.fixture
-def graph_mode():
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-
-
 def by_hand(scheduler, noise, conditions, source, **options):
     """The trajectory as a user writes it: the model, then `step`."""
     model = Denoiser()

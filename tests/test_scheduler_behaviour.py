@@ -15,14 +15,6 @@ from mindscience_diffuser import DDIMScheduler, DDPMScheduler, NoiseSource, Samp
 
 
 @pytest.fixture
-def graph_mode():
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    yield
-    ms.set_context(mode=mode)
-
-
-@pytest.fixture
 def compilations(monkeypatch):
     """Counts compilations: MindSpore calls this hook once for each graph that it is about to compile."""
     counted = []
