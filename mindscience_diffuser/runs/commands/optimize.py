@@ -21,6 +21,7 @@ from mindscience_diffuser.schedulers.edm.edm import EDMScheduler
 from mindscience_diffuser.schedulers.flow.flow_match import FlowMatchScheduler
 from mindscience_diffuser.training.plans import optimize as fit_plan
 
+EDM_SPACINGS = ("karras", "exponential")
 SPACINGS = ({"use_karras_sigmas": False}, {"use_karras_sigmas": True}, {"use_lu_lambdas": True})
 
 
@@ -108,7 +109,8 @@ def _check_plain(config, teacher):
 def _default_solvers(scheduler):
     """Returns the solvers that a fit may begin with, for the noise process of a scheduler."""
     if isinstance(scheduler, EDMScheduler):
-        kinds = [("EDMDPMSolverMultistepScheduler", {"solver_order": order}) for order in (2, 3)]
+        ways = [{"solver_order": order, "sigma_schedule": name} for order in (2, 3) for name in EDM_SPACINGS]
+        kinds = [("EDMDPMSolverMultistepScheduler", way) for way in ways]
     elif isinstance(scheduler, FlowMatchScheduler) or scheduler.settings.get("use_flow_sigmas"):
         flow = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
         kinds = [("DPMSolverMultistepScheduler", {**flow, "solver_order": order}) for order in (2, 3)]
