@@ -50,7 +50,10 @@ class Halving(nn.Cell):
         return 0.5 * x
 
 
-def test_a_result_that_is_still_being_computed_outlives_its_sampler(graph_mode):
+@pytest.mark.parametrize("mode", ["graph_mode", "pynative_mode"])
+def test_a_result_that_is_still_being_computed_outlives_its_sampler(request, mode):
+    if mode == "graph_mode":
+        request.getfixturevalue(mode)
     model, x = Halving(), Tensor(np.full((2, 3, 8, 8), 0.1, np.float32))
     first = sample(model, x, "step", steps=12)
     for _ in range(8):

@@ -19,6 +19,7 @@ from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.kinds.models import build_scheduler
 from mindscience_diffuser.schedulers.base.conversion import process_difference
 from mindscience_diffuser.schedulers.learned.learned import save_learned
+from mindscience_diffuser.training.plans.optimize import _label
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits_ddim.yaml"
 FEW = ["weights=digits_ddim", "sampling.guidance_scale=1", "sampling.per_class=1", "metrics.reference_draws=1"]
@@ -125,6 +126,7 @@ def test_solvers_to_begin_with_follow_the_process_of_the_teacher_and_space_diffe
         solver.set_timesteps(6)
         assert process_difference(solver, base) is None
     assert len({solver.plan.fingerprint for solver in solvers}) == len(solvers)
+    assert len({_label(solver) for solver in solvers}) == len(solvers)
 
 
 def test_a_flow_has_the_same_solvers_to_begin_with_whichever_class_follows_it():

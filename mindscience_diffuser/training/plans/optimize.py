@@ -345,6 +345,7 @@ def _label(scheduler):
     settings = scheduler.settings
     order = [f"order {settings['solver_order']}"] if "solver_order" in settings else []
     spacing = [name for name, value in settings.items() if name.startswith("use_") and value is True]
+    spacing += [settings["sigma_schedule"]] if settings.get("sigma_schedule") else []
     return " ".join([type(scheduler).__name__, *order, *spacing])
 
 
