@@ -403,7 +403,7 @@ def described(member):
 def told_of(owner, name):
     """What docstrings say of the arguments of a method, by name: its own last, after those of the bases."""
     told = {}
-    if owner and issubclass(owner, SchedulerMixin) and owner.native_class and name != "__init__":
+    if owner and issubclass(owner, SchedulerMixin) and owner.native_class:
         told = told_of(owner.native_class, name)
         told.pop("generator", None)
     for kind in reversed(owner.__mro__ if owner else ()):

@@ -25,6 +25,7 @@ from mindscience_diffuser import (
     Sampler,
     Scheduler,
     UniPCMultistepScheduler,
+    compat,
     export,
     optimize,
 )
@@ -125,6 +126,54 @@ def test_a_file_holds_the_whole_plan_of_any_solver(name, tmp_path):
     assert again.plan.fingerprint == learned.plan.fingerprint
     noised = [s.add_noise(noise, noise, s.timesteps[2]).asnumpy() for s in (learned, solver)]
     assert np.allclose(*noised, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_drop_in_class_walks_through_a_plan_with_the_conventions_of_diffusers(name, tmp_path):
+    solver = saved(name, tmp_path)
+    scheduler = compat.LearnedScheduler.from_pretrained(tmp_path)
+    scheduler.set_timesteps(4, device="cpu", mu=0.7)
+    assert scheduler.order == solver.order
+    assert scheduler.config.get("prediction_type") == solver.settings.get("prediction_type")
+    noise = drawn(solver)
+    expected = Sampler(Shrinking(), solver)(noise).asnumpy()
+    for _ in range(2):
+        x = noise
+        for t in scheduler.timesteps:
+            told = Tensor(np.full(2, t.asnumpy()), mstype.float32)
+            output = Shrinking()(scheduler.scale_model_input(x, t), told)
+            x = scheduler.step(output, t, x).prev_sample
+        assert np.allclose(x.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+        scheduler.set_timesteps(4)
+    halves = scheduler.step(output.astype(mstype.float16), scheduler.timesteps[0], x.astype(mstype.float16))
+    assert halves.prev_sample.dtype == mstype.float16
+    added = scheduler.add_noise(noise, noise, scheduler.timesteps[2:3])
+    assert np.allclose(added.asnumpy(), solver.add_noise(noise, noise, solver.timesteps[2]).asnumpy(), rtol=1e-5)
+
+
+def test_the_drop_in_class_is_saved_with_its_table_and_refuses_what_the_native_one_does(tmp_path, caplog):
+    saved("multistep", tmp_path / "scheduler")
+    scheduler = compat.SchedulerMixin.from_pretrained(tmp_path, subfolder="scheduler", prediction_type="epsilon")
+    scheduler.save_pretrained(tmp_path / "again")
+    for folder, kind in itertools.product(["scheduler", "again"], [compat.LearnedScheduler, LearnedScheduler]):
+        again = kind.from_pretrained(tmp_path / folder)
+        assert getattr(again, "native", again).plan.fingerprint == scheduler.native.plan.fingerprint
+    assert compat.LearnedScheduler.from_config(scheduler.config).num_inference_steps == 4
+    assert scheduler.compatibles == [compat.LearnedScheduler]
+    assert not caplog.records
+    other = compat.DDIMScheduler.from_config(scheduler.config)
+    assert other.config.beta_end == scheduler.config.beta_end
+    with pytest.raises(ValueError, match="'prediction_type' is 'v_prediction', but .* learned with 'epsilon'"):
+        compat.LearnedScheduler.from_pretrained(tmp_path / "again", prediction_type="v_prediction")
+    with pytest.raises(ValueError, match="'num_inference_steps' is 5, but the plan .* for 4 steps"):
+        scheduler.set_timesteps(5)
+    with pytest.raises(ValueError, match="names no folder of a learned plan"):
+        compat.LearnedScheduler.from_config(compat.DDIMScheduler().config)
+    with pytest.raises(AttributeError, match="'sigmas' of LearnedScheduler cannot be set"):
+        scheduler.sigmas = scheduler.sigmas
+    scheduler.set_begin_index(2)
+    with pytest.raises(ValueError, match="run from its start, but is to begin at row 2"):
+        scheduler.step(drawn(scheduler), scheduler.timesteps[2], drawn(scheduler))
 
 
 def test_half_precision_is_finite_and_an_exported_file_gives_the_same(tmp_path):

@@ -1,5 +1,6 @@
 # Made by scripts/make_stubs.py from signatures and docstrings: run it again, do not edit.
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mindspore import Tensor
@@ -55,6 +56,7 @@ __all__ = [
     "UnCLIPScheduler",
     "UniPCMultistepScheduler",
     "AysSchedules",
+    "LearnedScheduler",
     "SchedulerMixin",
     "AmusedScheduler",
     "BlockRefinementScheduler",
@@ -1181,6 +1183,17 @@ class LTXEulerAncestralRFScheduler(SchedulerMixin):
         timestep: int | float | NDArray[Any] | Tensor,
         sample: Tensor | float,
         generator: Any = None,
+        return_dict: bool = True,
+    ) -> Any: ...
+
+class LearnedScheduler(SchedulerMixin):
+    def __init__(self, folder: str | Path) -> None: ...
+    def set_timesteps(self, num_inference_steps: int, device: Any = None, mu: Any = None) -> None: ...
+    def step(
+        self,
+        model_output: Tensor | float,
+        timestep: int | float | NDArray[Any] | Tensor,
+        sample: Tensor | float,
         return_dict: bool = True,
     ) -> Any: ...
 

@@ -4,7 +4,7 @@ import warnings
 
 from mindscience_diffuser.compat.attributes import MEMORIES, memory
 from mindscience_diffuser.compat.conventions import CONVENTIONS
-from mindscience_diffuser.compat.description import arguments_of, described, names_of_any, signature_of
+from mindscience_diffuser.compat.description import defaults_of, described, names_of_any, signature_of
 from mindscience_diffuser.compat.in_graph import InGraph, graph_form
 from mindscience_diffuser.compat.membership import Absent, CountingAsPeers, watch
 from mindscience_diffuser.compat.outputs import to_tensor
@@ -18,15 +18,26 @@ RENAMED = {"set_alpha_to_zero": "set_alpha_to_one"}
 
 def drop_in(name):
     """Returns the drop-in class of this name."""
-    facts, base = described()[name], CONVENTIONS.get(name, SchedulerMixin)
+    return drop_in_class(name, described()[name], CONVENTIONS.get(name, SchedulerMixin), peer_class(name))
+
+
+def drop_in_class(name, facts, base, native_class):
+    """Returns a drop-in class over a native one.
+
+    Args:
+        name (str): Name of the class.
+        facts (dict): What it offers, in the form of the list of what diffusers' schedulers offer.
+        base (type): Base of the class, whose methods are those that `facts` names.
+        native_class (type): Class of the scheduler that does the work.
+    """
     members = {
         "__doc__": f"{name} with the conventions of diffusers, see :class:`SchedulerMixin`.\n\n"
         "Where results differ from those of diffusers, docs_cn/deviations.md tells how and why.",
         "__module__": "mindscience_diffuser.compat",
         "__init__": _constructor(facts["arguments"]),
-        "native_class": peer_class(name),
+        "native_class": native_class,
         "facts": facts,
-        "arguments": arguments_of(name),
+        "arguments": defaults_of(facts["arguments"]),
         **({"order": facts["order"]} if "order" in facts["attributes"] else {}),
         "_compatibles": facts["compatibles"],
         "_deprecated_kwargs": facts["deprecated"],

@@ -149,11 +149,11 @@ class ConfigMixin:
         return (scheduler, {**unused, **hidden}) if return_unused_kwargs else scheduler
 
     @classmethod
-    def load_config(cls, pretrained_model_name_or_path, subfolder=None, return_unused_kwargs=False, **kwargs):
-        """Returns the content of ``scheduler_config.json`` in a folder, or of that file.
+    def config_file(cls, pretrained_model_name_or_path, subfolder=None):
+        """Returns the path of the ``scheduler_config.json`` of a folder, or of that file itself.
 
         Raises:
-            OSError: If there is no such file, or it is not valid JSON.
+            OSError: If there is no such file.
         """
         path = Path(pretrained_model_name_or_path)
         places = [path] if path.is_file() else [path / (subfolder or "") / cls.config_name, path / cls.config_name]
@@ -163,6 +163,16 @@ class ConfigMixin:
                 f"There is no {cls.config_name} at '{places[0]}'; give the folder that holds it (often with "
                 "subfolder='scheduler'). Nothing is downloaded."
             )
+        return file
+
+    @classmethod
+    def load_config(cls, pretrained_model_name_or_path, subfolder=None, return_unused_kwargs=False, **kwargs):
+        """Returns the content of ``scheduler_config.json`` in a folder, or of that file.
+
+        Raises:
+            OSError: If there is no such file, or it is not valid JSON.
+        """
+        file = cls.config_file(pretrained_model_name_or_path, subfolder)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -172,8 +182,9 @@ class ConfigMixin:
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path=None, subfolder=None, return_unused_kwargs=False, **kwargs):
         """Builds the scheduler of a checkpoint from its folder, see :meth:`load_config` and :meth:`from_config`."""
-        config, kwargs = cls.load_config(pretrained_model_name_or_path, subfolder, True, **kwargs)
-        return cls.from_config(config, return_unused_kwargs=return_unused_kwargs, **kwargs)
+        kind = cls.class_of(cls.load_config(pretrained_model_name_or_path, subfolder))
+        config, kwargs = kind.load_config(pretrained_model_name_or_path, subfolder, True, **kwargs)
+        return kind.from_config(config, return_unused_kwargs=return_unused_kwargs, **kwargs)
 
     @classmethod
     def get_config_dict(cls, *args, **kwargs):

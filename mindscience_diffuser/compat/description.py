@@ -40,8 +40,12 @@ def ays_schedules():
 
 def arguments_of(name):
     """Returns the constructor arguments of a scheduler with their defaults, none for a name that is not listed."""
-    listed = [a for a in described().get(name, {}).get("arguments", []) if not a[0].startswith("*")]
-    return {a[0]: a[1] if len(a) > 1 else REQUIRED for a in listed}
+    return defaults_of(described().get(name, {}).get("arguments", []))
+
+
+def defaults_of(parameters):
+    """Returns the defaults of listed parameters by their names."""
+    return {name: default[0] if default else REQUIRED for name, *default in parameters if not name.startswith("*")}
 
 
 def signature_of(parameters):

@@ -72,7 +72,8 @@ class SchedulerMixin(Internals, InGraph, Assignments, ConfigMixin):
             return cls
         from mindscience_diffuser import compat
 
-        return getattr(compat, check_choice("_class_name", config.get("_class_name"), compat.CLASSES))
+        names = (*compat.CLASSES, "LearnedScheduler")
+        return getattr(compat, check_choice("_class_name", config.get("_class_name"), names))
 
     def _construct(self, given):
         values = {name: given.get(name, default) for name, default in self.arguments.items()}
