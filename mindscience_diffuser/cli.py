@@ -42,7 +42,7 @@ def main(arguments=None):
         subparser.add_argument("--config", required=True, metavar="FILE", help="YAML file that describes the run")
         subparser.add_argument("overrides", nargs="*", metavar="key.sub=value", help="values that replace the file's")
     _add_plot(commands)
-    options = parser.parse_args(arguments)
+    options = _parsed(parser, arguments)
     try:
         from mindscience_diffuser.runs.errors import ConfigError, DivergedError, StoppedError
 
@@ -68,6 +68,17 @@ def main(arguments=None):
     if written is not None:
         print(f"Written to {written}")
     return 0
+
+
+def _parsed(parser, arguments):
+    """Returns the options of a command line, on which overrides and names of schedules may stand in any place."""
+    options, further = parser.parse_known_args(arguments)
+    unknown = [word for word in further if word.startswith("-")]
+    if unknown:
+        parser.error(f"unknown option {', '.join(unknown)}: see --help for those of '{options.command}'")
+    # argparse itself takes only the first group of them.
+    (options.schedules if options.command == "plot" else options.overrides).extend(further)
+    return options
 
 
 def _run(options):

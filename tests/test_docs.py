@@ -5,12 +5,14 @@ a YAML block is a whole configuration, of which data, model and scheduler are bu
 order in one directory, shrunk to a few steps; a text block that names a class or method is its signature.
 """
 
+import argparse
 import importlib.metadata
 import importlib.util
 import inspect
 import json
 import pkgutil
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -224,6 +226,48 @@ def run_command(words):
         assert all(f'"{word}"' in script for word in words if word.startswith("--"))
     else:
         pytest.fail(f"No way to exercise this command: {shlex.join(words)}")
+
+
+def script_commands():
+    """Returns the commands with arguments that pages name in text blocks, over several lines too, and in inline code.
+
+    Each is a list, the script and its arguments; those of scripts that do not use argparse are left out.
+    """
+    commands = []
+    for page in PAGES:
+        inline = re.findall(r"`(?:python )?(scripts/[\w/]+\.py[^`\n]*)`", page.read_text(encoding="utf-8"))
+        blocks = [block.text.replace("\\\n", " ") for block in blocks_of(page, "text")]
+        for text in inline + re.findall(r"^python ([\w/]+\.py(?:(?!^python ).)*)", "\n".join(blocks), re.M | re.S):
+            words = shlex.split(text, comments=True)
+            script = next(place / words[0] for place in (ROOT, ROOT / "scripts/bench") if (place / words[0]).is_file())
+            if len(words) > 1 and "argparse" in script.read_text(encoding="utf-8"):
+                commands.append([script, *words[1:]])
+    return commands
+
+
+class ParsedError(Exception):
+    """A script has read its command line."""
+
+
+@pytest.mark.parametrize("words", script_commands(), ids=lambda words: words[0].stem)
+def test_a_script_takes_the_command_line_of_a_page(words, monkeypatch):
+    def stopping(parse):
+        def parsed(parser, *args, **kwargs):
+            parse(parser, *args, **kwargs)
+            raise ParsedError
+
+        return parsed
+
+    for name in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, stopping(getattr(argparse.ArgumentParser, name)))
+    script, *options = words
+    monkeypatch.setattr(sys, "argv", [str(script), *options])
+    monkeypatch.syspath_prepend(script.parent)
+    try:
+        with pytest.raises(ParsedError):
+            runpy.run_path(str(script), run_name="__main__")
+    except ModuleNotFoundError as error:
+        pytest.skip(f"{script.name} needs {error.name}, of another framework")
 
 
 @every("text")

@@ -97,6 +97,7 @@ def test_the_command_writes_the_picture_and_nothing_else(suffix, tmp_path, capsy
         (["DDIMSheduler"], "did you mean 'DDIMScheduler'?"),
         (["shift=3"], "'shift=3' must follow the name"),
         (["sd3", "shfit=3"], "sd3 shfit=3: unknown argument 'shfit'; did you mean 'shift'?"),
+        (["sd3", "--steps", "9", "shfit=3"], "sd3 shfit=3: unknown argument 'shfit'; did you mean 'shift'?"),
         (["sd3", "shift=-1"], "sd3 shift=-1: 'shift' must be in (0, inf), but is -1."),
         (["sd3", "shift=[1"], "the value of 'shift=[1' is no YAML value"),
         (["sd3", "sigmas=[0.5, 1]"], "'sigmas' must be descending"),

@@ -92,6 +92,18 @@ def test_every_value_that_yaml_cannot_read_is_named():
             load_config(CONFIGS / "digits_ddim.yaml", [f"seed={value}"])
 
 
+def test_overrides_stand_anywhere_on_the_command_line(tmp_path, capsys):
+    config = CONFIGS / "digits_ddim.yaml"
+    assert main(["train", f"output={tmp_path}", "--config", str(config), "training.steps=none"]) == 2
+    assert "'training.steps'" in capsys.readouterr().err
+    assert main(["train", "sede=1", "--config", str(config), "training.steps=1"]) == 2
+    assert "'sede'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--config", str(config), "seed=1", "--steps", "2"])
+    assert stop.value.code == 2
+    assert "unknown option --steps: see --help for those of 'train'" in capsys.readouterr().err
+
+
 def test_help_lists_every_key_with_type_and_default(capsys):
     helps = {}
     for command in ("train", "sample"):

@@ -230,7 +230,7 @@ def main():
     parser.add_argument("--teacher-steps", type=int, default=200)
     parser.add_argument("--fit", default="{}", help="further arguments of optimize, as JSON")
     parser.add_argument("--output", type=Path, default=Path("runs_output"))
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     folder, given, rows = arguments.output / f"learned_{Path(arguments.problem).stem}", json.loads(arguments.fit), []
     if arguments.problem == "mixture":
         found = of_mixture(arguments.calls, folder, given, arguments.teacher_steps)
