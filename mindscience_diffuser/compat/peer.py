@@ -273,7 +273,7 @@ class CopiedLevels(FlooredLeading):
 class UnsortedInverse(FlooredLeading):
     """DPM-Solver inverted: spaced levels lead from `sigma_max` to `sigma_min`, and a flow's from noise.
 
-    Timesteps that repeat are left out, and the levels are not.
+    Timesteps that repeat before they are cut to integers are left out, and the levels are not.
     """
 
     step_class = HalvedCurvature
@@ -290,10 +290,9 @@ class UnsortedInverse(FlooredLeading):
             final = sigmas[-1]
         else:
             final = self.training_sigmas[self.num_train_timesteps - 1 - self._clipped()]
-        timesteps = np.asarray(timesteps, np.int64)
         kept = timesteps[np.sort(np.unique(timesteps, return_index=True)[1])]
         self.sigmas = np.append(sigmas, final)[: len(kept) + 1]
-        self.timesteps = kept
+        self.timesteps = kept.astype(np.int64)
 
 
 class ListedOrders(InnerGridDraws):

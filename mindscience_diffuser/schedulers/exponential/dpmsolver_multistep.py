@@ -71,6 +71,8 @@ class DPMSolverMethod(MultistepMethod):
 class DPMSolverFromBetas(DPMSolverMethod):
     """The DPM-Solvers of a :class:`LogSNRScheduler`: which of its levels they can reach."""
 
+    rounded = ("karras",)
+
     def _configure(self):
         config = self.settings
         if not self.predicts_x0 and config.get("final_sigmas_type") == "zero":
@@ -78,7 +80,6 @@ class DPMSolverFromBetas(DPMSolverMethod):
                 f"'final_sigmas_type' is 'zero', but {config.algorithm_type!r} cannot reach sigma = 0: use "
                 f"'sigma_min', or algorithm_type='{config.algorithm_type}++'."
             )
-        self.rounded = () if config.beta_schedule == "squaredcos_cap_v2" else ("karras", "lu")
         super()._configure()
 
     def _final(self, lowest):
@@ -124,3 +125,9 @@ class DPMSolverMultistepScheduler(DPMSolverFromBetas, LogSNRScheduler):
         >>> for t in scheduler.timesteps:
         ...     x = scheduler.step(model(x, t), x, t)
     """
+
+    @property
+    def rounded(self):
+        """Spacings whose timesteps are rounded to integers; near the end of a cosine schedule they would be equal."""
+        return () if self.settings.beta_schedule == "squaredcos_cap_v2" else ("karras", "lu")
+
