@@ -237,8 +237,11 @@ class StepPlan:
             numpy.ndarray, ``(n, 8)``, or ``(n, S, 8)`` where weights have the shape ``(n, S)``: a, b, alpha, sigma,
             scale, the next alpha and sigma, and the number of the row.
         """
-        if self.level is None or self.x0.keys() - {"sample", "output"}:
-            raise ValueError("A plan without noise levels cannot be guided: its steps know no clean sample.")
+        if self.level is None or self.next_level is None or self.x0.keys() - {"sample", "output"}:
+            raise ValueError(
+                "A plan without noise levels cannot be guided: its steps know no clean sample, or not the level that "
+                "they lead to."
+            )
         scale = 1.0 if self.input_scale is None else self.input_scale
         to_clean = (self.x0.get("sample", 0.0) / scale, self.x0["output"])
         columns = (*to_clean, *self.level, scale, *self.next_level, np.arange(len(self)))

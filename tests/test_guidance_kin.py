@@ -121,6 +121,39 @@ def test_guidance_is_that_of_its_paper(name, method):
     np.testing.assert_allclose(sample, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+STAYING = {
+    "DDIMScheduler": {"set_alpha_to_one": False},
+    "DPMSolverMultistepScheduler": {"final_sigmas_type": "sigma_min", "use_karras_sigmas": True},
+    "DPMSolverMultistepInverseScheduler": {"use_karras_sigmas": True},
+    "DDIMInverseScheduler": {},
+}
+CORRECTING = ("HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "EDMHeunScheduler", "PNDMScheduler")
+
+
+@pytest.mark.parametrize("name", STAYING)
+@pytest.mark.parametrize("kind", ["ManifoldConstrainedGuidance", "AdaptiveProjectedGuidance"])
+def test_steps_that_stay_at_their_level_or_begin_without_noise_are_finite(name, kind):
+    scheduler = scheduler_of(getattr(md, name), **STAYING[name])
+    guided = getattr(md, kind)(Model(), 0.6, Tensor(NONE))
+    assert np.all(np.isfinite(md.Sampler(guided, scheduler)(Tensor(NOISE), Tensor(CONDITION)).asnumpy()))
+
+
+@pytest.mark.parametrize("name", CORRECTING)
+def test_manifold_guidance_is_refused_where_a_model_is_called_at_the_end_of_a_step(name):
+    guided = md.ManifoldConstrainedGuidance(Model(), 0.6, Tensor(NONE))
+    with pytest.raises(ValueError, match=f"'scheduler' is {name}, whose row 1 calls the model at the level where"):
+        md.Sampler(guided, scheduler_of(getattr(md, name)))
+
+
+def test_a_schedule_that_manifold_guidance_cannot_follow_is_refused():
+    scheduler = md.UniPCMultistepScheduler(use_karras_sigmas=True, final_sigmas_type="sigma_min")
+    scheduler.set_timesteps(sigmas=[8.0, 2.0, 0.5, 0.1])
+    sampler = md.Sampler(md.ManifoldConstrainedGuidance(Model(), 0.6, Tensor(NONE)), scheduler)
+    with pytest.raises(ValueError, match="'scheduler' is UniPCMultistepScheduler, whose row 5"):
+        scheduler.set_timesteps(6)
+    assert len(sampler.plan) == len(scheduler.timesteps) == 3
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_half_precision_is_finite_and_near(name):
     combine, scale, options = CASES[name]

@@ -12,6 +12,9 @@ from mindscience_diffuser.validation import check_integer, check_number
 LEAST_SIGMA = 1e-12
 """What keeps a ratio of levels finite where there is no noise."""
 
+LEAST_FALL = 1e-5
+"""Share of the ratio of noise to signal below which a step counts as one that stays at its level."""
+
 
 class AdaptiveProjectedGuidance(ClassifierFreeGuidance):
     """Guidance without the part that over-saturates (APG, Sadat et al., 2024, arXiv:2410.02416, algorithm 1).
@@ -52,7 +55,8 @@ class AdaptiveProjectedGuidance(ClassifierFreeGuidance):
             change = change * ops.minimum(quotient(ops.ones_like(length) * self.norm_threshold, length), 1.0)
         parallel = quotient(inner_product(change, clean), inner_product(clean, clean)) * clean
         change = change + (self.eta - 1) * parallel
-        return ops.cast(strong + (ops.cast(scale, mstype.float32) - 1) * change / of_output, weak.dtype)
+        # Where there is no noise the clean sample is known, and there is nothing to guide.
+        return ops.cast(strong + (ops.cast(scale, mstype.float32) - 1) * quotient(change, of_output), weak.dtype)
 
 
 class TangentialClassifierFreeGuidance(ClassifierFreeGuidance):
@@ -127,7 +131,8 @@ class ManifoldConstrainedGuidance(ClassifierFreeGuidance):
     ``x_next = alpha_next * x0(guided) + sigma_next * noise(unconditional)``. A step of DDIM or Euler that is given the
     output ``uncond + guidance_scale / (1 - r) * (cond - uncond)``, r the ratio of noise to signal after the step over
     that before it, is this very step; so the table of the scheduler stays as it is. With solvers of higher order or
-    with noise it is the same correction of the output, not the paper's algorithm.
+    with noise it is the same correction of the output, not the paper's algorithm. Solvers that call the model at the
+    end of a step, such as Heun's, have no such correction: a Sampler refuses them.
 
     Args:
         model (nn.Cell): Called as ``model(x, timestep, *conditions)``, timestep of shape ``(B,)``.
@@ -148,8 +153,25 @@ class ManifoldConstrainedGuidance(ClassifierFreeGuidance):
     def steered(self, level, x, strong, weak, scale):
         """Returns the output that stands for the guided clean prediction and the unconditional noise."""
         alpha, sigma, alpha_next, sigma_next = level[2], level[3], level[5], level[6]
-        ratio = sigma_next * alpha / ops.maximum(alpha_next * sigma, LEAST_SIGMA)
-        return super().steered(level, x, strong, weak, scale / ops.cast(1 - ratio, scale.dtype))
+        fall = 1 - sigma_next * alpha / ops.maximum(alpha_next * sigma, LEAST_SIGMA)
+        # A step that stays at its level moves no sample, whatever the output is.
+        fall = ops.where(ops.abs(fall) < LEAST_FALL, ops.ones_like(fall), fall)
+        return super().steered(level, x, strong, weak, scale / ops.cast(fall, scale.dtype))
+
+    def check_steps(self, plan, scheduler):
+        """Raises ValueError if a step stays at its level and yet moves the sample."""
+        super().check_steps(plan, scheduler)
+        _, of_output, alpha, sigma, _, alpha_next, sigma_next, _ = np.moveaxis(plan.level_columns(), -1, 0)
+        stays = np.abs(1 - sigma_next * alpha / np.maximum(alpha_next * sigma, LEAST_SIGMA)) < LEAST_FALL
+        weights = plan.states["sample"]
+        moves = np.abs(weights.get("output", 0.0) + weights.get("x0", 0.0) * of_output) > LEAST_FALL
+        rows = np.flatnonzero(np.reshape(stays & moves, (len(plan), -1)).any(axis=1))
+        if len(rows):
+            raise ValueError(
+                f"'scheduler' is {type(scheduler).__name__}, whose row {rows[0]} calls the model at the level where "
+                "its step ends: CFG++ has no correction there. Use a solver of one call a step, such as DDIMScheduler, "
+                "EulerDiscreteScheduler or DPMSolverMultistepScheduler, or another guidance."
+            )
 
 
 class AutoGuidance(Guidance):

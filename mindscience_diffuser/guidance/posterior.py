@@ -175,7 +175,7 @@ class PosteriorGuidance(Stage):
         """Returns the guided output at a level, see :class:`Stage`."""
         output, change, _ = self.twisted(level, x, timestep, y, self.noise_std, conditions)
         prediction = output[0] if isinstance(output, tuple) else output
-        corrected = prediction + ops.cast(change / level[1], prediction.dtype)
+        corrected = prediction + ops.cast(quotient(change, level[1]), prediction.dtype)
         return (corrected,) + output[1:] if isinstance(output, tuple) else corrected
 
     def twisted(self, level, x, timestep, y, noise_std, conditions):

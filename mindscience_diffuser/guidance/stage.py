@@ -67,3 +67,8 @@ class Stage(PublicCell):
         """Raises an error, on the host, if the inputs of a call do not fit samples like `noise`."""
         if isinstance(self.model, Stage):
             self.model.check_inputs(noise, inputs)
+
+    def check_steps(self, plan, scheduler):
+        """Raises ValueError, on the host, if the stage has no place in the steps of a plan of a scheduler."""
+        if isinstance(self.model, Stage):
+            self.model.check_steps(plan, scheduler)

@@ -143,6 +143,8 @@ class Sampler(CompiledSampler):
             )
         self.motion = check_motion(motion, inpaint=inpaint, frames=frames, guidance=self.staged)
         plan = self._planned(WHOLE)[0]
+        if self.staged:
+            model.check_steps(plan, scheduler)
         if inpaint and plan.next_level is None:
             raise ValueError(
                 f"'inpaint' is True, but {type(scheduler).__name__} has no levels at which known values could hold."
@@ -181,9 +183,11 @@ class Sampler(CompiledSampler):
             replace_value(parameter, value)
 
     def check_plan(self):
-        """Raises ValueError if what was selected, or the frames, do not go with the scheduler's present plan."""
+        """Raises ValueError if what was selected, the frames or a stage do not go with the scheduler's present plan."""
         if self._chosen != WHOLE or self.frames is not None:
             self._planned(self._chosen)
+        if self.staged:
+            self.advance.model.check_steps(self.scheduler.plan_for(**self.step_options), self.scheduler)
         if self.motion is not None:
             self._motion_columns(self.scheduler.plan_for(**self.step_options))
 
