@@ -13,6 +13,17 @@ def check_is_tensor(name, value):
         raise TypeError(f"'{name}' must be a Tensor of MindSpore, but is {type_name(value)}.{_conversion(value)}")
 
 
+def check_one_tensor(what, output):
+    """Raises TypeError if what a model returns is a tuple, a list or None in place of one Tensor; in graphs too."""
+    if output is None:
+        raise TypeError(f"{what} must be one Tensor, but the model returns None: its construct lacks a return.")
+    if isinstance(output, (tuple, list)):
+        raise TypeError(
+            f"{what} must be one Tensor, but the model returns {len(output)} values in a tuple or list. Return the "
+            "prediction alone; a learned variance goes only to a scheduler of learned variance, without such a stage."
+        )
+
+
 def check_conditions(conditions, name, batch):
     """Raises unless the conditions of a model are Tensors, or tuples of such, with the batch of what `name` calls."""
     for i, condition in enumerate(conditions):

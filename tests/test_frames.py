@@ -341,11 +341,33 @@ def test_export(tmp_path):
         ),
         ([[6, 5], [5, 5]], ValueError, r"'frames' must hold numbers of steps that are left, in \[0, 5\]"),
         ([[0, 5], [0, 5]], ValueError, "'frames' must fall somewhere"),
+        ([[3, 3], [2]], ValueError, "'frames' must be a matrix with as many numbers in each row as there are frames"),
     ],
 )
 def test_matrices_that_are_none(frames, error, message):
     with pytest.raises(error, match=message):
         Sampler(MODEL, scheduled("DDIM"), frames=frames)
+
+
+class Calls(nn.Cell):
+    """A cell that calls a Sampler."""
+
+    def __init__(self, sampler):
+        super().__init__()
+        self.sampler = sampler
+
+    def construct(self, noise):
+        return self.sampler(noise)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8), (2, 4, 8)])
+def test_samples_of_another_number_of_frames_are_refused_before_the_steps(shape):
+    """One frame would broadcast to all; in a graph too, where nothing has compiled the model yet."""
+    sampler = Sampler(MODEL, scheduled("DDIM"), frames=FrameSchedule(3))
+    noise = Tensor(np.zeros(shape, np.float32))
+    for call in (sampler, Calls(sampler)):
+        with pytest.raises(ValueError, match="'frames' has levels for 3 frames, but the noise has shape"):
+            call(noise)
 
 
 def test_what_mixes_frames_is_refused():

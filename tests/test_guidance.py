@@ -7,11 +7,14 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser import (
+    AutoGuidance,
     ClassifierFreeGuidance,
     DDIMScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
+    PatchedModel,
     Sampler,
+    log_likelihood,
 )
 from mindscience_diffuser.examples.stirred_flow.measures import spectrum_error
 from mindscience_diffuser.runs.evaluation.patterns import pattern_correlation
@@ -184,3 +187,35 @@ def test_tuple_conditions_are_guided_part_by_part():
     """The mean over a batch of texts and zeros is half the mean of the texts, for both halves of the doubled batch."""
     output = ClassifierFreeGuidance(Styled(), 3.0, ((ZERO_TEXT, ZERO_STYLE),))(X, T, (TEXT, STYLE))
     np.testing.assert_allclose(output.asnumpy(), X.asnumpy() * TEXT.asnumpy().mean() / 2, rtol=1e-4, atol=1e-6)
+
+
+class Returning(nn.Cell):
+    """Returns something else than one Tensor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def construct(self, x, timestep, *conditions):
+        if self.kind == "None":
+            return None
+        return (x, x) if self.kind == "tuple" else [x]
+
+
+@pytest.mark.parametrize("kind", ["tuple", "list", "None"])
+@pytest.mark.parametrize("caller", ["sampler", "classifier-free", "autoguidance", "patches", "likelihood"])
+def test_model_that_returns_no_single_tensor_is_told_what_to_return(caller, kind):
+    """By whatever calls the model, before its graph runs."""
+    model, x = Returning(kind), Tensor(np.zeros((2, 1, 4), np.float32))
+    scheduler = DDIMScheduler(clip_sample=False)
+    scheduler.set_timesteps(2)
+    condition = Tensor(np.zeros((2, 1), np.float32))
+    calls = {
+        "sampler": lambda: Sampler(model, scheduler)(x),
+        "classifier-free": lambda: ClassifierFreeGuidance(model, 2.0, condition)(x, Tensor([1, 1]), condition),
+        "autoguidance": lambda: AutoGuidance(model, Returning(kind), 2.0)(x, Tensor([1, 1])),
+        "patches": lambda: PatchedModel(model, (2,), 1, chunk=1, positions=False)(x, Tensor([1, 1])),
+        "likelihood": lambda: log_likelihood(model, scheduler, x),
+    }
+    with pytest.raises(TypeError, match="must be one Tensor, but the model returns (None|[12] values)"):
+        calls[caller]()

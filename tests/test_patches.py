@@ -219,6 +219,23 @@ def test_domain_smaller_than_the_patch_is_told_before_anything_is_compiled():
         model.check_inputs(np.zeros((2, 2, 30)), ())
 
 
+class Reshaped(nn.Cell):
+    """A model of patches whose output has their values in another shape."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def construct(self, x, timestep):
+        return x.swapaxes(2, 3) if self.change == "transposed" else x.reshape((x.shape[0], -1))
+
+
+@pytest.mark.parametrize("change", ["transposed", "flat"])
+def test_output_of_another_shape_than_the_patches_is_refused(change):
+    with pytest.raises(ValueError, match="The output of the model of patches has shape .*must have that of the patch"):
+        patched(Reshaped(change))(drawn(2, 2, *GRID), Tensor([1, 1]))
+
+
 def test_random_patches_are_cut_alike_and_know_their_place():
     whole = np.stack([positions(GRID)] * 200)
     vector = np.arange(200.0)[:, None]

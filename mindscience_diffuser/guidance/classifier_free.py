@@ -6,7 +6,7 @@ from mindspore import mint, ops
 from mindscience_diffuser.cells import PublicCell, setting
 from mindscience_diffuser.guidance.posterior import broadcasts
 from mindscience_diffuser.guidance.steering import Guidance
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_is_tensor, check_one_tensor
 from mindscience_diffuser.validation import check_number
 
 
@@ -72,6 +72,7 @@ class ClassifierFreeGuidance(Guidance):
         for i in range(len(conditions)):
             pairs += (self.paired(conditions[i], self.unconditional[i]),)
         output = self.output_of_model(level, mint.cat((x, x)), mint.cat((timestep, timestep)), *pairs)
+        check_one_tensor("The output of a guided model", output)
         return ops.unstack(ops.reshape(output, (2, -1) + output.shape[1:]))
 
     def paired(self, condition, unconditional):

@@ -6,6 +6,7 @@ from mindspore import nn, ops
 
 from mindscience_diffuser.guidance.classifier_free import ClassifierFreeGuidance
 from mindscience_diffuser.guidance.steering import Guidance, inner_product
+from mindscience_diffuser.inputs import check_one_tensor
 from mindscience_diffuser.step import quotient
 from mindscience_diffuser.validation import check_integer, check_number
 
@@ -209,4 +210,7 @@ class AutoGuidance(Guidance):
     def predictions(self, level, x, timestep, conditions):
         """Returns the predictions of the two models."""
         strong = self.output_of_model(level, x, timestep, *conditions)
-        return strong, ops.cast(self.guiding_model(x, timestep, *conditions), strong.dtype)
+        weak = self.guiding_model(x, timestep, *conditions)
+        check_one_tensor("The output of a guided model", strong)
+        check_one_tensor("The output of 'guiding_model'", weak)
+        return strong, ops.cast(weak, strong.dtype)

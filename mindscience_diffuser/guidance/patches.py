@@ -13,6 +13,7 @@ from mindspore import dtype as mstype
 from mindspore.communication import GlobalComm, get_group_size, get_rank
 
 from mindscience_diffuser.guidance.stage import Stage
+from mindscience_diffuser.inputs import check_one_tensor
 from mindscience_diffuser.validation import check_bool, check_integer
 
 MOST_AXES = 3
@@ -130,7 +131,14 @@ class PatchedModel(Stage):
             place = ops.gather(places, k, 0).reshape((chunk, 1, self.axes, 1)) + distances
             place = place + mint.zeros((1, batch, 1, 1), dtype=mstype.float32)
             given += (ops.cast(place, x.dtype).reshape((-1, self.axes) + self.patch),)
-        output = ops.cast(self.model(*given), x.dtype).reshape((1,) + parts.shape[1:])
+        output = self.model(*given)
+        check_one_tensor("The output of the model of patches", output)
+        if output.shape != given[0].shape:
+            raise ValueError(
+                f"The output of the model of patches has shape {output.shape}, but must have that of the patches, "
+                f"{given[0].shape}."
+            )
+        output = ops.cast(output, x.dtype).reshape((1,) + parts.shape[1:])
         return ops.tensor_scatter_update(parts, k.reshape((1, 1)), output)
 
     def of_patches(self, condition, grid, index, chunk):

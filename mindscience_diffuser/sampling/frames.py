@@ -68,7 +68,12 @@ def checked_matrix(frames, steps):
     """
     if isinstance(frames, FrameSchedule):
         return frames.matrix(steps)
-    matrix = np.asarray(frames)
+    try:
+        matrix = np.asarray(frames)
+    except ValueError as error:
+        raise ValueError(
+            f"'frames' must be a matrix with as many numbers in each row as there are frames, but is {frames!r}."
+        ) from error
     if matrix.dtype.kind not in "iu":
         raise TypeError(
             f"'frames' must be a FrameSchedule or a matrix of integers, but is {frames!r} of type "
@@ -95,6 +100,15 @@ def checked_matrix(frames, steps):
     if not falls.any():
         raise ValueError("'frames' must fall somewhere, but no frame moves.")
     return matrix
+
+
+def check_frames(shape, count):
+    """Raises ValueError unless samples of a shape ``(B, T, ...)`` have as many frames as the levels; in graphs too."""
+    if len(shape) < 2 or shape[1] != count:
+        raise ValueError(
+            f"'frames' has levels for {count} frames, but the noise has shape {shape}: its second axis must be that of "
+            f"the frames, {count} long."
+        )
 
 
 def plan_of_frames(plan, frames, order, clean_timestep):

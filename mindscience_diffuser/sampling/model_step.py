@@ -3,6 +3,7 @@
 from mindspore import mint, nn, ops
 
 from mindscience_diffuser.guidance.stage import Stage, level_for
+from mindscience_diffuser.inputs import check_one_tensor
 from mindscience_diffuser.sampling.rigid_motion import moved
 from mindscience_diffuser.step import SAMPLE_DTYPES, ZERO, shaped, step_kernel
 
@@ -69,6 +70,8 @@ class ModelStep(nn.Cell):
                 f"{MISFIT}with a learned variance it must be a tuple (prediction, variance), but it is one Tensor. "
                 "Split the model's output, or use a fixed variance_type."
             )
+        if not self.learned:
+            check_one_tensor(f"{MISFIT}with a fixed variance it", output)
         prediction = output[0] if self.learned else output
         self.check(prediction, sample)
         if self.learned:

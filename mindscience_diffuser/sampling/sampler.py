@@ -20,7 +20,7 @@ from mindscience_diffuser.noise import (
 )
 from mindscience_diffuser.noise.counter import check_size
 from mindscience_diffuser.sampling.compiled import IDENTITY, CompiledSampler, with_own_memory
-from mindscience_diffuser.sampling.frames import plan_of_frames
+from mindscience_diffuser.sampling.frames import check_frames, plan_of_frames
 from mindscience_diffuser.sampling.graph_noise import GraphNoise
 from mindscience_diffuser.sampling.host_noise import GivenMotions, GivenNoise, HostNoise, spans_of, steps_at_once
 from mindscience_diffuser.sampling.model_step import ModelStep
@@ -286,6 +286,8 @@ class Sampler(CompiledSampler):
 
     def construct(self, noise, *inputs):
         """Runs the whole trajectory as part of a graph."""
+        if self.frames is not None:
+            check_frames(noise.shape, self.timesteps.shape[1])
         states, inputs = self.initial(IDENTITY(noise)), self.in_graph(inputs)
         if self.method == "loop":
             return self.looped(self.rows, self.timesteps, Tensor(0, mstype.int32), self.count, *states, *inputs)[0]
@@ -409,8 +411,8 @@ class Sampler(CompiledSampler):
 
         Raises:
             TypeError: If `noise` or a condition is no Tensor, or the model returns another dtype than the sample's.
-            ValueError: If batches differ, the mask does not broadcast, the model returns another shape than the
-                sample's, or an option does not go with the method.
+            ValueError: If batches differ, the noise has not the frames of `frames`, the mask does not broadcast, the
+                model returns another shape than the sample's, or an option does not go with the method.
         """
         self._check_inputs(noise, conditions)
         if isinstance(self.advance.model, Stage):
@@ -580,4 +582,6 @@ class Sampler(CompiledSampler):
     def _check_inputs(self, noise, conditions):
         self.scheduler.check_tensor("noise", noise)
         self.scheduler.check_channels(noise.shape)
+        if self.frames is not None:
+            check_frames(noise.shape, self.timesteps.shape[1])
         check_conditions(conditions, "the noise", noise.shape[0])

@@ -9,6 +9,7 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.guidance.patches import check_differentiable
+from mindscience_diffuser.inputs import check_one_tensor
 from mindscience_diffuser.noise import continuing, draw_noise
 from mindscience_diffuser.plan import filled
 from mindscience_diffuser.recent import RecentlyUsed
@@ -188,7 +189,9 @@ class _LikelihoodWalk(CompiledSampler):
 
         def of_output(sample):
             scaled, batched = self.advance.told(row, timestep, sample)
-            output = ops.cast(self.advance.model(scaled, batched, *conditions), mstype.float32)
+            output = self.advance.model(scaled, batched, *conditions)
+            check_one_tensor("The output of a model whose likelihood is computed", output)
+            output = ops.cast(output, mstype.float32)
             return output * shaped(row[-1], sample)
 
         total = ops.zeros((shares.shape[1], z.shape[0]), mstype.float32)
