@@ -130,4 +130,3 @@ class DPMSolverMultistepScheduler(DPMSolverFromBetas, LogSNRScheduler):
     def rounded(self):
         """Spacings whose timesteps are rounded to integers; near the end of a cosine schedule they would be equal."""
         return () if self.settings.beta_schedule == "squaredcos_cap_v2" else ("karras", "lu")
-

@@ -1,0 +1,171 @@
+"""What a user assigns to an object of the package after it was built takes effect, or is refused."""
+
+import functools
+import importlib
+import inspect
+
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn
+
+import mindscience_diffuser as md
+from mindscience_diffuser import guidance, models, training
+from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.schedulers.learned.learned import save_learned
+
+PLACES = ("", ".guidance", ".models", ".noise", ".sampling", ".schedulers", ".training")
+BASES = ("DiffusionScheduler", "Scheduler", "TokenScheduler")
+
+
+class Model(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(4, 4)
+
+    def construct(self, x, timestep, *conditions):
+        return 0.3 * self.dense(x)
+
+
+def public_classes():
+    """Returns all classes among the public names, by their names."""
+    modules = [importlib.import_module(f"mindscience_diffuser{place}") for place in PLACES]
+    found = {name: getattr(module, name) for module in modules for name in module.__all__}
+    return {name: kind for name, kind in found.items() if isinstance(kind, type)}
+
+
+CELLS = {n: k for n, k in public_classes().items() if issubclass(k, PublicCell) and n not in BASES}
+
+
+def scheduled(kind=md.DDIMScheduler, **options):
+    scheduler = kind(**options)
+    scheduler.set_timesteps(2)
+    return scheduler
+
+
+def unet():
+    return md.UNet(1, 1, hidden_channels=4, multipliers=(1,), blocks=1)
+
+
+def posterior(**options):
+    stochastic = scheduled(md.DPMSolverMultistepScheduler, algorithm_type="sde-dpmsolver++", **options)
+    return md.PosteriorGuidance(Model(), stochastic, md.Coarsen(2), 0.1)
+
+
+def distillation():
+    scheduler = md.LCMScheduler()
+    return md.ConsistencyDistillation(Model(), Model(), Model(), scheduler, Tensor(np.zeros(3, np.float32)))
+
+
+def learned(folder):
+    solver = scheduled()
+    save_learned(folder, solver, solver.plan_for(), solver.init_noise_sigma)
+    return md.LearnedScheduler(folder)
+
+
+TOKENS = {
+    kind: functools.partial(getattr(models, kind), 4, 4, 3, 8, 1, 2)
+    for kind in ("ConditionDiffusionTransformer", "FlowMapTransformer", "GuidanceDiffusionTransformer")
+}
+NONE = np.zeros((3, 4, 4), np.float32)
+BUILT = {
+    **TOKENS,
+    "DiffusionTransformer": lambda: md.DiffusionTransformer(4, 4, 8, 1, 2),
+    "PositionalTransformer": lambda: md.PositionalTransformer(4, 4, 8, 1, 2),
+    "PositionalConditionTransformer": lambda: md.PositionalConditionTransformer(4, 4, 3, 8, 1, 2),
+    "PatchDiffusionTransformer": lambda: md.PatchDiffusionTransformer(1, 1, 4, 16, 1, 2),
+    "FrameOperator": lambda: models.FrameOperator(2, 5, 8, 4, 1, 3),
+    "FrameTransformer": lambda: models.FrameTransformer(2, 5, 8, 16, 1, 2, patch=4),
+    "ResidualDenoiser": lambda: models.ResidualDenoiser(Model(), md.EDMPreconditioning()),
+    "UNet": unet,
+    "Stage": lambda: md.Stage(Model()),
+    "AutoGuidance": lambda: md.AutoGuidance(Model(), unet(), 2.0),
+    "AmusedScheduler": lambda: md.AmusedScheduler(5),
+    "VQDiffusionScheduler": lambda: md.VQDiffusionScheduler(5),
+    "Blur": lambda: md.Blur(1.0, (4, 4)),
+    "Coarsen": lambda: md.Coarsen(2),
+    "DistilledGuidance": lambda: md.DistilledGuidance(Model(), 2.0),
+    "Fourier": lambda: md.Fourier(np.ones((4, 4))),
+    "GridPolicy": lambda: md.GridPolicy(Model()),
+    "Mask": lambda: md.Mask([1, 0]),
+    "PatchedModel": lambda: md.PatchedModel(Model(), (4, 4), 1, 2),
+    "PosteriorGuidance": posterior,
+    "PriorCovariance": lambda: guidance.PriorCovariance(1.0),
+    "Stack": lambda: md.Stack([md.Coarsen(2)], (3, 4, 4)),
+    "DiffusionSampler": lambda: md.DiffusionSampler(Model(), md.DiffusionSamplerConfig(num_steps_denoising=2)),
+    "PyramidSampler": lambda: md.PyramidSampler(Model(), md.PyramidFlowMatchEulerDiscreteScheduler(), 2),
+    "ResidualSampler": lambda: md.ResidualSampler(md.Sampler(Model(), scheduled()), Model()),
+    "Sampler": lambda: md.Sampler(Model(), scheduled()),
+    "TwistedSampler": lambda: md.TwistedSampler(posterior(), 2),
+    "ConsistencyDistillation": distillation,
+    "ConsistencyTuningTrainer": lambda: md.ConsistencyTuningTrainer(Model(), md.CMStochasticIterativeScheduler()),
+    "DiffusionTrainer": lambda: md.DiffusionTrainer(Model(), scheduled()),
+    "EDMTrainer": lambda: md.EDMTrainer(Model()),
+    "ExponentialMovingAverage": lambda: training.ExponentialMovingAverage(Model().trainable_params()),
+    "FlowMatchingTrainer": lambda: md.FlowMatchingTrainer(Model()),
+    "MeanFlowTrainer": lambda: md.MeanFlowTrainer(Model()),
+    "PyramidFlowTrainer": lambda: md.PyramidFlowTrainer(Model(), md.PyramidFlowMatchEulerDiscreteScheduler()),
+}
+
+
+@pytest.fixture(scope="module")
+def cell_of(tmp_path_factory):
+    """How a cell of a public class is built: guidance beside its "no condition", and what has no entry by itself."""
+
+    @functools.cache
+    def build(name):
+        if name == "LearnedScheduler":
+            return learned(tmp_path_factory.mktemp("plan"))
+        if name in BUILT:
+            return BUILT[name]()
+        kind = CELLS[name]
+        return kind(Model(), 2.0, Tensor(NONE)) if "unconditional" in arguments_of(kind) else kind()
+
+    return build
+
+
+def arguments_of(kind):
+    """Returns the names of the named arguments of a constructor."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("name", CELLS)
+def test_each_argument_of_a_public_cell_is_refused_when_it_is_assigned_what_it_cannot_be(name, cell_of):
+    cell = cell_of(name)
+    for argument in arguments_of(CELLS[name]):
+        if isinstance(getattr(cell, argument, None), Parameter):
+            continue
+        before = vars(cell).get(argument)
+        with pytest.raises((AttributeError, TypeError, ValueError), match=f"'{argument}'"):
+            setattr(cell, argument, object())
+        assert vars(cell).get(argument) is before
+
+
+def test_a_scheduler_and_its_options_are_as_they_were_built():
+    scheduler = scheduled(md.DPMSolverMultistepScheduler)
+    sampler = md.Sampler(Model(), scheduled())
+    settings = (scheduler, "use_karras_sigmas"), (scheduler, "solver_order"), (scheduler, "eta"), (sampler, "eta")
+    for cell, name in settings:
+        with pytest.raises(AttributeError, match=f"'{name}' of {type(cell).__name__}.*build a new"):
+            setattr(cell, name, 1)
+
+
+class Named(md.Sampler):
+    """A class of a user that keeps under the name of an argument what it was given, and has an argument of its own."""
+
+    def __init__(self, model, scheduler, mine):
+        super().__init__(model, scheduler)
+        self.model = model
+        self.mine = mine
+
+
+def test_the_constructor_of_a_user_sets_what_it_likes_and_its_own_arguments_are_free():
+    model = Model()
+    cell = Named(model, scheduled(), 3)
+    assert cell.model is model
+    cell.mine = 4
+    assert cell.mine == 4
+    for name in ("model", "inpaint", "noise_law", "eta"):
+        with pytest.raises(AttributeError, match=f"'{name}' of Named"):
+            setattr(cell, name, 1)
