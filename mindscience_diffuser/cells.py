@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import dtype as mstype
 
@@ -49,9 +50,11 @@ class PublicCell(nn.Cell):
         return ()
 
     def checked_parameter(self, name, value):
-        """Returns the value that a Parameter is set to; cells check theirs here."""
-        del name
-        return value.asnumpy() if isinstance(value, Tensor) else value
+        """Returns the value that a Parameter is set to; cells name and check here those that can be set."""
+        del value
+        raise AttributeError(
+            f"'{name}' of {type(self).__name__} is a table that follows from what it was built of, and cannot be set."
+        )
 
 
 class WholeGraph(nn.Cell):
@@ -146,6 +149,29 @@ def unlock(cell):
     """Unlocks a cell for good whose attributes the package itself changes."""
     object.__setattr__(cell, "_locked", frozenset())
     return cell
+
+
+def checked_values(name, value, shape=None, low=-np.inf):
+    """Returns the values of a Parameter, float64, or raises TypeError or ValueError.
+
+    Args:
+        name (str): Its name.
+        value (float, Tensor or array_like): What it is set to.
+        shape (tuple, optional): Shape that it must have. Default: ``None``, any.
+        low (float): Lowest value that is allowed.
+    """
+    try:
+        if isinstance(value, Tensor) and value.dtype == mstype.bfloat16:
+            value = value.astype(mstype.float32)
+        values = np.asarray(value.asnumpy() if isinstance(value, Tensor) else value, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"'{name}' must be numbers, an array or a Tensor, but is {value!r}.") from None
+    if shape is not None and values.shape != tuple(shape):
+        raise ValueError(f"'{name}' must have the shape {tuple(shape)}, but has {values.shape}.")
+    if not np.all(np.isfinite(values)) or np.any(values < low):
+        least = "" if low == -np.inf else f" and at least {low:g}"
+        raise ValueError(f"'{name}' must be finite{least}, but is {value!r}.")
+    return values
 
 
 def setting(value, name, beside, dtype=mstype.float32):

@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn
+from mindspore import Tensor, nn
 
 import mindscience_diffuser as md
 from mindscience_diffuser import guidance, models, training
@@ -134,8 +134,6 @@ def arguments_of(kind):
 def test_each_argument_of_a_public_cell_is_refused_when_it_is_assigned_what_it_cannot_be(name, cell_of):
     cell = cell_of(name)
     for argument in arguments_of(CELLS[name]):
-        if isinstance(getattr(cell, argument, None), Parameter):
-            continue
         before = vars(cell).get(argument)
         with pytest.raises((AttributeError, TypeError, ValueError), match=f"'{argument}'"):
             setattr(cell, argument, object())
@@ -149,6 +147,51 @@ def test_a_scheduler_and_its_options_are_as_they_were_built():
     for cell, name in settings:
         with pytest.raises(AttributeError, match=f"'{name}' of {type(cell).__name__}.*build a new"):
             setattr(cell, name, 1)
+
+
+def tables():
+    """Returns cells with the names of Parameters that the package alone writes."""
+    return [
+        *((md.Sampler(Model(), scheduled()), name) for name in ("rows", "timesteps", "count")),
+        *((posterior(), name) for name in ("table", "timesteps")),
+        (BUILT["PyramidFlowTrainer"](), "timesteps"),
+        (md.AmusedScheduler(5), "rows"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "cell, name", tables(), ids=lambda value: value if isinstance(value, str) else type(value).__name__
+)
+def test_tables_that_only_the_package_writes_are_refused(cell, name):
+    before = getattr(cell, name).asnumpy()
+    with pytest.raises(AttributeError, match=f"'{name}' of {type(cell).__name__} is a table"):
+        setattr(cell, name, getattr(cell, name) * 0)
+    assert np.array_equal(getattr(cell, name).asnumpy(), before)
+
+
+GUIDED = "ClassifierFreeGuidance"
+WRONG = [
+    ("DiffusionTrainer", "loss_weights", [np.ones(3), np.full(1000, np.nan), -np.ones(1000), "no"], np.zeros(1000)),
+    ("ExponentialMovingAverage", "updates", [[1, 2], -1, np.nan, "no"], 7),
+    (GUIDED, "unconditional_0", [NONE * np.nan, "no"], NONE + 2),
+    ("ConsistencyDistillation", "unconditional", [np.full(3, np.nan), "no"], np.ones(3)),
+    ("Mask", "mask", [[0.5, 1], [1, 0, 1], [np.nan, 1], "no"], [0, 1]),
+    ("Fourier", "mask", [np.full((4, 4), 0.5), np.ones((2, 2)), np.full((4, 4), np.nan), "no"], np.eye(4)),
+    ("FrameTransformer", "positions", [np.ones(3), "no"], None),
+]
+
+
+@pytest.mark.parametrize("name, parameter, wrong, right", WRONG, ids=[case[0] for case in WRONG])
+def test_a_parameter_that_is_set_is_checked_as_the_constructor_checks_it(name, parameter, wrong, right, cell_of):
+    cell = cell_of(name)
+    before = getattr(cell, parameter).asnumpy()
+    for value in wrong:
+        with pytest.raises((TypeError, ValueError), match=f"'{parameter}' must"):
+            setattr(cell, parameter, value)
+    assert np.array_equal(getattr(cell, parameter).asnumpy(), before)
+    right = before + 1 if right is None else right
+    setattr(cell, parameter, right)
+    assert np.array_equal(getattr(cell, parameter).asnumpy(), np.asarray(right, np.float32))
 
 
 class Named(md.Sampler):

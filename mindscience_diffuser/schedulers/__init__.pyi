@@ -763,6 +763,8 @@ class DPMSolverMultistepScheduler(_DPMSolverFromBetas, _LogSNRScheduler):
         eta: float | None = None,
         compute_dtype: Any = mindspore.float32,
     ) -> None: ...
+    @property
+    def rounded(self) -> Any: ...
 
 class DPMSolverSDEScheduler(_TwoCallScheduler):
     def __init__(
