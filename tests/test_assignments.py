@@ -1,8 +1,10 @@
 """What a user assigns to an object of the package after it was built takes effect, or is refused."""
 
+import copy
 import functools
 import importlib
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import mindscience_diffuser as md
 from mindscience_diffuser import guidance, models, training
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.schedulers.learned.learned import save_learned
+from mindscience_diffuser.settings import Settings
 
 PLACES = ("", ".guidance", ".models", ".noise", ".sampling", ".schedulers", ".training")
 BASES = ("DiffusionScheduler", "Scheduler", "TokenScheduler")
@@ -192,6 +195,52 @@ def test_a_parameter_that_is_set_is_checked_as_the_constructor_checks_it(name, p
     right = before + 1 if right is None else right
     setattr(cell, parameter, right)
     assert np.array_equal(getattr(cell, parameter).asnumpy(), np.asarray(right, np.float32))
+
+
+SETTINGS = {
+    "CentredNoise": lambda: md.CentredNoise([1, 0]),
+    "EDMPreconditioning": md.EDMPreconditioning,
+    "FrameSchedule": lambda: md.FrameSchedule(3),
+    "GaussianFieldNoise": md.GaussianFieldNoise,
+    "RigidMotion": md.RigidMotion,
+    "SphericalNoise": lambda: md.SphericalNoise([-45, 45], [0, 90, 180, 270]),
+    "StudentTNoise": lambda: md.StudentTNoise(3.0),
+}
+
+
+def test_all_public_settings_are_known_here():
+    public = {name for name, kind in public_classes().items() if issubclass(kind, Settings)}
+    assert public - {"NoiseLaw", "WhiteNoise"} == set(SETTINGS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_stay_as_they_were_built_in_copies_too(name):
+    if name == "SphericalNoise":
+        pytest.importorskip("ducc0")
+    built = SETTINGS[name]()
+    for settings in (built, copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
+        held = dict(vars(settings))
+        assert held.keys() == vars(built).keys()
+        for attribute in held:
+            with pytest.raises(AttributeError, match=f"'{attribute}' of {name} .* Build a new {name}"):
+                setattr(settings, attribute, held[attribute])
+        assert all(vars(settings)[attribute] is value for attribute, value in held.items())
+
+
+class Counted(md.StudentTNoise):
+    """A law of a user that counts its draws."""
+
+    def __init__(self, nu):
+        super().__init__(nu)
+        self.drawn = 0
+
+
+def test_a_law_of_a_user_keeps_what_it_likes():
+    law = Counted(3.0)
+    law.drawn = 5
+    assert law.drawn == 5
+    with pytest.raises(AttributeError, match="'nu' of Counted"):
+        law.nu = 4.0
 
 
 class Named(md.Sampler):
