@@ -227,6 +227,17 @@ def test_settings_stay_as_they_were_built_in_copies_too(name):
         assert all(vars(settings)[attribute] is value for attribute, value in held.items())
 
 
+def test_an_interval_of_levels_can_be_set_where_one_was_given():
+    for given in ((0.1, 1.0), None):
+        guided = md.ClassifierFreeGuidance(Model(), 2.0, Tensor(NONE), sigma_interval=given)
+        if given is None:
+            with pytest.raises(AttributeError, match="'sigma_interval' of ClassifierFreeGuidance.*build a new"):
+                guided.sigma_interval = (0.2, 0.5)
+        else:
+            guided.sigma_interval = (0.2, 0.5)
+            assert np.allclose(guided.sigma_interval.asnumpy(), (0.2, 0.5))
+
+
 class Counted(md.StudentTNoise):
     """A law of a user that counts its draws."""
 

@@ -28,8 +28,8 @@ class ClassifierFreeGuidance(Guidance):
         sigma_interval (tuple, optional): The same in units of sigma / alpha, the ratio of noise to signal (EDM's
             sigma); known where a Sampler calls the model. Default: ``None``, always.
 
-    `guidance_scale`, `interval` and `sigma_interval` can be set later; compiled graphs follow. An interval that is set
-    though the constructor was given none acts, but saves no model call.
+    `guidance_scale` and `interval` can be set later, and `sigma_interval` where the constructor was given one; compiled
+    graphs follow. An `interval` that is set though the constructor was given no interval acts, but saves no model call.
 
     Inputs:
         - **x** (Tensor) - noisy samples, ``(B, ...)``.
