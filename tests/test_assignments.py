@@ -29,6 +29,13 @@ class Model(nn.Cell):
         return 0.3 * self.dense(x)
 
 
+class Plain(nn.Cell):
+    """A model of no primitives, which do not pickle."""
+
+    def construct(self, x, timestep, *conditions):
+        return 0.3 * x
+
+
 def public_classes():
     """Returns all classes among the public names, by their names."""
     modules = [importlib.import_module(f"mindscience_diffuser{place}") for place in PLACES]
@@ -49,9 +56,9 @@ def unet():
     return md.UNet(1, 1, hidden_channels=4, multipliers=(1,), blocks=1)
 
 
-def posterior(**options):
-    stochastic = scheduled(md.DPMSolverMultistepScheduler, algorithm_type="sde-dpmsolver++", **options)
-    return md.PosteriorGuidance(Model(), stochastic, md.Coarsen(2), 0.1)
+def posterior(model=None):
+    stochastic = scheduled(md.DPMSolverMultistepScheduler, algorithm_type="sde-dpmsolver++")
+    return md.PosteriorGuidance(model or Model(), stochastic, md.Coarsen(2), 0.1)
 
 
 def distillation():
@@ -236,6 +243,18 @@ def test_an_interval_of_levels_can_be_set_where_one_was_given():
         else:
             guided.sigma_interval = (0.2, 0.5)
             assert np.allclose(guided.sigma_interval.asnumpy(), (0.2, 0.5))
+
+
+@pytest.mark.parametrize("name", ["Blur", "Fourier", "PosteriorGuidance", "PriorCovariance", "TwistedSampler"])
+def test_cells_with_primitives_can_be_copied_and_pickled(name):
+    if name in ("PosteriorGuidance", "TwistedSampler"):
+        guided = posterior(Plain())
+        cell = guided if name == "PosteriorGuidance" else md.TwistedSampler(guided, 2)
+    else:
+        cell = BUILT[name]()
+    for again in (copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))):
+        assert type(again) is type(cell)
+        assert again._locked == cell._locked
 
 
 class Counted(md.StudentTNoise):

@@ -132,20 +132,19 @@ class Blur(PublicCell):
         matrices = [_blur_matrix(std, size, periodic) for size in self.grid]
         self.matrices = tuple(Tensor(matrix, mstype.float32) for matrix in matrices)
         self.transposed = tuple(Tensor(matrix.T.copy(), mstype.float32) for matrix in matrices)
-        self.product = ops.MatMul(transpose_b=True)
 
     def construct(self, x):
         """Returns the blurred sample."""
         if x.shape[2:] != self.grid:
             raise ValueError(f"The samples have the grid {x.shape[2:]}, but 'grid' is {self.grid}.")
         for i in range(len(self.matrices)):
-            x = along_axis(self.product, self.matrices[i], x, i + 2)
+            x = along_axis(self.matrices[i], x, i + 2)
         return x
 
     def adjoint(self, y):
         """Returns the product with the transposed kernel."""
         for i in range(len(self.transposed)):
-            y = along_axis(self.product, self.transposed[i], y, i + 2)
+            y = along_axis(self.transposed[i], y, i + 2)
         return y
 
 
