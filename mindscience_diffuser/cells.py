@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import inspect
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import dtype as mstype
 
@@ -15,8 +17,8 @@ class PublicCell(nn.Cell):
     """A cell whose public attributes take effect whenever they are set, or are refused.
 
     A compiled graph holds what the attributes of its cells were when it was compiled. So after construction an
-    attribute that the constructor has set is refused, but for Parameters, which graphs read anew in each call. A cell
-    that holds a model of the user does not rename its parameters.
+    attribute that the constructor has set is refused, and so is one with the name of an argument, but for Parameters,
+    which graphs read anew in each call. A cell that holds a model of the user does not rename its parameters.
     """
 
     own_settings = ()
@@ -27,8 +29,10 @@ class PublicCell(nn.Cell):
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        if cls.__module__.split(".")[0] == PACKAGE:
+        if _is_ours(cls):
             cls.__init__ = locking(cls.__init__)
+        elif "__init__" in vars(cls):
+            cls.__init__ = locking(cls.__init__, of_user=True)
 
     def __setattr__(self, name, value):
         if name not in vars(self).get("_locked", ()) or vars(self).get("_unlocked", 0):
@@ -41,10 +45,16 @@ class PublicCell(nn.Cell):
             )
         return replace_value(parameter, Tensor(self.checked_parameter(name, value), parameter.dtype))
 
+    def further_arguments(self):
+        """Returns the names of what the constructor takes besides its named arguments."""
+        return ()
+
     def checked_parameter(self, name, value):
-        """Returns the value that a Parameter is set to; cells check theirs here."""
-        del name
-        return value.asnumpy() if isinstance(value, Tensor) else value
+        """Returns the value that a Parameter is set to; cells name and check here those that can be set."""
+        del value
+        raise AttributeError(
+            f"'{name}' of {type(self).__name__} is a table that follows from what it was built of, and cannot be set."
+        )
 
 
 class WholeGraph(nn.Cell):
@@ -76,23 +86,43 @@ class WholeGraph(nn.Cell):
         return self.function(*inputs)
 
 
-def locking(constructor):
-    """Returns a constructor after which, when the outermost of the package ends, the public attributes are locked."""
+def locking(constructor, of_user=False):
+    """Returns a constructor that locks the public attributes when it ends, unless it runs inside another one.
+
+    What a constructor of a user has set is the user's; it may set what an argument of this package is called, too.
+    """
 
     @functools.wraps(constructor)
     def construct(self, *args, **kwargs):
-        with unlocked(self):
+        with _counted(self, "_constructors"), contextlib.nullcontext() if of_user else unlocked(self):
             constructor(self, *args, **kwargs)
-        lock(self)
+        lock(self, () if of_user else {*vars(self), *self._params, *self._cells})
 
     return construct
 
 
-def lock(cell):
-    """Locks the public attributes that a cell has of its own now, unless a constructor is still running."""
-    if not vars(cell).get("_unlocked", 0):
-        names = {*vars(cell), *cell._params, *cell._cells} - _names_of_every_cell() - set(cell.own_settings)
-        object.__setattr__(cell, "_locked", frozenset(name for name in names if not name.startswith("_")))
+def lock(cell, attributes):
+    """Locks attributes of a cell, and when no constructor is running any more the names of its arguments."""
+    own = vars(cell)
+    names = set() if own.get("_unlocked", 0) else set(attributes)
+    if not own["_constructors"]:
+        names |= {*_arguments_of(type(cell)), *cell.further_arguments()}
+    names -= _names_of_every_cell() | set(cell.own_settings)
+    public = (name for name in names if not name.startswith("_"))
+    object.__setattr__(cell, "_locked", frozenset(public).union(own.get("_locked", ())))
+
+
+def _is_ours(cls):
+    return cls.__module__.split(".")[0] == PACKAGE
+
+
+@functools.cache
+def _arguments_of(cls):
+    """Returns the names of the arguments of a class, of the nearest one of this package for one of a user's own."""
+    kind = next(kind for kind in cls.__mro__ if _is_ours(kind) or "arguments" in vars(kind))
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return frozenset(name for name in named if getattr(getattr(cls, name, None), "fset", None) is None)
 
 
 @functools.cache
@@ -100,20 +130,48 @@ def _names_of_every_cell():
     return frozenset(vars(nn.Cell()))
 
 
-@contextlib.contextmanager
 def unlocked(cell):
     """Lets the package set attributes of a cell while it is entered."""
-    object.__setattr__(cell, "_unlocked", vars(cell).get("_unlocked", 0) + 1)
+    return _counted(cell, "_unlocked")
+
+
+@contextlib.contextmanager
+def _counted(cell, name):
+    """Counts in an attribute of a cell how often this is entered."""
+    object.__setattr__(cell, name, vars(cell).get(name, 0) + 1)
     try:
         yield cell
     finally:
-        object.__setattr__(cell, "_unlocked", vars(cell)["_unlocked"] - 1)
+        object.__setattr__(cell, name, vars(cell)[name] - 1)
 
 
 def unlock(cell):
     """Unlocks a cell for good whose attributes the package itself changes."""
     object.__setattr__(cell, "_locked", frozenset())
     return cell
+
+
+def checked_values(name, value, shape=None, low=-np.inf):
+    """Returns the values of a Parameter, float64, or raises TypeError or ValueError.
+
+    Args:
+        name (str): Its name.
+        value (float, Tensor or array_like): What it is set to.
+        shape (tuple, optional): Shape that it must have. Default: ``None``, any.
+        low (float): Lowest value that is allowed.
+    """
+    try:
+        if isinstance(value, Tensor) and value.dtype == mstype.bfloat16:
+            value = value.astype(mstype.float32)
+        values = np.asarray(value.asnumpy() if isinstance(value, Tensor) else value, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"'{name}' must be numbers, an array or a Tensor, but is {value!r}.") from None
+    if shape is not None and values.shape != tuple(shape):
+        raise ValueError(f"'{name}' must have the shape {tuple(shape)}, but has {values.shape}.")
+    if not np.all(np.isfinite(values)) or np.any(values < low):
+        least = "" if low == -np.inf else f" and at least {low:g}"
+        raise ValueError(f"'{name}' must be finite{least}, but is {value!r}.")
+    return values
 
 
 def setting(value, name, beside, dtype=mstype.float32):

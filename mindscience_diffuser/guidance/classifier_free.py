@@ -3,7 +3,7 @@
 from mindspore import dtype as mstype
 from mindspore import mint, ops
 
-from mindscience_diffuser.cells import PublicCell, setting
+from mindscience_diffuser.cells import PublicCell, checked_values, setting
 from mindscience_diffuser.guidance.posterior import broadcasts
 from mindscience_diffuser.guidance.steering import Guidance
 from mindscience_diffuser.inputs import check_is_tensor, check_one_tensor
@@ -28,8 +28,8 @@ class ClassifierFreeGuidance(Guidance):
         sigma_interval (tuple, optional): The same in units of sigma / alpha, the ratio of noise to signal (EDM's
             sigma); known where a Sampler calls the model. Default: ``None``, always.
 
-    `guidance_scale`, `interval` and `sigma_interval` can be set later; compiled graphs follow. An interval that is set
-    though the constructor was given none acts, but saves no model call.
+    `guidance_scale` and `interval` can be set later, and `sigma_interval` where the constructor was given one; compiled
+    graphs follow. An `interval` that is set though the constructor was given no interval acts, but saves no model call.
 
     Inputs:
         - **x** (Tensor) - noisy samples, ``(B, ...)``.
@@ -55,6 +55,12 @@ class ClassifierFreeGuidance(Guidance):
             )
         entries = unconditional if isinstance(unconditional, (tuple, list)) else (unconditional,)
         self.unconditional = tuple(self._parameters(entry, f"unconditional_{i}") for i, entry in enumerate(entries))
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        if name.startswith("unconditional_"):
+            return checked_values(name, value)
+        return super().checked_parameter(name, value)
 
     def check_inputs(self, noise, inputs):
         """Raises ValueError unless there is one unconditional entry of the same structure for each condition."""

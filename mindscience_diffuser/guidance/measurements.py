@@ -33,10 +33,12 @@ class Mask(PublicCell):
 
     def __init__(self, mask):
         super().__init__()
-        values = np.asarray(mask.asnumpy() if isinstance(mask, Tensor) else mask)
-        if not np.all((values == 0) | (values == 1)):
-            raise ValueError("'mask' must hold 0 and 1 only: 1 where there is a measurement.")
+        values = _checked_mask(mask, "where there is a measurement")
         self.mask = Parameter(Tensor(values, mstype.float32), name="measurement_mask", requires_grad=False)
+
+    def checked_parameter(self, name, value):
+        """Returns the value that the mask is set to."""
+        return _checked_mask(value, "where there is a measurement", self.mask.shape)
 
     def construct(self, x):
         """Returns the values at the places of the mask."""
@@ -130,21 +132,30 @@ class Blur(PublicCell):
         matrices = [_blur_matrix(std, size, periodic) for size in self.grid]
         self.matrices = tuple(Tensor(matrix, mstype.float32) for matrix in matrices)
         self.transposed = tuple(Tensor(matrix.T.copy(), mstype.float32) for matrix in matrices)
-        self.product = ops.MatMul(transpose_b=True)
 
     def construct(self, x):
         """Returns the blurred sample."""
         if x.shape[2:] != self.grid:
             raise ValueError(f"The samples have the grid {x.shape[2:]}, but 'grid' is {self.grid}.")
         for i in range(len(self.matrices)):
-            x = along_axis(self.product, self.matrices[i], x, i + 2)
+            x = along_axis(self.matrices[i], x, i + 2)
         return x
 
     def adjoint(self, y):
         """Returns the product with the transposed kernel."""
         for i in range(len(self.transposed)):
-            y = along_axis(self.product, self.transposed[i], y, i + 2)
+            y = along_axis(self.transposed[i], y, i + 2)
         return y
+
+
+def _checked_mask(mask, place, shape=None):
+    """Returns the values of a mask, which has ones at a `place`, and where a shape is given this one."""
+    values = np.asarray(mask.asnumpy() if isinstance(mask, Tensor) else mask)
+    if not np.all((values == 0) | (values == 1)):
+        raise ValueError(f"'mask' must hold 0 and 1 only: 1 {place}.")
+    if shape is not None and values.shape != tuple(shape):
+        raise ValueError(f"'mask' must keep its shape {tuple(shape)}, but has {values.shape}: for another, build anew.")
+    return values
 
 
 def _blur_matrix(std, size, periodic):
@@ -176,14 +187,16 @@ class Fourier(PublicCell):
 
     def __init__(self, mask):
         super().__init__()
-        values = np.asarray(mask.asnumpy() if isinstance(mask, Tensor) else mask)
+        values = _checked_mask(mask, "at a measured frequency")
         if not 1 <= values.ndim <= 3:
             raise ValueError(f"'mask' must have one to three axes, those of the grid, but has shape {values.shape}.")
-        if not np.all((values == 0) | (values == 1)):
-            raise ValueError("'mask' must hold 0 and 1 only: 1 at a measured frequency.")
         self.mask = Parameter(Tensor(values, mstype.float32), name="frequency_mask", requires_grad=False)
         self.grid = values.shape
         self.transform = FourierTransform(values.shape)
+
+    def checked_parameter(self, name, value):
+        """Returns the value that the mask is set to."""
+        return _checked_mask(value, "at a measured frequency", self.grid)
 
     def construct(self, x):
         """Returns the measured coefficients."""

@@ -36,6 +36,10 @@ of x0 given x is that of the prior up to 1e-5.
 """
 
 
+VJP = ops.GradOperation(sens_param=True)
+"""The vector-Jacobian product of a function. Not in a cell: primitives do not pickle."""
+
+
 class Method(NamedTuple):
     """What a method takes for the covariance S of the clean sample given the noisy one."""
 
@@ -116,7 +120,6 @@ class PosteriorGuidance(Stage):
         self.noise_std = setting(std, "noise_std", model)
         self.unit = PriorCovariance(1.0)
         self.prior = PriorCovariance(prior_std)
-        self.vjp = ops.GradOperation(sens_param=True)
         self._capacity, self._measured = 0, {}
         table, timesteps = self._tables()
         self.table = setting(table, "levels", model)
@@ -217,11 +220,11 @@ class PosteriorGuidance(Stage):
             if kind == "prior":
                 return of_prior
             # d x0 / d x is symmetric for the true model; what the model is given is x times the scale.
-            of_model = ops.cast(self.vjp(denoised)(x, v), mstype.float32) * (scale * sigma * sigma / signal)
+            of_model = ops.cast(VJP(denoised)(x, v), mstype.float32) * (scale * sigma * sigma / signal)
             return ops.where(alpha < signal, of_prior, of_model)
 
         def back(v):
-            return self.measure.adjoint(v) if self.linear else self.vjp(self.measure)(clean, v)
+            return self.measure.adjoint(v) if self.linear else VJP(self.measure)(clean, v)
 
         def forth(v):
             return self.measure(v) if self.linear else ms.jvp(self.measure, clean, v)[1]

@@ -16,15 +16,16 @@ def fourier_matrices(size):
     return np.cos(angle) / np.sqrt(size), np.sin(angle) / np.sqrt(size)
 
 
-def along_axis(product, matrix, x, axis):
-    """Returns the product of `matrix`, ``(m, n)``, with an axis of length n of x; other axes stay.
+PRODUCT = ops.MatMul(transpose_b=True)
+"""General products are not documented for every device. Not in a cell: primitives do not pickle."""
 
-    `product` is ``ops.MatMul(transpose_b=True)``: general products are not documented for every device.
-    """
+
+def along_axis(matrix, x, axis):
+    """Returns the product of `matrix`, ``(m, n)``, with an axis of length n of x; other axes stay."""
     order = tuple(i for i in range(x.ndim) if i != axis) + (axis,)
     back = tuple(i if i < axis else x.ndim - 1 if i == axis else i - 1 for i in range(x.ndim))
     moved = ops.transpose(x, order)
-    applied = product(moved.reshape((-1, x.shape[axis])), matrix).reshape(moved.shape[:-1] + (matrix.shape[0],))
+    applied = PRODUCT(moved.reshape((-1, x.shape[axis])), matrix).reshape(moved.shape[:-1] + (matrix.shape[0],))
     return ops.transpose(applied, back)
 
 
@@ -40,20 +41,19 @@ class FourierTransform(nn.Cell):
         pairs = [fourier_matrices(size) for size in grid]
         self.cosines = tuple(Tensor(cos, mstype.float32) for cos, _ in pairs)
         self.sines = tuple(Tensor(sin, mstype.float32) for _, sin in pairs)
-        self.product = ops.MatMul(transpose_b=True)
 
     def construct(self, x):
         """Returns real and imaginary part of the transform of real x, ``(B, C, *grid)``."""
         first = x.ndim - len(self.cosines)
         real, imaginary = (
-            along_axis(self.product, self.cosines[0], x, first),
-            -along_axis(self.product, self.sines[0], x, first),
+            along_axis(self.cosines[0], x, first),
+            -along_axis(self.sines[0], x, first),
         )
         for i in range(1, len(self.cosines)):
             cos, sin = self.cosines[i], self.sines[i]
             real, imaginary = (
-                along_axis(self.product, cos, real, first + i) + along_axis(self.product, sin, imaginary, first + i),
-                along_axis(self.product, cos, imaginary, first + i) - along_axis(self.product, sin, real, first + i),
+                along_axis(cos, real, first + i) + along_axis(sin, imaginary, first + i),
+                along_axis(cos, imaginary, first + i) - along_axis(sin, real, first + i),
             )
         return real, imaginary
 
@@ -63,8 +63,8 @@ class FourierTransform(nn.Cell):
         for i in range(len(self.cosines)):
             cos, sin = self.cosines[i], self.sines[i]
             real, imaginary = (
-                along_axis(self.product, cos, real, first + i) - along_axis(self.product, sin, imaginary, first + i),
-                along_axis(self.product, cos, imaginary, first + i) + along_axis(self.product, sin, real, first + i),
+                along_axis(cos, real, first + i) - along_axis(sin, imaginary, first + i),
+                along_axis(cos, imaginary, first + i) + along_axis(sin, real, first + i),
             )
         return real
 

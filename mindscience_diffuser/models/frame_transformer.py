@@ -5,7 +5,7 @@ from mindspore import Parameter, Tensor, mint, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import Normal, initializer
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, checked_values
 from mindscience_diffuser.models.arguments import MOST_LAYERS, check_compute_dtype, check_heads
 from mindscience_diffuser.models.blocks import Dense, FeedForward, LayerNorm, TransformerBlock
 from mindscience_diffuser.models.embedding import SinusoidalEmbedding
@@ -91,6 +91,10 @@ class FrameTransformer(PublicCell):
         self.ln_post = LayerNorm(hidden_channels)
         self.output_proj = Dense(hidden_channels, area, compute_dtype, weight_init="zeros")
         self.gains = Dense(hidden_channels, self.context + 1, compute_dtype, weight_init="zeros")
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return checked_values(name, value, self.positions.shape)
 
     def construct(self, x, noise_level, obs, act):
         """Predicts from the noisy frame `x`."""

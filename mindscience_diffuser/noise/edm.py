@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mindscience_diffuser.noise.source import continuing, draw_noise
+from mindscience_diffuser.settings import Settings
 from mindscience_diffuser.validation import check_bool, check_integer, check_number, check_numbers
 
 
@@ -42,7 +43,7 @@ def edm_scalings(sigma, sigma_data, sigma_offset_noise, noise_variance, log):
     return total**-0.5, sigma_data**2 / total, sigma_data * (variance / total) ** 0.5, c_noise
 
 
-class EDMPreconditioning:
+class EDMPreconditioning(Settings):
     """What turns a network F with inputs and targets of unit variance into a denoiser D.
 
     With s^2 = noise_variance * sigma^2 + sigma_offset_noise^2 and v = s^2 + sigma_data^2, table 1 of Karras et al.,

@@ -7,10 +7,11 @@ import numpy as np
 from scipy import fft, special
 
 from mindscience_diffuser.noise.source import draw_noise
+from mindscience_diffuser.settings import Settings
 from mindscience_diffuser.validation import check_bool, check_number
 
 
-class NoiseLaw:
+class NoiseLaw(Settings):
     """A law of noise, made from white noise, so that sample k of seed s depends on s and k alone.
 
     A law of one's own overrides :meth:`from_white`, and :meth:`white_shape` where it needs other numbers than one for

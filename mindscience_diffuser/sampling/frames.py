@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from mindscience_diffuser.settings import Settings
 from mindscience_diffuser.validation import check_choice, check_integer, check_number
 
 KINDS = ("full_sequence", "autoregressive", "pyramid", "trapezoid")
 
 
-class FrameSchedule:
+class FrameSchedule(Settings):
     """When which frame of a sequence is denoised: the scheduling matrices of Diffusion Forcing.
 
     Chen et al., 2024 (arXiv:2407.01392), section 3.3. A sample ``(B, T, ...)`` has T frames, each at a noise level of

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from mindscience_diffuser.inputs import check_is_tensor, type_name
 from mindscience_diffuser.noise import check_mask_fits, check_particle_mask, draw_noise, draw_steps
+from mindscience_diffuser.settings import Settings
 from mindscience_diffuser.step import SAMPLE_DTYPES
 from mindscience_diffuser.validation import check_number
 
@@ -15,7 +16,7 @@ NUMBERS = 7
 """White noise that a motion is made of: a quaternion and a translation."""
 
 
-class RigidMotion:
+class RigidMotion(Settings):
     """Centres molecules, turns them by a random rotation, and shifts them by a random translation.
 
     Algorithm 19 of AlphaFold 3 (CentreRandomAugmentation; Abramson et al., 2024, supplement): ``x <- R (x - centre) +

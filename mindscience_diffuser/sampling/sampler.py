@@ -1,5 +1,7 @@
 """A whole trajectory: model and scheduler along a plan, compiled."""
 
+import inspect
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, mint, nn, ops
@@ -166,6 +168,10 @@ class Sampler(CompiledSampler):
         for name, value in zip(("rows", "timesteps", "count"), self._load(plan, slice(0, None))):
             setattr(self, name, setting(value, name, self.advance, value.dtype))
         scheduler.followers.add(self)
+
+    def further_arguments(self):
+        """Returns the names of the options of the scheduler's `step` that a trajectory can have."""
+        return {*inspect.signature(self.scheduler.plan_for).parameters, *self.step_options}
 
     def __setstate__(self, state):
         super().__setstate__(state)

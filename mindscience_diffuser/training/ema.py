@@ -3,7 +3,7 @@
 from mindspore import Parameter, ParameterTuple, Tensor, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, checked_values
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.validation import check_number
 
@@ -52,6 +52,10 @@ class ExponentialMovingAverage(PublicCell):
         if self.rounds:
             self.exact, self.rounded = map(ParameterTuple, zip(*apart))
         self.updates = Parameter(Tensor(0, mstype.float32), name="ema_updates", requires_grad=False)
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return checked_values(name, value, (), low=0)
 
     def construct(self):
         """Takes the present weights into the average; returns how many updates there were before."""

@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, checked_values
 from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
@@ -89,6 +89,10 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
                 )
             weights = min_snr_weights(snr, min_snr_gamma, objective)
         self.loss_weights = Parameter(Tensor(weights, mstype.float32), name="loss_weights", requires_grad=False)
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return checked_values(name, value, self.loss_weights.shape, low=0)
 
     @property
     def p2_loss_weight(self):

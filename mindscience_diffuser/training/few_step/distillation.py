@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import Parameter, nn, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.cells import PublicCell, checked_values
 from mindscience_diffuser.inputs import check_is_tensor, check_scheduler
 from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_weights
 from mindscience_diffuser.plan import StepPlan
@@ -67,6 +67,10 @@ class ConsistencyDistillation(PublicCell):
         # One compiled training step holds them all: no two parameters of it may share a name.
         for name in ("target", "teacher", "solver", "consistency"):
             getattr(self, name).update_parameters_name(f"{name}.")
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return checked_values(name, value)
 
     def get_loss(self, original_samples, noise, timesteps, condition, guidance_scale):
         """Returns the loss of one batch, averaged over all elements.
