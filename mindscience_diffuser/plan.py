@@ -117,7 +117,8 @@ class StepPlan:
         langevin (numpy.ndarray, optional): Ratio r of each step that is a Langevin corrector, 0 at the others, shape
             ``(n,)``: the sample moves on by ``2 k * (k * output + noise)`` with k of :func:`langevin_factor`, which
             needs norms and so is no weighted sum. Default: ``None``, no step is.
-        always_draws (bool): Whether every step of a stochastic plan draws noise, also one that gives it no weight.
+        always_draws (bool or numpy.ndarray): Whether every step of a stochastic plan, or each by itself, shape
+            ``(n,)``, draws noise, also one that gives it no weight.
         level (tuple, optional): alpha and sigma of the sample that the model is called for at each step, two arrays of
             shape ``(n,)``.
         moves (numpy.ndarray, optional): Where 0, the sample and what is remembered of it stay as they are, shape
@@ -135,7 +136,7 @@ class StepPlan:
     learned_std: Union[None, str, tuple[np.ndarray, np.ndarray]] = column(default=None)
     given: tuple[str, ...] = ()
     langevin: Optional[np.ndarray] = column(default=None)
-    always_draws: bool = False
+    always_draws: Union[bool, np.ndarray] = False
     level: Optional[tuple[np.ndarray, np.ndarray]] = None
     moves: Optional[np.ndarray] = column(default=None)
 

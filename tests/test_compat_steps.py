@@ -248,3 +248,39 @@ def test_runge_kutta_steps_come_before_those_of_adams_and_bashforth():
     with pytest.raises(ValueError, match="go on with 'step_plms'"):
         scheduler.step_prk(output, scheduler.prk_timesteps[0], sample)
     assert scheduler.step_plms(output, scheduler.plms_timesteps[0], sample).prev_sample.shape == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "expected"),
+    [(10, {"s_churn": 0.5}, 19), (6, {"s_churn": 5.0, "s_tmin": 0.2, "s_tmax": 0.7}, 6), (6, {}, 0)],
+)
+def test_churned_flow_draws_noise_in_both_calls_of_a_step(steps, options, expected):
+    """As diffusers does, so that its generator stands where ours does; the counts are those of diffusers 0.42.1."""
+    drawn = []
+    previous = set_noise_function(lambda shape, generator: drawn.append(shape) or np.zeros(shape, np.float32))
+    scheduler, x = scheduled("FlowMatchHeunDiscreteScheduler", steps), Tensor(arrays()[0])
+    for t in scheduler.timesteps:
+        x = scheduler.step(0.3 * x, t, x, **options).prev_sample
+    set_noise_function(previous)
+    assert len(drawn) == expected
+
+
+COSINE = {"beta_schedule": "squaredcos_cap_v2", "use_karras_sigmas": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("DPMSolverMultistepInverseScheduler", [0, 259, 895, 983, 995, 998, 999]),
+        ("DPMSolverSinglestepScheduler", [999, 999, 999, 998, 998, 995, 983, 895, 259, 0]),
+    ],
+)
+def test_karras_timesteps_of_cosine_schedules_are_rounded(name, expected):
+    """Of diffusers' classes only DPMSolverMultistep cuts them; the expected timesteps are those of diffusers 0.42.1."""
+    assert scheduled(name, 10, **COSINE).timesteps.asnumpy().tolist() == expected
+
+
+@pytest.mark.parametrize("spacing", ["use_exponential_sigmas", "use_beta_sigmas"])
+def test_the_inverse_scheduler_keeps_timesteps_that_differ_by_fractions(spacing):
+    scheduler = scheduled("DPMSolverMultistepInverseScheduler", 100, **{spacing: True})
+    assert len(scheduler.timesteps) == scheduler.num_inference_steps == 100

@@ -205,6 +205,13 @@ def test_channels_that_a_model_needs_and_nobody_names_are_those_of_the_data(fold
     assert build_model(named, build_data(named)).in_channels == 5
 
 
+@pytest.mark.parametrize(("count", "expected"), [(3, 3), (np.int64(3), 3), (True, 1), ("three", 1)])
+def test_the_number_of_classes_may_be_an_integer_of_numpy(count, expected, folder, tmp_path):
+    data = build_data(load_config(write(folder, tmp_path, data={"name": "fields.py:Fields"})))
+    data.train.classes = count
+    assert data.classes == expected
+
+
 def test_normalisation_is_that_of_the_weights_and_undone_in_what_is_written(folder, tmp_path):
     path = write(folder, tmp_path, data={"name": "fields.py:Fields", "conditions": "vector class"}, normalise=True)
     data = build_data(load_config(path))

@@ -82,4 +82,5 @@ class ChurnedFlow:
             self.clean_sample(self.sigmas[:-1]),
             {"sample": sample, "base": base},
             next_level=(1 - sigma_next, sigma_next),
+            always_draws=gamma > 0,  # Also the second call of a step, whose noise has no effect.
         )

@@ -27,6 +27,7 @@ each a number or an array of one shape. The class may offer more, all of it opti
 """
 
 import functools
+from numbers import Integral
 
 import numpy as np
 
@@ -190,7 +191,7 @@ class DataSet:
     def classes(self):
         """Number of classes; 1 where the data have none."""
         count = getattr(self.train, "classes", 1)
-        return count if isinstance(count, int) and not isinstance(count, bool) else 1
+        return int(count) if isinstance(count, Integral) and not isinstance(count, bool) else 1
 
     def sample_count(self, sampling):
         """Returns how many samples the section ``sampling`` asks for."""
