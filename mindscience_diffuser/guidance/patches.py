@@ -133,7 +133,8 @@ class PatchedModel(Stage):
             given += (ops.cast(place, x.dtype).reshape((-1, self.axes) + self.patch),)
         output = self.model(*given)
         check_one_tensor("The output of the model of patches", output)
-        if output.shape != given[0].shape:
+        # The number of patches is open in a graph of any batch size.
+        if output.shape[1:] != given[0].shape[1:]:
             raise ValueError(
                 f"The output of the model of patches has shape {output.shape}, but must have that of the patches, "
                 f"{given[0].shape}."
