@@ -63,6 +63,18 @@ def test_without_measurements_it_is_the_sampler_run_frame_by_frame():
         past = np.concatenate([past[:, 1:], frame[:, None]], axis=1)
 
 
+@pytest.mark.parametrize("inflation", [1.0, "adaptive"])
+def test_what_stands_where_nothing_is_measured_does_not_matter(inflation):
+    y, never = given(0.5, NAN, -0.5), np.array(bench.MASK) == 0
+    assert never.any()
+    expected = filtered(FEW, [y, y, y], inflation=inflation)
+    y = np.where(never, 1e3, y).astype(np.float32)
+    assert np.array_equal(filtered(FEW, [y, y, y], inflation=inflation).analysis, expected.analysis)
+    nowhere = np.where(never, 1e3, NAN).astype(np.float32)
+    without = filtered(FEW, [None, None], inflation=inflation).analysis
+    assert np.array_equal(filtered(FEW, [nowhere, nowhere], inflation=inflation).analysis, without)
+
+
 def test_noise_of_a_member_does_not_depend_on_the_others():
     together = filtered(FEW, [None, None]).analysis
     assert np.allclose(filtered(FEW[:2], [None, None]).analysis, together[:, :2], atol=1e-6)

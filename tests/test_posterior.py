@@ -244,6 +244,29 @@ def test_values_may_be_missing_anew_in_each_call_of_one_compiled_graph(guided):
     assert np.abs(results[0] - results[1]).max() > 0.1
 
 
+@pytest.mark.parametrize("kind", ["mask", "fourier", "stack"])
+def test_what_stands_in_y_where_nothing_is_measured_does_not_matter(kind):
+    scheduler = scheduled("DPMSolverMultistepScheduler", steps=3)
+    places, fields = np.arange(8) % 2 == 0, random(3, 2, 8)
+    measure = {
+        "mask": lambda: md.Mask(places),
+        "fourier": lambda: md.Fourier(places),
+        "stack": lambda: md.Stack([md.Mask(places), md.Coarsen(2)], (2, 8)),
+    }[kind]()
+    y = measure(fields)
+    never = 1 - measure.restrict(ops.ones_like(y))
+    assert never.sum() > 0
+    np.testing.assert_array_equal((y * never).asnumpy(), 0)
+    # Without noise such a value would be divided by 0, and one iteration would not be exact.
+    model = md.PosteriorGuidance(LinearDenoiser(16), scheduler, measure, 0.0, prior_std=0.5, iterations=1)
+    x, timestep = random(3, 2, 8), Tensor(np.full(3, scheduler.timesteps[1], np.float32))
+    guided = model(x, timestep, y).asnumpy()
+    assert np.isfinite(guided).all()
+    np.testing.assert_array_equal(model(x, timestep, y + 1e3 * never).asnumpy(), guided)
+    of_noise = [model.log_likelihood(fields + 1, y + junk * never, Tensor(0.1)).asnumpy() for junk in (0, 1e3)]
+    np.testing.assert_array_equal(*of_noise)
+
+
 def test_the_level_follows_the_scheduler(guided):
     model, scheduler = guided
     x, y = random(3, 2, 8), random(3, 2, 8)

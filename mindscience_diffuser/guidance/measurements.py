@@ -1,7 +1,8 @@
 """Linear measurements y = A x of clean samples, each with its adjoint.
 
 A measurement is an `nn.Cell` x -> y. Where it is linear it has a method ``adjoint(y)``, the product with the transpose
-of A, so that posterior guidance needs no gradient.
+of A, so that posterior guidance needs no gradient. Where y has places that are never measured it has a method
+``restrict(y)``, which sets them to 0, so that what stands there in the data is not taken for a measurement.
 """
 
 import numpy as np
@@ -46,6 +47,10 @@ class Mask(PublicCell):
 
     def adjoint(self, y):
         """Returns y with 0 outside the mask."""
+        return y * self.mask
+
+    def restrict(self, y):
+        """Returns y with 0 where there is no measurement."""
         return y * self.mask
 
 
@@ -148,6 +153,11 @@ class Blur(PublicCell):
         return y
 
 
+def restricted_to(measure, y):
+    """Returns y with 0 at the places that a measurement never measures."""
+    return measure.restrict(y) if hasattr(measure, "restrict") else y
+
+
 def _checked_mask(mask, place, shape=None):
     """Returns the values of a mask, which has ones at a `place`, and where a shape is given this one."""
     values = np.asarray(mask.asnumpy() if isinstance(mask, Tensor) else mask)
@@ -210,6 +220,10 @@ class Fourier(PublicCell):
         real, imaginary = ops.split(y, y.shape[1] // 2, 1)
         return self.transform.inverse(real * self.mask, imaginary * self.mask)
 
+    def restrict(self, y):
+        """Returns y with 0 at the frequencies that are not measured."""
+        return y * self.mask
+
 
 class Stack(PublicCell):
     """Several measurements of the same sample, each flattened, one after the other.
@@ -256,11 +270,25 @@ class Stack(PublicCell):
 
     def adjoint(self, y):
         """Returns the sum of the adjoints of all parts of y."""
-        parts = ops.split(y, self.lengths, 1)
-        total = self.measures[0].adjoint(parts[0].reshape((-1,) + self.shapes[0]))
-        for i in range(1, len(self.shapes)):
-            total = total + self.measures[i].adjoint(parts[i].reshape((-1,) + self.shapes[i]))
+        parts = self.split(y)
+        total = self.measures[0].adjoint(parts[0])
+        for i in range(1, len(parts)):
+            total = total + self.measures[i].adjoint(parts[i])
         return total
+
+    def restrict(self, y):
+        """Returns y with 0 where the single measurements have none."""
+        parts, restricted = self.split(y), ()
+        for i in range(len(parts)):
+            restricted += (restricted_to(self.measures[i], parts[i]).reshape((-1, self.lengths[i])),)
+        return mint.cat(restricted, 1)
+
+    def split(self, y):
+        """Returns the single measurements, ``(B, ...)`` each, that a Tensor ``(B, M)`` is made of."""
+        parts, flat = (), ops.split(y, self.lengths, 1)
+        for i in range(len(self.lengths)):
+            parts += (flat[i].reshape((-1,) + self.shapes[i]),)
+        return parts
 
     def join(self, *values):
         """Returns single measurements, ``(B, ...)`` each, or what broadcasts to one of them, as one Tensor ``(B, M)``.

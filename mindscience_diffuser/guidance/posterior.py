@@ -17,6 +17,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import setting
+from mindscience_diffuser.guidance.measurements import restricted_to
 from mindscience_diffuser.guidance.patches import check_differentiable
 from mindscience_diffuser.guidance.prior import PriorCovariance
 from mindscience_diffuser.guidance.stage import Stage, level_for
@@ -72,7 +73,8 @@ class PosteriorGuidance(Stage):
         scheduler (Scheduler): The scheduler that the Sampler runs; tells the noise level of each step.
         measure (nn.Cell): x -> y, with x a clean sample ``(B, ...)``, in float32. Where it is linear its method
             ``adjoint(y)`` is the product with the transpose; without one it is linearised at the clean prediction, and
-            the products come from automatic differentiation.
+            the products come from automatic differentiation. A method ``restrict(y)`` sets those places of y to 0 that
+            are never measured, see :class:`~mindscience_diffuser.guidance.Mask`; without one all of them are.
         noise_std (float or Tensor): Standard deviation of the measurement noise, at least 0: a number, or what
             broadcasts to y, such as ``(B, 1)`` for one value per sample.
         method (str): ``"jacobian_free"``: S = (Sx^-1 + (alpha / sigma)^2 I)^-1 with the prior covariance Sx from
@@ -202,7 +204,7 @@ class PosteriorGuidance(Stage):
         output = self.output_of_model(level, x, timestep, *conditions)
         prediction = output[0] if isinstance(output, tuple) else output
         clean = self.clean(level, x, prediction)
-        observed = ops.logical_not(ops.isnan(y))
+        observed = self.observed(y)
         seen = ops.cast(observed, mstype.float32)
         residual = ops.where(observed, ops.cast(y, mstype.float32), ops.zeros_like(seen)) - seen * self.measure(clean)
 
@@ -242,11 +244,16 @@ class PosteriorGuidance(Stage):
         return output, spread(back(weights), self.gain), -0.5 * inner(residual, weights)
 
     def log_likelihood(self, x, y, noise_std):
-        """Returns -1/2 |y - A x|^2 / Sy of clean samples x over the values that are not missing, ``(B, 1, ...)``."""
-        observed = ops.logical_not(ops.isnan(y))
+        """Returns -1/2 |y - A x|^2 / Sy of clean samples x over the values that are observed, ``(B, 1, ...)``."""
+        observed = self.observed(y)
         misfit = (ops.cast(y, mstype.float32) - self.measure(ops.cast(x, mstype.float32))) / noise_std
         misfit = ops.where(observed, misfit, ops.zeros_like(misfit))
         return -0.5 * inner(misfit, misfit)
+
+    def observed(self, y):
+        """Returns which values of y are measurements, bool: those of places that are measured, unless they are NaN."""
+        present = ops.cast(ops.logical_not(ops.isnan(y)), mstype.float32)
+        return restricted_to(self.measure, present) > 0
 
     def clean(self, level, x, prediction):
         """Returns the clean prediction, in float32."""

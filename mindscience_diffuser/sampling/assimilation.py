@@ -88,7 +88,7 @@ def assimilate(
     history = _checked_history(history)
     members, frame = len(history), history.shape[2:]
     measured = tuple(guidance.measure(Tensor(np.zeros((1, *frame), np.float32))).shape[1:])
-    observations = [_checked_observation(t, y, measured) for t, y in enumerate(observations)]
+    observations = [_checked_observation(t, y, measured, guidance) for t, y in enumerate(observations)]
     if not observations:
         raise ValueError("'observations' is empty: give one entry for each time, None where there is no measurement.")
     noise_std = _checked_noise(guidance.noise_std.asnumpy(), measured)
@@ -170,8 +170,8 @@ def _checked_history(history):
     return values.astype(np.float32)
 
 
-def _checked_observation(t, y, measured):
-    """Returns the measurements of a time, or None where all of them are missing."""
+def _checked_observation(t, y, measured, guidance):
+    """Returns the measurements of a time, NaN where there is none, or None where all of them are missing."""
     if y is None:
         return None
     values = y.asnumpy() if isinstance(y, Tensor) else y
@@ -183,7 +183,8 @@ def _checked_observation(t, y, measured):
         raise ValueError(f"'observations[{t}]' has shape {values.shape}, but 'measure' gives {measured} for one frame.")
     if np.isinf(values).any():
         raise ValueError(f"'observations[{t}]' has infinite values: a missing value is NaN.")
-    return None if np.isnan(values).all() else values.astype(np.float32)
+    observed = guidance.observed(Tensor(values[None].astype(np.float32))).asnumpy()[0]
+    return np.where(observed, values, np.nan).astype(np.float32) if observed.any() else None
 
 
 def _checked_noise(noise_std, measured):
