@@ -54,6 +54,21 @@ def check_numbers(name, value, interval):
     return tuple(check_number(f"{name}[{k}]", number, interval) for k, number in enumerate(value))
 
 
+def check_pair(name, value, interval):
+    """Returns a pair of numbers ``(low, high)`` of an interval, low below high, as a tuple of floats.
+
+    Raises:
+        TypeError: If one of them is no number.
+        ValueError: If `value` is no such pair, or a number is outside the interval.
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"'{name}' must be a pair (low, high), but is {value!r}.")
+    low, high = (check_number(name, bound, interval) for bound in value)
+    if low >= high:
+        raise ValueError(f"'{name}' must be a pair (low, high) with low < high, but is {value!r}.")
+    return low, high
+
+
 def check_descending(name, values, interval, least=1):
     """Returns `values`, at least `least` numbers in `interval` that descend, as a float64 array of shape ``(n,)``.
 

@@ -160,6 +160,68 @@ def test_compiled_gradients_are_finite_and_near_in_half_precision(batch, dtype, 
     assert np.sqrt(sum(np.square(a - b).sum() for a, b in zip(found, exact))) < 0.05 * length
 
 
+class Lines(nn.Cell):
+    """The exact u of data at one point for each condition, where a guidance scale moves the point from 0 further."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+
+    def construct(self, x, told, condition):
+        return (x - self.scale * condition) / ends(told, x)[0]
+
+
+class Attraction(nn.Cell):
+    """The velocity scale * condition - x by t, and its mean between two levels where it is told both."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.scale = scale
+
+    def construct(self, x, told, condition):
+        apart = x - self.scale * condition
+        if told.ndim == 1:
+            return -apart
+        t, r = ends(told, x)
+        length = ops.maximum(t - r, Tensor(1e-4, ms.float32))
+        # x - x_r = (x - c) * (1 - exp(t - r)), of which the mean velocity is the quotient by t - r.
+        return apart * (1 - ops.exp(length)) / length
+
+
+SCALE = 2.5
+GUIDANCE = {"guidance_scale": SCALE, "unconditional": Tensor(np.zeros(3, np.float32)), "adaptive_power": 0.0}
+
+
+def points(dropped=0):
+    """Levels, noise and one point for each condition, of which the first are left out."""
+    levels = np.maximum(training_intervals(0, 1, 64, interval_share=0.5), 0.1)
+    condition = np.random.default_rng(3).standard_normal((64, 3)).astype(np.float32)
+    condition[:dropped] = 0
+    return Tensor(condition), tensor(1, 64, 3), Tensor(levels), Tensor(condition)
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.6])
+@pytest.mark.parametrize(("scale", "least", "most"), [(SCALE, 0.0, 1e-8), (1.0, 0.1, np.inf)])
+def test_loss_of_the_exact_guided_mean_velocity_is_zero(mix, scale, least, most):
+    """Data at one point have a velocity without noise, so that the guided one leads to the moved point exactly."""
+    trainer = MeanFlowTrainer(Lines(scale), guidance_mix=mix, **GUIDANCE)
+    assert least <= float(trainer(*points(dropped=16))) <= most
+
+
+@pytest.mark.parametrize(("scale", "least", "most"), [(SCALE, 0.0, 1e-6), (1.0, 0.1, np.inf)])
+def test_guidance_of_a_trained_flow_is_learned_too(scale, least, most):
+    trainer = MeanFlowTrainer(Attraction(scale), velocity=Attraction(), **GUIDANCE)
+    assert least <= float(trainer(*points())) <= most
+
+
+def test_guidance_acts_in_its_interval_alone():
+    samples, noise, levels, condition = points()
+    trainer = MeanFlowTrainer(Lines(), guidance_interval=(0.5, 1.0), **GUIDANCE)
+    below = ops.minimum(levels, Tensor(0.49, ms.float32))
+    assert float(trainer(samples, noise, below, condition)) < 1e-8
+    assert float(trainer(samples, noise, levels, condition)) > 0.1
+
+
 def test_weights_leave_out_what_is_masked(batch):
     model = transformer()
     samples, noise, levels, condition = batch
@@ -198,6 +260,16 @@ def test_mistakes_are_named():
         MeanFlowTrainer(Gaussian(), adaptive_c=0.0)
     with pytest.raises(ValueError, match="'interval_share' must be"):
         training_intervals(0, 0, 4, interval_share=1.5)
+    with pytest.raises(TypeError, match="'unconditional' is missing"):
+        MeanFlowTrainer(Gaussian(), guidance_scale=2.0)
+    with pytest.raises(ValueError, match="'unconditional' must be finite"):
+        MeanFlowTrainer(Gaussian(), guidance_scale=2.0, unconditional=Tensor([np.nan], ms.float32))
+    with pytest.raises(ValueError, match=r"'guidance_mix' must be in \[0, 1\)"):
+        MeanFlowTrainer(Lines(), **{**GUIDANCE, "guidance_mix": 1.0})
+    with pytest.raises(ValueError, match="'guidance_interval' must be a pair"):
+        MeanFlowTrainer(Lines(), guidance_interval=(0.8, 0.2), **GUIDANCE)
+    with pytest.raises(ValueError, match="'unconditional' has 1 entries, but there are 0 conditions"):
+        MeanFlowTrainer(Lines(), **GUIDANCE)(tensor(0, 4, 3), tensor(1, 4, 3), Tensor(np.full((4, 2), 0.5, np.float32)))
     with pytest.raises(ValueError, match=r"'intervals' must hold t and r of each of 4 samples, shape \(4, 2\)"):
         MeanFlowTrainer(Gaussian())(tensor(0, 4, 3), tensor(1, 4, 3), tensor(2, 4))
     with pytest.raises(ValueError, match="'timestep' must hold both ends of the step"):

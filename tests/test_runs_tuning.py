@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mindspore import Tensor
 from safetensors.numpy import load_file
 from test_runs_few_step import COMMON, FLOW, output_of, refusal, run, write
 
@@ -75,6 +76,17 @@ def test_batches_hold_two_levels_of_each_sample(configs):
             assert np.mean(r < t) == pytest.approx(0.25, abs=0.12)
 
 
+@pytest.mark.parametrize("begun", [[], ["teacher=null", "training.guidance_mix=0.5"]])
+def test_a_guided_flow_map_learns_another_velocity(configs, begun):
+    losses = []
+    for scale in (1, 3):
+        overrides = [f"training.guidance_scale={scale}", "training.adaptive_power=0", "training.interval_share=0"]
+        config = load_config(configs["mean_flow"], [*begun, *overrides])
+        objective = kind_of(config).objective(config)
+        losses.append(float(objective.loss(*map(Tensor, objective.batches.batch(1)))))
+    assert abs(losses[1] - losses[0]) > 1e-3 * losses[0]
+
+
 def test_samples_of_the_exported_graph_are_those_of_the_model(configs, tmp_path):
     resolved = output_of(configs["mean_flow"]) / "train" / "config.yaml"
     run("sample", resolved, f"output={tmp_path / 'own'}")
@@ -98,6 +110,12 @@ def test_samples_of_the_exported_graph_are_those_of_the_model(configs, tmp_path)
         ("mean_flow", ["model.hidden_channels=8"], "'model' must have the weights of the teacher"),
         ("mean_flow", ["data.patch_height=8"], "'data' must be that of the teacher"),
         ("mean_flow", ["training.interval_share=2"], "'training.interval_share' must be"),
+        (
+            "mean_flow",
+            ["teacher=null", "training.guidance_scale=2", "training.condition_dropout=0"],
+            "the model never learns what is there without a condition",
+        ),
+        ("mean_flow", ["training.guidance_scale=2", "training.guidance_interval=[0.5, 2]"], "'guidance_interval' must"),
         ("flow_matching", ["scheduler={name: FlowMapEulerDiscreteScheduler}"], "does not suit a run of the kind"),
         (
             "consistency_tuning",

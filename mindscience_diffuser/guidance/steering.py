@@ -6,7 +6,7 @@ from mindspore import ops
 
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance.stage import Stage
-from mindscience_diffuser.validation import check_number
+from mindscience_diffuser.validation import check_number, check_pair
 
 LEAST_SPREAD = 1e-6
 """Standard deviation, in units of the mean magnitude, up to which a prediction counts as constant."""
@@ -55,12 +55,7 @@ class Guidance(Stage):
             return super().checked_parameter(name, value)
         if value is None:
             return (-np.inf, np.inf)
-        if not isinstance(value, (tuple, list)) or len(value) != 2:
-            raise ValueError(f"'{name}' must be a pair (low, high), but is {value!r}.")
-        low, high = (check_number(name, bound, "[-inf, inf]") for bound in value)
-        if low >= high:
-            raise ValueError(f"'{name}' must be a pair (low, high) with low < high, but is {value!r}.")
-        return (low, high)
+        return check_pair(name, value, "[-inf, inf]")
 
     def __call__(self, x, timestep, *conditions):
         """Checks the conditions on the host, before anything is compiled, and returns the guided prediction."""

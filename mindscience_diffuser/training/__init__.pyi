@@ -269,6 +269,10 @@ class MeanFlowTrainer(_TrainedUnderNoise, nn.Cell):
     num_train_timesteps: Any
     adaptive_power: Any
     adaptive_c: Any
+    guidance_scale: Any
+    guidance_mix: Any
+    guidance_interval: Any
+    unconditional: Any
     velocity: Any
     def __init__(
         self,
@@ -278,7 +282,12 @@ class MeanFlowTrainer(_TrainedUnderNoise, nn.Cell):
         adaptive_c: float = 0.001,
         velocity: nn.Cell | None = None,
         noise_law: NoiseLaw | None = None,
+        guidance_scale: float = 1.0,
+        guidance_mix: float = 0.0,
+        guidance_interval: tuple[Any, ...] | None = None,
+        unconditional: Tensor | float | tuple[Any, ...] | None = None,
     ) -> None: ...
+    def checked_parameter(self, name: Any, value: Any) -> Any: ...
     def set_train(self, mode: bool = True) -> Any: ...
     def get_loss(
         self,
@@ -288,6 +297,7 @@ class MeanFlowTrainer(_TrainedUnderNoise, nn.Cell):
         *conditions: Tensor | float,
         weights: Tensor | float | None = None,
     ) -> Tensor: ...
+    def guided(self, x: Any, told: Any, v: Any, conditions: Any) -> Any: ...
     def prediction(self, x: Any, told: Any, *conditions: Any) -> Any: ...
     def slope(self, x: Tensor | float, told: Tensor | float, v: Tensor | float, *conditions: Tensor | float) -> Any: ...
     def pulled_along(self, weight: Any, x: Any, told: Any, v: Any, along: Any, conditions: Any) -> Any: ...

@@ -37,6 +37,13 @@ class MeanFlowTraining(FlowLevels):
     interval_share: Share = Field(0.25, description="Share of the samples that learn a step, not the velocity alone")
     adaptive_power: NonNegative = Field(1.0, description="p of the weight 1 / (error + c)^p of a sample")
     adaptive_c: Positive = Field(0.001, description="c of that weight")
+    guidance_scale: NonNegative = Field(
+        1.0, description="Guidance of the flow that is learned, so that sampling needs none of its own; 1: none"
+    )
+    guidance_mix: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of the model's own velocity in the guided one, kappa of the paper"
+    )
+    guidance_interval: Optional[Interval] = Field(None, description="Levels in [0, 1] that are guided; null: all")
 
 
 class ConsistencyTuningTraining(DenoiserTraining):

@@ -5,13 +5,14 @@ import numpy as np
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
-from mindscience_diffuser.cells import PublicCell, frozen
+from mindscience_diffuser.cells import PublicCell, checked_values, frozen, setting
+from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.step import shaped
 from mindscience_diffuser.training.flow_levels import training_sigmas
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
 from mindscience_diffuser.training.shapes import check_batch, check_like, check_pairs
-from mindscience_diffuser.validation import check_integer, check_number
+from mindscience_diffuser.validation import check_integer, check_number, check_pair
 
 
 def training_intervals(seed, step, batch_size, interval_share=0.25, **density):
@@ -54,6 +55,15 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
     comes to a sample: that of the paper is noisy, and right on average. A
     :class:`~mindscience_diffuser.FlowMapEulerDiscreteScheduler` samples.
 
+    With a guidance scale w the flow that is learned is the guided one, so that a guided step is one call of the model
+    (section 4.2). In place of v stands, without a gradient, ::
+
+        omega * v + kappa * u(x, t, t | condition) + (1 - omega - kappa) * u(x, t, t | nothing),
+        omega = (1 - kappa) * w
+
+    eq. (21): in expectation that is v(nothing) + w * (v(condition) - v(nothing)). A sample whose conditions are left
+    out, all equal to `unconditional`, keeps v: the model learns u(x, t, t | nothing) from a share of those.
+
     Args:
         model (nn.Cell): Called as ``model(x, timesteps, *conditions)`` with timesteps ``(B, 2)``, t and r times
             `num_train_timesteps`, such as a :class:`~mindscience_diffuser.FlowMapTransformer`. It must be twice
@@ -66,14 +76,31 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
             has too are renamed. Default: ``None``: v = noise - x0.
         noise_law (NoiseLaw, optional): Law of the noise, by which :meth:`draw_noise` draws. Default: ``None``, white
             noise.
+        guidance_scale (float): w, at least 0; 1 is without guidance. The samples then need no guidance of their own.
+            Default: ``1.0``.
+        guidance_mix (float): kappa, in [0, 1): the share of the model's own guided velocity, which is less noisy than
+            v. Default: ``0.0``.
+        guidance_interval (tuple, optional): (low, high): the levels t in [0, 1] with guidance. Default: ``None``, all.
+        unconditional (Tensor or tuple, optional): What the model, or `velocity` where there is one, takes for no
+            condition: a Tensor for each condition, which broadcasts to it. Needed for a guidance scale other than 1.
 
     Raises:
-        TypeError: If `model` or `velocity` is no Cell or an argument has the wrong type.
+        TypeError: If `model` or `velocity` is no Cell, an argument has the wrong type, or `unconditional` is missing.
         ValueError: If an argument is out of its range.
     """
 
     def __init__(
-        self, model, num_train_timesteps=1000, adaptive_power=1.0, adaptive_c=0.001, velocity=None, noise_law=None
+        self,
+        model,
+        num_train_timesteps=1000,
+        adaptive_power=1.0,
+        adaptive_c=0.001,
+        velocity=None,
+        noise_law=None,
+        guidance_scale=1.0,
+        guidance_mix=0.0,
+        guidance_interval=None,
+        unconditional=None,
     ):
         super().__init__(auto_prefix=False)
         if not isinstance(model, nn.Cell):
@@ -90,6 +117,30 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
                     f"'velocity' must be an nn.Cell, but is {velocity!r} of type {type(velocity).__name__}."
                 )
             self.velocity = frozen(velocity, model, "velocity")
+        self.guidance_scale = check_number("guidance_scale", guidance_scale, "[0, inf)")
+        self.guidance_mix = check_number("guidance_mix", guidance_mix, "[0, 1)")
+        self.guidance_interval = (0.0, 1.0)
+        if guidance_interval is not None:
+            self.guidance_interval = check_pair("guidance_interval", guidance_interval, "[0, 1]")
+        self.guides = self.guidance_scale != 1
+        if self.guides and unconditional is None:
+            raise TypeError(
+                f"'unconditional' is missing: with 'guidance_scale' {guidance_scale} the trainer needs what stands for "
+                "no condition, such as a Tensor of zeros with the shape of one condition."
+            )
+        entries = unconditional if isinstance(unconditional, (tuple, list)) else (unconditional,)
+        self.unconditional = tuple(self._constant(entry, k) for k, entry in enumerate(entries)) if self.guides else ()
+
+    def _constant(self, value, k):
+        """Returns what stands for no condition, as a Parameter of this cell."""
+        check_is_tensor("unconditional", value)
+        parameter = setting(self.checked_parameter("unconditional", value), f"unconditional_{k}", self.model)
+        self.insert_param_to_cell(parameter.name, parameter)
+        return parameter
+
+    def checked_parameter(self, name, value):
+        """Returns the value that a Parameter is set to."""
+        return checked_values(name, value)
 
     def set_train(self, mode=True):
         """Sets the model to training or evaluation; the trained flow stays as it is."""
@@ -114,7 +165,8 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
 
         Raises:
             TypeError: If `weights` is no Tensor.
-            ValueError: If the shapes do not belong together, or the model's output has another than the samples.
+            ValueError: If the shapes do not belong together, the model's output has another than the samples, or there
+                are not as many conditions as `unconditional` has entries.
         """
         original_samples, weights = checked_samples(original_samples, noise, weights)
         check_pairs("'intervals'", intervals, original_samples)
@@ -127,6 +179,8 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         if self.follows:
             v = ops.stop_gradient(ops.cast(self.velocity(noisy, told[:, 0], *conditions), mstype.float32))
             check_like("The output of 'velocity'", v, "the samples", noisy)
+        if self.guides:
+            v = ops.stop_gradient(self.guided(noisy, told, v, conditions))
         u = self.prediction(noisy, told, *conditions)
         check_like("The model's output", u, "the samples", v)
         target = ops.stop_gradient(v - shaped(t - r, v) * self.slope(noisy, told, v, *conditions))
@@ -136,6 +190,33 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         errors = ops.where(ops.isnan(errors), ops.zeros_like(errors), errors)
         level_weights = ops.stop_gradient((errors + self.adaptive_c) ** -self.adaptive_power)
         return reduced(error, t, weights, level_weights)[0]
+
+    def guided(self, x, told, v, conditions):
+        """Returns the guided velocity of noisy samples x, v where there is no guidance, float32."""
+        if len(conditions) != len(self.unconditional):
+            raise ValueError(
+                f"'unconditional' has {len(self.unconditional)} entries, but there are {len(conditions)} conditions: "
+                "give one for each."
+            )
+        nothing, differ = (), ops.zeros((x.shape[0],), mstype.float32)
+        for k in range(len(conditions)):
+            condition = conditions[k]
+            nothing += (ops.zeros_like(condition) + ops.cast(self.unconditional[k], condition.dtype),)
+            unlike = ops.cast(ops.not_equal(condition, nothing[k]), mstype.float32)
+            differ = differ + unlike.reshape((x.shape[0], -1)).sum(axis=1)
+        t = told[:, 0]
+        instant = ops.stack((t, t), axis=1)
+        if self.follows:
+            without = ops.cast(self.velocity(x, t, *nothing), mstype.float32)
+        else:
+            without = self.prediction(x, instant, *nothing)
+        omega = (1 - self.guidance_mix) * self.guidance_scale
+        guided = omega * v + (1 - omega - self.guidance_mix) * without
+        if self.guidance_mix > 0:
+            guided = guided + self.guidance_mix * self.prediction(x, instant, *conditions)
+        low, high = (self.num_train_timesteps * bound for bound in self.guidance_interval)
+        acts = ops.logical_and(ops.logical_and(t >= low, t <= high), differ > 0)
+        return ops.where(shaped(acts, v), guided, v)
 
     def prediction(self, x, told, *conditions):
         """Returns u, float32."""
