@@ -222,6 +222,12 @@ def test_guidance_acts_in_its_interval_alone():
     assert float(trainer(samples, noise, levels, condition)) > 0.1
 
 
+def test_samples_without_a_condition_keep_their_velocity():
+    batch = points(dropped=64)
+    plain = float(MeanFlowTrainer(Attraction(), adaptive_power=0.0)(*batch))
+    assert float(MeanFlowTrainer(Attraction(), **GUIDANCE)(*batch)) == pytest.approx(plain, rel=1e-6)
+
+
 def test_weights_leave_out_what_is_masked(batch):
     model = transformer()
     samples, noise, levels, condition = batch
