@@ -166,7 +166,7 @@ def write(folder, output, run="diffusion", **values):
         "output": str(output),
         "data": {"name": "fields.py:Fields"},
         "model": {"name": "net.py:Net"},
-        "scheduler": {"name": SCHEDULERS[run]},
+        "scheduler": {"name": SCHEDULERS.get(run)},
         **FEW,
     }
     path = folder / f"{output.name}.yaml"
@@ -276,6 +276,20 @@ def test_data_that_are_trained_on_are_normalised_by_themselves_or_as_for_the_wei
     # Weights that know data as they were begin a training on normalised data as well as random ones do.
     save_weights(older, {}, model={})
     assert training_data(begins).facts == fitted
+
+
+@pytest.mark.parametrize("kind", ["mean_flow", "consistency_distillation"])
+def test_a_student_is_trained_on_data_as_its_teacher_knows_them(folder, tmp_path, capsys, kind):
+    noted = {"0": [[100.0, 100.0], [2.0, 2.0], 2]}
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, {}, model={}, normalisation=noted)
+    teacher = write(folder, tmp_path / "teacher", "flow_matching", weights=str(weights), normalise=True)
+    scheduler = {"name": "FlowMapEulerDiscreteScheduler" if kind == "mean_flow" else "LCMScheduler"}
+    path = write(folder, tmp_path / "out", kind, scheduler=scheduler, teacher=str(teacher), normalise=True)
+    student = load_config(path)
+    assert json.loads(json.dumps(kind_of(student).training_data(student).facts)) == {"normalisation": noted}
+    assert main(["train", "--config", str(path), "normalise=false"]) == 2
+    assert "given by 'teacher', was trained on normalised data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
