@@ -132,8 +132,6 @@ def load_mindir(path, plan=None):
         ValueError: If it is no MINDIR file of this package, or holds another plan than `plan`.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file '{path}'.")
     info = read_info(path)
     if plan is not None and info["plan"] != plan.fingerprint:
         raise ValueError(
@@ -148,8 +146,11 @@ def read_graph(path):
     """Returns the protobuf of a MINDIR file.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If the file is none.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file '{path}'.")
     model = mind_ir_pb2.ModelProto()
     try:
         model.ParseFromString(Path(path).read_bytes())

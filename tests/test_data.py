@@ -128,6 +128,14 @@ def test_values_that_are_not_finite_are_found_with_their_place(tmp_path):
         Normalisation.fit(data)
 
 
+def test_classes_beyond_int32_are_found_with_their_place(tmp_path):
+    np.savez(tmp_path / "x.npz", x=VALUES, label=np.arange(len(VALUES)) + 2**31 - 3)
+    data = Arrays(tmp_path / "x.npz", samples="x", conditions=["label"], held_out=[0, 1])
+    assert data[1][1] == 2**31 - 1
+    with pytest.raises(ValueError, match=r"Row 3 of 'label' .* holds 2147483648, which does not fit int32"):
+        data[2]
+
+
 def fields(folder, **changes):
     xarray = pytest.importorskip("xarray")
     dims = ("time", "lat", "lon")

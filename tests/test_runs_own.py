@@ -12,8 +12,9 @@ from mindscience_diffuser.cli import main
 from mindscience_diffuser.noise import NoiseSource, draw_noise
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.data.batches import TrainingBatches
-from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.dataset import build_data, training_data
 from mindscience_diffuser.runs.data.noise_law import noise_law
+from mindscience_diffuser.runs.kinds.draw import Trajectories, draw_ranges
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler, first_sentence
 from mindscience_diffuser.runs.storage.weights import save_weights
@@ -43,17 +44,37 @@ FILES = {
                 conditions = [made[name] for name in self.conditions]
                 if self.bad == "integers":
                     sample = sample.astype(int)
-                if self.bad == "raises" and k == 7:
-                    raise IndexError("there is no field 7")
-                if self.bad == "nan" and k == 7:
+                if self.bad == "raises" and k == 35:
+                    raise IndexError("there is no field 35")
+                if self.bad == "nan" and k == 35:
                     sample[0, 0, 0] = np.nan
-                if self.bad == "number" and k == 7:
+                if self.bad == "huge" and k == 35:
+                    conditions[0] = 5 * 10**9
+                if self.bad == "list" and k == 35:
+                    return sample.tolist()
+                if self.bad == "number" and k == 35:
                     conditions.append(1.0)
-                if self.bad == "shape" and k == 7:
+                if self.bad == "shape" and k == 35:
                     conditions = [np.zeros(3)]
-                if self.bad == "grows" and k == 7:
+                if self.bad == "grows" and k == 35:
                     sample = np.zeros((2, 4, 4), np.float32)
                 return (sample, *conditions) if conditions else sample
+
+        class Split(Fields):
+            def __init__(self, split, bad=""):
+                super().__init__(bad=bad)
+
+        class Given(Fields):
+            def __init__(self, unconditional=None, drawn=None):
+                super().__init__(conditions="class vector")
+                if unconditional is not None:
+                    self.unconditional = unconditional
+                if drawn is not None:
+                    self.drawn_conditions = lambda numbers: eval(drawn, {"np": np, "numbers": numbers})
+
+        class Batched(Fields):
+            def batch(self, numbers):
+                return (np.zeros((1, 2, 4, 3), np.float32),)
 
         class Empty:
             pass
@@ -102,6 +123,9 @@ FILES = {
             # Class 3 stands for none.
             unconditional = (3, np.zeros(5))
 
+        class Partial(Net):
+            unconditional = (3,)
+
         class TakesOne(Net):
             def construct(self, x, t, vector):
                 return x
@@ -142,7 +166,7 @@ def write(folder, output, run="diffusion", **values):
         "output": str(output),
         "data": {"name": "fields.py:Fields"},
         "model": {"name": "net.py:Net"},
-        "scheduler": {"name": SCHEDULERS[run]},
+        "scheduler": {"name": SCHEDULERS.get(run)},
         **FEW,
     }
     path = folder / f"{output.name}.yaml"
@@ -167,7 +191,7 @@ def samples_of(output):
         ("edm", "sequence mask", "Net", "float32"),
     ],
 )
-def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, kind, conditions, model, dtype):
+def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, capsys, kind, conditions, model, dtype):
     values = {"data": {"name": "fields.py:Fields", "conditions": conditions}, "model": {"name": f"net.py:{model}"}}
     if model == "Classed":
         # A class has no zero to stand for nothing, so the model says what does; a vector has.
@@ -191,9 +215,15 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, k
     assert json.loads((tmp_path / "sample" / "metrics.json").read_text())["drawn"] == 6
     assert (tmp_path / "sample" / "samples.png").is_file()
     run("export", path)
-    run("sample", path, f"sampling.exported={tmp_path / 'export' / 'sampler.mindir'}")
+    exported = f"sampling.exported={tmp_path / 'export' / 'sampler.mindir'}"
+    run("sample", path, exported)
     atol = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], atol=atol)
+    # The file knows the normalisation: it takes other data as the model knew them, and no other setting.
+    run("sample", path, exported, "data.count=30", f"output={tmp_path / 'other'}")
+    capsys.readouterr()
+    assert main(["sample", "--config", str(path), exported, f"normalise={str(kind != 'edm').lower()}"]) == 2
+    assert "given by 'sampling.exported', was trained on" in capsys.readouterr().err
 
 
 def test_channels_that_a_model_needs_and_nobody_names_are_those_of_the_data(folder, tmp_path):
@@ -228,6 +258,84 @@ def test_normalisation_is_that_of_the_weights_and_undone_in_what_is_written(fold
     np.testing.assert_allclose(fewer.arrays(fewer.batch([0])[0], (), [0])["samples"][0], fewer.train[0][0], atol=1e-5)
     assert fewer.facts == data.facts
     assert build_data(load_config(path, ["data.count=30", "output=none"])).facts != data.facts
+
+
+def test_data_that_are_trained_on_are_normalised_by_themselves_or_as_for_the_weights_to_begin_with(folder, tmp_path):
+    path = write(folder, tmp_path, data={"name": "fields.py:Fields", "conditions": "vector"}, normalise=True)
+    fitted = training_data(load_config(path)).facts
+    noted = {"0": [[100.0, 100.0], [2.0, 2.0], 2], "1": [[7.0] * 5, [3.0] * 5, 0]}
+    older = tmp_path / "train" / "weights.safetensors"
+    older.parent.mkdir()
+    save_weights(older, {}, model={}, normalisation=noted)
+    assert build_data(load_config(path)).facts != fitted
+    # Weights of an older training in the folder, or at 'weights', are not what this training is about.
+    for place in ((), (f"weights={older}", "output=none")):
+        assert kind_of(load_config(path)).objective(load_config(path, place)).facts == fitted
+    begins = load_config(path, [f"training.initial_weights={older}"])
+    assert json.loads(json.dumps(kind_of(begins).objective(begins).facts)) == {"normalisation": noted}
+    # Weights that know data as they were begin a training on normalised data as well as random ones do.
+    save_weights(older, {}, model={})
+    assert training_data(begins).facts == fitted
+
+
+@pytest.mark.parametrize("kind", ["mean_flow", "consistency_distillation"])
+def test_a_student_is_trained_on_data_as_its_teacher_knows_them(folder, tmp_path, capsys, kind):
+    noted = {"0": [[100.0, 100.0], [2.0, 2.0], 2]}
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, {}, model={}, normalisation=noted)
+    teacher = write(folder, tmp_path / "teacher", "flow_matching", weights=str(weights), normalise=True)
+    scheduler = {"name": "FlowMapEulerDiscreteScheduler" if kind == "mean_flow" else "LCMScheduler"}
+    path = write(folder, tmp_path / "out", kind, scheduler=scheduler, teacher=str(teacher), normalise=True)
+    student = load_config(path)
+    assert json.loads(json.dumps(kind_of(student).training_data(student).facts)) == {"normalisation": noted}
+    assert main(["train", "--config", str(path), "normalise=false"]) == 2
+    assert "given by 'teacher', was trained on normalised data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("facts", "normalise", "message"),
+    [
+        ({"model": {}, "normalisation": {"0": [[0, 0], [1, 1], 2]}}, False, "trained on normalised data: set it to"),
+        ({"model": {}}, True, "trained on data as they are: set it to false"),
+        ({"model": {}, "normalisation": {"0": [[0], [1], 2]}}, True, "the model knows data of other channels"),
+        ({"model": {}, "normalisation": {"mean": [0], "deviation": [1]}}, True, "the model knows data of other"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sample", "compare", "export", "optimize", "sweep"])
+def test_a_model_is_refused_data_that_are_normalised_otherwise(
+    folder, tmp_path, capsys, command, facts, normalise, message
+):
+    weights = tmp_path / "weights.safetensors"
+    save_weights(weights, {}, **facts)
+    compared = {"schedulers": [{"name": "DDIMScheduler"}]}
+    path = write(folder, tmp_path / "out", weights=str(weights), normalise=normalise, compare=compared)
+    assert main([command, "--config", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_data_are_asked_for_the_conditions_of_no_sample_that_is_not_drawn(folder, tmp_path):
+    rows = "(np.arange(6)[numbers] % 3, np.ones((6, 5))[numbers])"
+    config = load_config(write(folder, tmp_path, **drawing(rows)))
+    data = build_data(config)
+    repeated = Trajectories(1, lambda noise, conditions, source, advance: noise)
+    # Six samples in batches of four.
+    (arrays,) = draw_ranges(config, data, repeated, [(0, 6)], progress=False)
+    np.testing.assert_array_equal(arrays["condition_0"], [0, 1, 2, 0, 1, 2])
+
+
+def test_a_folder_holds_the_samples_of_the_last_run_alone(folder, tmp_path):
+    config = load_config(path := write(folder, tmp_path))
+    weights = {p.name: p.asnumpy() for p in build_model(config, build_data(config)).get_parameters()}
+    save_weights(tmp_path / "any.safetensors", weights)
+    at_once, shards = tmp_path / "sample" / "samples.npz", tmp_path / "sample" / "shards"
+    few = ("sampling.samples=4", f"weights={tmp_path / 'any.safetensors'}")
+    run("sample", path, *few)
+    assert at_once.is_file() and not shards.exists()
+    run("sample", path, *few, "sampling.shard_size=2")
+    assert len(list(shards.glob("*.npz"))) == 2 and not at_once.exists()
+    (tmp_path / "sample" / "manifest.json").unlink()
+    run("sample", path, *few)
+    assert at_once.is_file() and not shards.exists()
 
 
 def test_conditions_are_dropped_together_for_what_stands_for_none(folder, tmp_path):
@@ -325,6 +433,14 @@ def load_kind(kind):
     return Named
 
 
+def drawing(expression):
+    """Values of a run whose data give these conditions of drawn samples."""
+    return {
+        "data": {"name": "fields.py:Given", "drawn": expression},
+        "training": {**FEW["training"], "condition_dropout": 0},
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
@@ -347,9 +463,58 @@ def load_kind(kind):
         ({"data": {"name": "fields.py:Fields", "bad": "integers"}}, ["at 'data' gives samples of int64"]),
         (
             {"data": {"name": "fields.py:Fields", "bad": "raises"}},
-            ["at 'data' fails", "IndexError: there is no field 7"],
+            ["at 'data' fails to give sample number 35: IndexError: there is no field 35"],
         ),
-        ({"data": {"name": "fields.py:Fields", "bad": "nan"}}, ["'data' gives sample number", "that is not finite"]),
+        (
+            {"data": {"name": "fields.py:Fields", "bad": "nan"}},
+            ["'data' gives sample number 35 with a value that is not"],
+        ),
+        ({"data": {"name": "fields.py:Split", "bad": "nan"}}, ["gives sample number 35 of split='train' with a value"]),
+        (
+            {"data": {"name": "fields.py:Fields", "bad": "list"}},
+            ["fails to give sample number 35: TypeError: it is a list of numbers: give an array"],
+        ),
+        ({"data": {"name": "fields.py:Batched"}}, ["must give a tuple of arrays by 'batch', with as many rows as"]),
+        (
+            {"data": {"name": "fields.py:Fields", "conditions": "class", "bad": "huge"}},
+            ["gives condition 0 of sample number 35 with the value 5000000000, which does not fit int32"],
+        ),
+        (
+            {"data": {"name": "fields.py:Given", "unconditional": [3]}},
+            ["'data' gives 2 conditions, but 'unconditional' of", "fields.py:Given has 1: give a tuple"],
+        ),
+        (
+            {"data": {"name": "fields.py:Given"}, "model": {"name": "net.py:Partial"}},
+            ["'data' gives 2 conditions, but 'unconditional' of Partial has 1: give a tuple of one array for each"],
+        ),
+        (
+            {"data": {"name": "fields.py:Given", "unconditional": [3, 0.0]}},
+            ["entry 1 of 'unconditional' of", "must have the shape (5,), but it has ()"],
+        ),
+        (
+            {"data": {"name": "fields.py:Given", "unconditional": [2.5, [0] * 5]}},
+            ["entry 0 of 'unconditional' of", "with the value 2.5, which does not fit int32"],
+        ),
+        (drawing("numbers % 3"), ["gives 2 conditions, but 'drawn_conditions' has 1"]),
+        (drawing("{'class': numbers, 'vector': np.zeros((len(numbers), 5))}"), ["gives 2 conditions, but 'drawn_"]),
+        (
+            drawing("(np.arange(3), np.zeros((3, 5)))"),
+            ["entry 0 of 'drawn_conditions' must have the shape (4,), but it has (3,)"],
+        ),
+        (
+            drawing("(numbers % 3, np.zeros((len(numbers), 4)))"),
+            ["entry 1 of 'drawn_conditions' must have the shape (4, 5), but it has (4, 4)"],
+        ),
+        (
+            drawing("(numbers + 0.5, np.zeros((len(numbers), 5)))"),
+            ["entry 0 of 'drawn_conditions' with the value 0.5, which does not fit int32"],
+        ),
+        (
+            drawing("(numbers, np.full((len(numbers), 5), np.nan))"),
+            ["entry 1 of 'drawn_conditions' with the value nan, which does not fit float32"],
+        ),
+        (drawing("(numbers.astype(str), np.zeros((len(numbers), 5)))"), ["entry 0 of 'drawn_conditions' of <U"]),
+        (drawing("numbers.nothing"), ["fails to give 'drawn_conditions' of 4 samples: AttributeError: "]),
         (
             {"data": {"name": "fields.py:Fields", "bad": "number"}},
             ["gives 0 conditions with sample", "but 1 with"],

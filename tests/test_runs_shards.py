@@ -9,6 +9,7 @@ import pytest
 
 from mindscience_diffuser import files
 from mindscience_diffuser.cli import main
+from mindscience_diffuser.runs.storage.shards import Shards
 from mindscience_diffuser.runs.storage.weights import shipped_file
 
 # 30 samples: three shards of 8 and one of 6, in batches of 4.
@@ -111,6 +112,15 @@ def test_a_manifest_that_cannot_be_understood_is_refused(tmp_path, capsys, text,
     (tmp_path / "sample" / "manifest.json").write_text(text, encoding="utf-8")
     assert sample(tmp_path, *SHARDED) == 2
     assert message in capsys.readouterr().err
+
+
+def test_shards_without_a_manifest_are_not_taken_for_those_of_a_run(tmp_path):
+    before = Shards(tmp_path, {"seed": 0}, count=4, size=2)
+    assert before.start() == [0, 1]
+    before.write(0, {"samples": np.zeros(2)})
+    assert before.start() == [1]
+    (tmp_path / "manifest.json").unlink()
+    assert Shards(tmp_path, {"seed": 1}, count=4, size=2).start() == [0, 1]
 
 
 def test_a_full_disk_ends_with_one_line_and_the_run_goes_on_later(drawn, tmp_path, capsys, monkeypatch):

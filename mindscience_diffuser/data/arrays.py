@@ -26,7 +26,7 @@ class Arrays:
         FileNotFoundError: If a file is missing.
         TypeError: If an argument has the wrong type, or an array does not hold floating-point numbers.
         ValueError: If an array is missing, several could be the samples, the numbers of samples and conditions differ,
-            or an argument is out of its range. ``[k]`` raises it for values that are not finite.
+            or an argument is out of its range. ``[k]`` raises it for values that are not finite, or do not fit int32.
     """
 
     def __init__(self, path, samples=None, conditions=(), split="train", held_out=0.1):

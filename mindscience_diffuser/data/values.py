@@ -27,9 +27,12 @@ def finite(what, values):
     """Returns `values` as float32, or integers as int32.
 
     Raises:
-        ValueError: If a value is NaN or infinite, or too large for float32; the error begins with `what`.
+        ValueError: If a value is NaN or infinite, or too large for float32 or int32; the error begins with `what`.
     """
     if np.issubdtype(values.dtype, np.integer):
+        beyond = beyond_int32(values)
+        if beyond.any():
+            raise ValueError(f"{what} holds {values[beyond][0]}, which does not fit int32.")
         return values.astype(np.int32)
     with np.errstate(over="ignore"):
         single = np.asarray(values, np.float32)
@@ -40,6 +43,14 @@ def finite(what, values):
             "sample out, or fill the gap."
         )
     return single
+
+
+def beyond_int32(values):
+    """Returns which values of an array are integers that int32 does not hold, a bool array of its shape."""
+    if not np.issubdtype(values.dtype, np.integer):
+        return np.zeros(values.shape, bool)
+    limits = np.iinfo(np.int32)
+    return (values < limits.min) | (values > limits.max)
 
 
 def not_found(argument, what, path):

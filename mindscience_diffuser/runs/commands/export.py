@@ -1,6 +1,7 @@
 """The ``export`` command writes the trajectory of a trained model as a file; ``sample`` reads it back here."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mindscience_diffuser.export import export_mindir, load_mindir, read_graph, 
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.config.load import to_yaml, with_sampling, with_values
 from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.model_file import ModelFile
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model, model_arguments
@@ -55,6 +57,17 @@ def export(config):
     return directory
 
 
+def exported_file(path):
+    """Returns the :class:`~mindscience_diffuser.runs.data.model_file.ModelFile` of a file of the ``export`` command.
+
+    Raises:
+        ConfigError: If there is no such file, or it is no MINDIR file.
+    """
+    with _used():
+        noted = json.loads(read_note(read_graph(path), RUN_KEY) or "{}")
+    return ModelFile("sampling.exported", path, noted.get("normalisation"))
+
+
 def load_exported(config, data, kind, scheduler):
     """Reloads the file at ``sampling.exported``.
 
@@ -72,10 +85,8 @@ def load_exported(config, data, kind, scheduler):
             model or another guidance than the configuration asks for.
     """
     path = config.sampling.exported
-    try:
+    with _used():
         graph = load_mindir(path, plan=kind.plan(config, scheduler))
-    except (FileNotFoundError, ValueError) as error:
-        raise ConfigError(f"'sampling.exported' cannot be used: {error}", "sampling.exported") from None
     proto = read_graph(path)
     found = [tuple(tensor.dims) for value in proto.graph.input for tensor in value.tensor]
     size = min(config.sampling.batch_size, data.sample_count(config.sampling))
@@ -115,7 +126,17 @@ def frozen_values(config, data):
     values.update({f"model.{name}": value for name, value in model_arguments(config, data).items()})
     values.update({f"sampling.{name}": getattr(config.sampling, name) for name in GUIDANCE_AND_DTYPE})
     values.update(kind_of(config).exported_values(config))
+    values["normalisation"] = data.facts.get("normalisation", {})
     return json.loads(json.dumps(values))
+
+
+@contextmanager
+def _used():
+    """Turns what is refused about an exported file into a ConfigError."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError(f"'sampling.exported' cannot be used: {error}", "sampling.exported") from None
 
 
 def _fits(shape, found):

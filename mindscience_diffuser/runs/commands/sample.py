@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from mindscience_diffuser.files import remove_partial_files, write_atomically
-from mindscience_diffuser.runs.commands.export import load_exported
+from mindscience_diffuser.runs.commands.export import exported_file, load_exported
 from mindscience_diffuser.runs.config.identity import file_checksum, result_determining_values
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
-from mindscience_diffuser.runs.data.dataset import build_data, method
+from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.reading import method
 from mindscience_diffuser.runs.distributed.ranks import gather, rank
 from mindscience_diffuser.runs.errors import ConfigError, InterruptedRunError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
@@ -22,7 +23,7 @@ from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
 from mindscience_diffuser.runs.kinds.patches import over_ranks
 from mindscience_diffuser.runs.pictures.samples import save_samples
-from mindscience_diffuser.runs.storage.shards import MANIFEST, Shards
+from mindscience_diffuser.runs.storage.shards import MANIFEST, Shards, remove_shards
 
 # These do not change a sample either; an exported file counts by its content.
 NOT_DECIDING = ("training", "sampling.picture_per_class", "sampling.exported")
@@ -47,16 +48,17 @@ def sample(config):
     Raises:
         ConfigError: If the configuration cannot be carried out; nothing is compiled or written then.
     """
-    data, kind = build_data(config), kind_of(config)
+    exported, kind = config.sampling.exported, kind_of(config)
+    data = build_data(config, None if exported is None else exported_file(exported))
     scheduler = build_scheduler(config, config.sampling.compute_dtype)
     kind.check_sampling(config, scheduler)
     measuring = Measuring(config, data)
-    if config.sampling.exported is None:
+    if exported is None:
         model, weights = build_trained_model(config, data)
         config = with_values(config, weights=config.weights or str(weights))
         trajectories = model_trajectories(config, data, kind, scheduler, model)
     else:
-        weights = config.sampling.exported
+        weights = exported
         graph = load_exported(config, data, kind, scheduler)
         trajectories = exported_trajectories(config, data, kind, scheduler, graph)
     directory = Path(config.output) / "sample"
@@ -74,6 +76,11 @@ def sample(config):
     elif rank() == 0 or together:
         arrays, figures = sample_at_once(config, data, trajectories, directory, measuring)
     if rank() == 0:
+        # What an earlier run has left would be read as the samples of this one.
+        if sharded:
+            (directory / "samples.npz").unlink(missing_ok=True)
+        else:
+            remove_shards(directory)
         write_atomically(directory / "config.yaml", to_yaml(config))
         save_samples(directory / "samples.png", arrays, data, config)
         write_atomically(directory / "metrics.json", json.dumps(figures, indent=2) + "\n")

@@ -13,13 +13,14 @@ from mindscience_diffuser.files import remove_partial_files, write_atomically
 from mindscience_diffuser.runs.commands.training_step import TrainingStep
 from mindscience_diffuser.runs.config.identity import changed_key, file_checksum, result_determining_values
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
+from mindscience_diffuser.runs.data.model_file import initial_weights_file
 from mindscience_diffuser.runs.distributed.ranks import gather, rank, rank_count, wait_for_all
 from mindscience_diffuser.runs.errors import ConfigError, DivergedError, InterruptedRunError, StoppedError
 from mindscience_diffuser.runs.evaluation.level_losses import LevelLosses
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.pictures.curves import save_loss_by_level, save_loss_curve
 from mindscience_diffuser.runs.storage.checkpoints import Checkpoints, Progress
-from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, load_weights, save_weights
+from mindscience_diffuser.runs.storage.weights import facts_of, load_weights, save_weights
 
 WEIGHTS = "weights.safetensors"
 # Reading the loss waits for the device; doing it rarely keeps the device busy.
@@ -59,8 +60,7 @@ def train(config):
     check_finished(config, directory)
     noted = dict(objective.facts)
     if config.training.initial_weights is not None:
-        initial = load_initial_weights(objective.model, config.training.initial_weights)
-        noted["initial_weights"] = file_checksum(initial)
+        noted["initial_weights"] = file_checksum(load_initial_weights(objective.model, config))
     # It averages the weights that the model has now.
     training_step = TrainingStep(objective, config.training)
     identity = result_determining_values(config, *NOT_DECIDING, WRITTEN_AS)
@@ -91,11 +91,10 @@ def train(config):
     return directory
 
 
-def load_initial_weights(model, weights):
+def load_initial_weights(model, config):
     """Loads the weights that a training begins with and returns their path; ConfigError if they do not fit."""
-    key = "training.initial_weights"
+    key, path, _ = initial_weights_file(config)
     try:
-        path = find_weights(weights, Path(weights))
         load_weights(model, path)
     except ConfigError as error:
         raise ConfigError(f"'{key}': {error}", key) from None

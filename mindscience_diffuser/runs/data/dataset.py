@@ -1,17 +1,18 @@
 """The data of a run: any class with ``__len__`` and ``__getitem__``, checked, in a training and a held-out part.
 
 ``data[k]`` is one sample, a floating-point array of one shape for all k, or a tuple of the sample and its conditions,
-each a number or an array of one shape. The class may offer more, all of it optional:
+each a number or an array of one shape; integers fit int32. The class may offer more, all of it optional:
 
 ``batch(numbers)``
     The samples of these numbers and their conditions at once, a tuple of arrays ``(N, ...)``.
 ``classes``
     Number of classes: ``sampling.per_class`` samples of each are drawn.
 ``drawn_conditions(numbers)``
-    Conditions that the samples of these numbers are drawn with, a tuple of arrays ``(N, ...)``. Otherwise they are
-    those of the held-out data, in their order.
+    Conditions that the samples of these numbers are drawn with, a tuple of arrays ``(N, ...)``, like those of the
+    samples; a run with a ``guidance`` of its own takes what that needs. Otherwise they are those of the held-out data,
+    in their order.
 ``unconditional``
-    What stands for no condition, one array for each; otherwise zeros.
+    What stands for no condition, one array of the shape of each; otherwise zeros.
 ``model_arguments``
     Arguments of the model that follow from the data; a model gets those that its constructor takes.
 ``arrays(samples, conditions, numbers)``
@@ -26,7 +27,6 @@ each a number or an array of one shape. The class may offer more, all of it opti
     Figures of merit that belong to the data: the name of a component.
 """
 
-import functools
 from numbers import Integral
 
 import numpy as np
@@ -34,21 +34,51 @@ import numpy as np
 from mindscience_diffuser.data import Normalisation, as_data
 from mindscience_diffuser.data.split import chosen
 from mindscience_diffuser.runs.config.components import build, checked
+from mindscience_diffuser.runs.data.model_file import initial_weights_file, weights_file
+from mindscience_diffuser.runs.data.reading import Part, Reading, component_error, method, single
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, own_weights
 
 MOST_CHECKED = 1000
 """Samples that are looked at before a run begins, evenly spread; every batch is checked besides."""
 
 
-def build_data(config):
-    """Returns the :class:`DataSet` of a configuration.
+def build_data(config, file=None):
+    """Returns the :class:`DataSet` of a configuration, as a trained model sees it.
 
-    With ``normalise`` the normalisation is that of the weights where they exist, else that of the training samples.
+    With ``normalise`` the normalisation is the one that is noted in the file of the model; where there is no file, or
+    it notes nothing, that of the training samples.
+
+    Args:
+        config (TrainedRun): The configuration.
+        file (ModelFile, optional): The file of the model. Default: ``None``, the weights of the run.
 
     Raises:
-        ConfigError: If the class refuses its arguments, or a sample is not as it should be.
+        ConfigError: If the class refuses its arguments, a sample is not as it should be, or the model was trained with
+            another ``normalise``.
     """
+    return _built(config, file or weights_file(config))
+
+
+def training_data(config, file=None):
+    """Returns the :class:`DataSet` of a configuration, to train a model on.
+
+    With ``normalise`` the normalisation is that of the training samples, whatever weights the run has left before; a
+    model that begins with trained weights sees data as they were normalised for these.
+
+    Args:
+        config (TrainedRun): The configuration.
+        file (ModelFile, optional): What the model begins with. Default: ``None``, ``training.initial_weights``.
+
+    Raises:
+        ConfigError: See :func:`build_data`.
+    """
+    return _built(config, file or initial_weights_file(config))
+
+
+def _built(config, file):
+    """Returns the data of a configuration for the model in a file, which may be None."""
+    if file is not None:
+        file.check(config.normalise)
     component = config.data
     _, parameters = checked("data", component, ("split", "grid"))
     given = {"grid": True} if config.run == "pyramid_flow" else {}
@@ -57,9 +87,11 @@ def build_data(config):
     else:
         whole = build("data", component, **given)
         parts = [part_of(whole, split, config.held_out, component) for split in ("train", "test")]
-    data = DataSet(*parts, component)
+    data = DataSet(*parts, component, getattr(config, "guidance", None) is not None)
     if config.normalise:
-        data.normalise(stored_normalisation(config))
+        data.normalise(None if file is None else file.normalisation)
+    if hasattr(config, "sampling") and method(data.train, "drawn_conditions"):
+        data.conditions(np.arange(min(config.sampling.batch_size, data.sample_count(config.sampling))))
     return data
 
 
@@ -79,39 +111,6 @@ def part_of(data, split, held_out, component):
         ) from error
 
 
-def stored_normalisation(config):
-    """Returns the normalisation that is noted beside the weights of a run, or None without them."""
-    try:
-        weights = find_weights(config.weights, own_weights(config))
-    except ConfigError:
-        return None
-    return facts_of(weights).get("normalisation")
-
-
-class Part:
-    """Some samples of data, which offers what the data offer.
-
-    Args:
-        data: The whole.
-        numbers (numpy.ndarray): Numbers of the samples of this part.
-    """
-
-    def __init__(self, data, numbers):
-        self.data = data
-        self.numbers = numbers
-        if method(data, "batch"):
-            self.batch = lambda chosen: data.batch(numbers[np.asarray(chosen)])
-
-    def __len__(self):
-        return len(self.numbers)
-
-    def __getitem__(self, k):
-        return self.data[int(self.numbers[k])]
-
-    def __getattr__(self, name):
-        return getattr(self.data, name)
-
-
 class DataSet:
     """Training and held-out data, and what their class offers, see the module.
 
@@ -119,19 +118,23 @@ class DataSet:
         train: Training part.
         test: Held-out part.
         component (Component): The component that they were built from, for messages.
+        own_guidance (bool): Whether samples are drawn with a guidance of the run's own, which may take other conditions
+            than the model. Default: ``False``.
 
     Raises:
         ConfigError: If a part is empty, or its samples are not floating-point, finite and of one shape.
     """
 
-    def __init__(self, train, test, component):
-        self.train, self.test, self.component = train, test, component
+    def __init__(self, train, test, component, own_guidance=False):
+        self.train, self.test, self.component, self.own_guidance = train, test, component, own_guidance
         self.normalisations = {}
-        self.reads = {id(part): method(part, "batch") or functools.partial(_stacked, part) for part in (train, test)}
+        self.readings = {
+            id(part): Reading(part, split, component) for part, split in ((train, "train"), (test, "test"))
+        }
         for part, name in ((train, "training"), (test, "held-out")):
             if len(part) == 0:
                 raise self._error(f"has no {name} samples")
-        first, *conditions = self._read(train, [0])
+        first, *conditions = self.readings[id(train)].read([0])
         self.sample_shape = first.shape[1:]
         if not self.sample_shape:
             raise self._error("gives numbers as samples: they must be arrays")
@@ -150,18 +153,30 @@ class DataSet:
         """Lets samples and floating-point conditions have mean 0 and standard deviation 1 in each channel from now on.
 
         Args:
-            stored (dict, optional): What is noted of it beside weights. Default: ``None``: it is fitted to the training
-                samples.
+            stored (dict, optional): What is noted of it in the file of a model. Default: ``None``: it is fitted to the
+                training samples.
+
+        Raises:
+            ConfigError: If `stored` is that of other channels, or a training sample is not like the first one.
         """
+        shapes = zip(self.condition_shapes, self.condition_dtypes)
+        shapes = {1 + i: shape for i, (shape, dtype) in enumerate(shapes) if shape and dtype.kind == "f"}
+        shapes = {0: self.sample_shape, **shapes}
         if stored is None:
-            shapes = zip(self.condition_shapes, self.condition_dtypes)
-            places = [0] + [1 + i for i, (shape, dtype) in enumerate(shapes) if shape and dtype.kind == "f"]
-            try:
-                self.normalisations = {place: Normalisation.fit(self.train, place) for place in places}
-            except (TypeError, ValueError) as error:
-                raise self._error(f"cannot be normalised: {error}") from None
-        else:
-            self.normalisations = {int(place): Normalisation(*values) for place, values in stored.items()}
+            self.normalisations = {place: Normalisation.fit(_Column(self, place)) for place in shapes}
+            return
+        try:
+            found = {int(place): Normalisation(*values) for place, values in stored.items()}
+        except (TypeError, ValueError):
+            found = {}
+        channels = {place: (len(values.mean), values.axes) for place, values in found.items()}
+        if channels != {place: (shape[0], len(shape) - 1) for place, shape in shapes.items()}:
+            raise self._error(
+                f"gives a sample and conditions of the shapes {_listed([self.sample_shape, *self.condition_shapes])}, "
+                "but the model knows data of other channels, by the normalisation that is noted in its file: name the "
+                "data that it was trained on, or another model"
+            )
+        self.normalisations = found
 
     @property
     def facts(self):
@@ -208,25 +223,28 @@ class DataSet:
             ConfigError: If a sample is not like the first one.
         """
         part = self.train if part is None else part
-        arrays = self._read(part, numbers)
+        reading = self.readings[id(part)]
+        arrays = reading.read(numbers)
         shapes, expected = [a.shape[1:] for a in arrays], [self.sample_shape, *self.condition_shapes]
         if shapes != expected:
             raise self._error(
-                f"gives a sample and conditions of the shapes {_listed(expected)} first, but others later: "
-                f"{_listed(shapes)}"
+                f"gives a sample and conditions of the shapes {_listed(expected)} first, but with sample "
+                f"{reading.number(numbers[0])} others: {_listed(shapes)}"
             )
         for place, array in enumerate(arrays):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                k = next(k for k, values in zip(numbers, array) if not np.isfinite(values).all())
-                raise self._error(f"gives {_which(place)} number {k} with a value that is not finite")
+                which = reading.first(place, numbers, ~np.isfinite(array))
+                raise self._error(f"gives {which} with a value that is not finite")
         return self._applied(arrays)
 
     def conditions(self, numbers):
-        """Returns the conditions that the samples of these numbers are drawn with, a tuple of arrays ``(N, ...)``."""
+        """Returns the conditions that the samples of these numbers are drawn with, a tuple of arrays ``(N, ...)``.
+
+        Raises:
+            ConfigError: If those that the data give are not so many, or not like the conditions of the samples.
+        """
         if method(self.train, "drawn_conditions"):
-            given = self.train.drawn_conditions(np.asarray(numbers))
-            given = tuple(map(_single, given if isinstance(given, (tuple, list)) else (given,)))
-            return self._applied(given, first=1)
+            return self._applied(self._drawn(np.asarray(numbers)), first=1)
         if not self.condition_shapes:
             return ()
         return tuple(self.batch(np.asarray(numbers) % len(self.test), self.test)[1:])
@@ -235,13 +253,16 @@ class DataSet:
         """Returns what stands for no condition, one array for each; what the model or the data have, else zeros.
 
         Raises:
-            ConfigError: If a condition is an integer, whose zero stands for something, and nothing else is known.
+            ConfigError: If a condition is an integer, whose zero stands for something, and nothing else is known; or if
+                what is known is not one array of the shape of each condition.
         """
-        for owner in (model, self.train):
+        if not self.condition_shapes:
+            return ()
+        for owner, name in ((model, type(model).__name__), (self.train, self.component.name)):
             known = getattr(owner, "unconditional", None)
             if known is not None:
                 known = known if isinstance(known, (tuple, list)) else (known,)
-                return tuple(np.asarray(value, dtype) for value, dtype in zip(known, self.condition_dtypes))
+                return self._like(f"'unconditional' of {name}", known, self.condition_shapes, self.condition_dtypes)
         for place, dtype in enumerate(self.condition_dtypes):
             if dtype.kind == "i":
                 raise ConfigError(
@@ -269,22 +290,50 @@ class DataSet:
         samples, *conditions = self.batch(numbers, self.test)
         return self.arrays(samples, conditions, numbers)
 
-    def _read(self, part, numbers):
-        """Returns samples and conditions of a part as they are, floating-point ones in single precision."""
+    def _drawn(self, numbers):
+        """Returns the conditions that the data give for drawn samples, in single precision."""
         try:
-            arrays = self.reads[id(part)](numbers)
-        except ConfigError as error:
-            raise self._error(str(error)) from None
+            given = self.train.drawn_conditions(numbers)
+            given = [np.asarray(value) for value in (given if isinstance(given, (tuple, list)) else (given,))]
         except Exception as error:
-            raise self._error(f"fails to give a sample: {type(error).__name__}: {error}") from error
-        if arrays[0].dtype.kind != "f":
             raise self._error(
-                f"gives samples of {arrays[0].dtype}: they must be floating-point numbers, of about unit variance"
+                f"fails to give 'drawn_conditions' of {len(numbers)} samples: {type(error).__name__}: {error}"
+            ) from error
+        shapes, dtypes = self.condition_shapes, self.condition_dtypes
+        if self.own_guidance:
+            shapes, dtypes = [value.shape[1:] for value in given], [single(value.dtype) for value in given]
+        return self._like("'drawn_conditions'", given, [(len(numbers), *shape) for shape in shapes], dtypes)
+
+    def _like(self, what, given, shapes, dtypes):
+        """Returns arrays in these dtypes, which change no value of them but by rounding.
+
+        Raises:
+            ConfigError: If there is not one of each shape, or a value does not fit its dtype.
+        """
+        if len(given) != len(shapes):
+            raise self._error(
+                f"gives {len(shapes)} conditions, but {what} has {len(given)}: give a tuple of one array for each"
             )
-        for place, array in enumerate(arrays[1:]):
-            if array.dtype.kind not in "fiub":
-                raise self._error(f"gives {_which(place + 1)} of {array.dtype}: it must be of numbers")
-        return tuple(_single(array) for array in arrays)
+        arrays = []
+        for i, (value, shape, dtype) in enumerate(zip(given, shapes, dtypes)):
+            value = np.asarray(value)
+            if value.shape != tuple(shape):
+                raise self._error(
+                    f"gives conditions with which entry {i} of {what} must have the shape {tuple(shape)}, but it has "
+                    f"{value.shape}"
+                )
+            if value.dtype.kind not in "fiub":
+                raise self._error(f"gives entry {i} of {what} of {value.dtype}: it must be of numbers")
+            with np.errstate(over="ignore", invalid="ignore"):
+                array = value.astype(dtype)
+            changed = ~np.isfinite(array) if array.dtype.kind == "f" else array != value
+            if changed.any():
+                raise self._error(
+                    f"gives entry {i} of {what} with the value {value[changed][0]}, which does not fit {array.dtype}, "
+                    "the dtype of the condition"
+                )
+            arrays.append(array)
+        return tuple(arrays)
 
     def _applied(self, arrays, first=0):
         """Returns sample and conditions, or the conditions alone with `first` 1, as the model sees them."""
@@ -294,46 +343,25 @@ class DataSet:
         )
 
     def _error(self, what):
-        return ConfigError(f"{self.component.name} at '{self.component.place}' {what}", self.component.place)
+        return component_error(self.component, what)
 
 
-def method(data, name):
-    """Returns the method of that name that the class of data offers, or None; a value of that name is not meant."""
-    found = getattr(data, name, None)
-    return found if callable(found) else None
+class _Column:
+    """The samples of the training part, or one of their conditions, one by one.
 
+    Args:
+        data (DataSet): The data, not normalised.
+        place (int): 0 for the samples, 1 for their first condition, and so on.
+    """
 
-def split_conditions(entry):
-    """Returns sample and conditions of what ``data[k]`` gives, a tuple of arrays."""
-    return tuple(np.asarray(part) for part in (entry if isinstance(entry, (tuple, list)) else (entry,)))
+    def __init__(self, data, place):
+        self.data, self.place = data, place
 
+    def __len__(self):
+        return len(self.data)
 
-def _stacked(part, numbers):
-    """Returns the samples of these numbers and their conditions, stacked one by one."""
-    entries = [split_conditions(part[int(k)]) for k in numbers]
-    first = entries[0]
-    for k, entry in zip(numbers, entries):
-        if len(entry) != len(first):
-            raise ConfigError(
-                f"gives {len(first) - 1} conditions with sample {numbers[0]}, but {len(entry) - 1} with sample {k}"
-            )
-        for place, (array, other) in enumerate(zip(entry, first)):
-            if array.shape != other.shape:
-                raise ConfigError(
-                    f"gives {_which(place)} number {numbers[0]} of shape {other.shape}, but number {k} of {array.shape}"
-                )
-    return tuple(np.stack(arrays) for arrays in zip(*entries))
-
-
-def _single(array):
-    """Returns an array as the device takes it: float32, int32 or bool."""
-    array = np.asarray(array)
-    kinds = {"f": np.float32, "i": np.int32, "u": np.int32}
-    return array.astype(kinds.get(array.dtype.kind, array.dtype), copy=False)
-
-
-def _which(place):
-    return "sample" if place == 0 else f"condition {place - 1} of sample"
+    def __getitem__(self, k):
+        return self.data.batch([k])[self.place][0]
 
 
 def _listed(shapes):

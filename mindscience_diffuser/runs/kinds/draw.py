@@ -69,7 +69,8 @@ def draw_ranges(config, data, trajectories, ranges, progress=True):
     """Draws the samples [first, last) of each range, one range after the other under one progress bar.
 
     Sample k has conditions and a noise stream of its own, so it does not depend on the batch size or on the range: the
-    last batch of a range is filled up with further samples, which are dropped. All batches have one size, so one graph
+    last batch of a range is filled up with further samples, which are dropped and have the conditions of the last one
+    that is kept: the data are asked for no others. All batches have one size, so one graph
     serves them.
 
     Yields:
@@ -85,7 +86,7 @@ def draw_ranges(config, data, trajectories, ranges, progress=True):
                 numbers = np.arange(start, start + size)
                 source = noise_of(config.seed, numbers)
                 noise = Tensor(draw_noise((size, *data.sample_shape), source))
-                conditions = [Tensor(values) for values in data.conditions(numbers)]
+                conditions = [Tensor(values) for values in data.conditions(np.minimum(numbers, last - 1))]
                 final = trajectories.run(noise, conditions, source, bar.update)
                 samples.append(final.asnumpy().astype(np.float32))
             numbers = np.arange(first, last)

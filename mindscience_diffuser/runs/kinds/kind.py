@@ -10,7 +10,7 @@ from mindscience_diffuser.noise import draw_steps
 from mindscience_diffuser.runs.config.components import build, key_of
 from mindscience_diffuser.runs.config.registry import lookup
 from mindscience_diffuser.runs.data.batches import Cropping, TrainingBatches, white_noise
-from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.dataset import training_data
 from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError, nearest
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
@@ -75,7 +75,7 @@ class Kind:
 
     def objective(self, config):
         """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError, see there."""
-        data = build_data(config)
+        data = self.training_data(config)
         scheduler = build_scheduler(config)
         self.check_sampling(config, scheduler)
         Measuring(config, data)
@@ -107,6 +107,10 @@ class Kind:
         return Objective(
             model, loss, batches, present, facts={**data.facts, **loss_weights_facts(config)}, level_bins=bins
         )
+
+    def training_data(self, config):
+        """Returns the data that a model is trained on."""
+        return training_data(config)
 
     def plan(self, config, scheduler):
         """Sets the scheduler's timesteps and returns the plan of a whole trajectory."""

@@ -17,7 +17,7 @@ from mindscience_diffuser.runs.config.identity import file_checksum
 from mindscience_diffuser.runs.config.load import with_values
 from mindscience_diffuser.runs.config.schema import Component
 from mindscience_diffuser.runs.data.batches import PairBatches
-from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.dataset import build_data, training_data
 from mindscience_diffuser.runs.data.loss_weights import loss_weights, loss_weights_facts
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.models import TRIED, build_model, check_batch_size, predicting
@@ -59,7 +59,7 @@ class Regression:
 
     def objective(self, config):
         """Returns the Objective; raises ConfigError, see there."""
-        data = build_data(config)
+        data = training_data(config)
         if not data.condition_shapes:
             raise ConfigError("'data' gives no condition: a regression needs one to predict the samples from", "data")
         check_batch_size(config, data)

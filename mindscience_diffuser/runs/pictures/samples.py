@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindscience_diffuser.runs.data.dataset import method
+from mindscience_diffuser.runs.data.reading import method
 from mindscience_diffuser.runs.pictures.by_kind import save_picture
 
 MOST_IN_A_STRIP = 10

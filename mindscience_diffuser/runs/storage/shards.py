@@ -19,8 +19,17 @@ from mindscience_diffuser.runs.distributed.ranks import rank, rank_count, wait_f
 from mindscience_diffuser.runs.errors import ConfigError
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST, FOLDER = "manifest.json", "shards"
 SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def remove_shards(directory):
+    """Removes the shards in a directory without a manifest: nobody knows what they are."""
+    folder = Path(directory) / FOLDER
+    for path in sorted(folder.glob("*.npz")):
+        remove_with_checksum(path)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 class Shards:
@@ -42,7 +51,7 @@ class Shards:
 
     def __init__(self, directory, identity, count, size):
         self.directory = Path(directory)
-        self.folder = self.directory / "shards"
+        self.folder = self.directory / FOLDER
         self.count = count
         self.size = size
         self._content = {"format": FORMAT, "samples": count, "shards": len(self), "decided_by": identity}
@@ -62,10 +71,13 @@ class Shards:
     def start(self):
         """Writes the manifest, clears away what a kill has left; returns the shards that this rank has to draw."""
         if rank() == 0:
+            begins = not (self.directory / MANIFEST).exists()
+            if begins:
+                remove_shards(self.directory)
             self.folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.directory, self.folder):
                 remove_partial_files(folder)
-            if not (self.directory / MANIFEST).exists():
+            if begins:
                 write_atomically(self.directory / MANIFEST, json.dumps(self._content, indent=2) + "\n")
         wait_for_all()
         missing = [number for number in self.of_this_rank() if self.read(number) is None]

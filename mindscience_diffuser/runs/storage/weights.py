@@ -1,6 +1,7 @@
 """Weights of a model in safetensors files: written by training runs, shipped with the package, loaded to sample."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import safetensors
@@ -70,7 +71,8 @@ def facts_of(path):
     Raises:
         ConfigError: If the file is no safetensors file.
     """
-    return _read(path)[1]
+    with _opened(path) as file:
+        return _facts(file)
 
 
 def load_weights(model, path):
@@ -79,7 +81,8 @@ def load_weights(model, path):
     Raises:
         ConfigError: If the file is no safetensors file, or its tensors are not those of the model.
     """
-    arrays, facts = _read(path)
+    with _opened(path) as file:
+        arrays, facts = {name: file.get_tensor(name) for name in file.keys()}, _facts(file)  # noqa: SIM118
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
     misfit = _misfit(parameters, arrays)
     if misfit:
@@ -91,14 +94,19 @@ def load_weights(model, path):
         replace_value(parameter, Tensor(arrays[name].astype("float32")))
 
 
-def _read(path):
-    """Returns the arrays of a safetensors file, and the facts in its header."""
+@contextmanager
+def _opened(path):
+    """Opens a safetensors file; a file that cannot be read as one is a ConfigError."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return arrays, json.loads((file.metadata() or {}).get(FACTS, "{}"))
+            yield file
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ConfigError(f"weights '{path}' are no readable safetensors file: {error}", "weights") from None
+
+
+def _facts(file):
+    """Returns the facts in the header of an open safetensors file."""
+    return json.loads((file.metadata() or {}).get(FACTS, "{}"))
 
 
 def _misfit(parameters, arrays):

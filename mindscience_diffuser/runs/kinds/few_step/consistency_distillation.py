@@ -8,11 +8,11 @@ from mindspore import Tensor
 from mindscience_diffuser.guidance import DistilledGuidance
 from mindscience_diffuser.runs.config.origins import located
 from mindscience_diffuser.runs.data.batches import TrainingBatches
-from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.dataset import training_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring
 from mindscience_diffuser.runs.kinds.diffusion import Diffusion
-from mindscience_diffuser.runs.kinds.few_step.teacher import start_from, teacher_config, trained_teacher
+from mindscience_diffuser.runs.kinds.few_step.teacher import start_from, teacher_config, teacher_file, trained_teacher
 from mindscience_diffuser.runs.kinds.models import (
     build_model,
     build_scheduler,
@@ -36,7 +36,7 @@ class Distillation(Diffusion):
 
     def objective(self, config):
         """Returns the Objective, see :meth:`Kind.objective`."""
-        data = build_data(config)
+        data = self.training_data(config)
         scheduler = build_scheduler(config)
         self.check_sampling(config, scheduler)
         Measuring(config, data)
@@ -68,6 +68,10 @@ class Distillation(Diffusion):
         batches = DistillationBatches(batches, training.guidance_range)
         self.called(config, data, scheduler, student)
         return Objective(student, distillation.get_loss, batches, present, target.trainable_params(), data.facts)
+
+    def training_data(self, config):
+        """Returns the data that the student is trained on, normalised as they were for the teacher."""
+        return training_data(config, teacher_file(config))
 
     def model_conditions(self, config, samples, conditions):
         """Returns the conditions and the guidance scale as their last one."""

@@ -4,8 +4,9 @@ import functools
 
 from mindspore import Tensor
 
+from mindscience_diffuser.runs.data.dataset import training_data
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.few_step.teacher import start_from, teacher_config, trained_teacher
+from mindscience_diffuser.runs.kinds.few_step.teacher import start_from, teacher_config, teacher_file, trained_teacher
 from mindscience_diffuser.runs.kinds.kind import Kind
 from mindscience_diffuser.runs.kinds.models import Prediction
 from mindscience_diffuser.training import MeanFlowTrainer, training_intervals
@@ -19,6 +20,10 @@ class MeanFlow(Kind):
         if hasattr(scheduler, "told"):
             return None
         return "it does not tell the model both ends of a step, as FlowMapEulerDiscreteScheduler does"
+
+    def training_data(self, config):
+        """Returns the data that the student is trained on, normalised as they were for a teacher."""
+        return training_data(config, None if config.teacher is None else teacher_file(config))
 
     def loss(self, config, data, model, scheduler):
         """Returns the loss of a MeanFlowTrainer; with a teacher the student begins as it and follows its velocity."""

@@ -4,6 +4,7 @@ from mindspore import Tensor
 
 from mindscience_diffuser.runs.config.origins import located
 from mindscience_diffuser.runs.data.dataset import build_data
+from mindscience_diffuser.runs.data.model_file import weights_file
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.models import build_trained_model, trained_config
 from mindscience_diffuser.step import replace_value
@@ -25,6 +26,13 @@ def teacher_config(config, data, kind):
             "data",
         )
     return described
+
+
+def teacher_file(config):
+    """Returns the weights of the teacher of a configuration, or None without them."""
+    described = trained_config(config.teacher, "teacher")
+    with located(described):
+        return weights_file(described, "teacher")
 
 
 def trained_teacher(described, data):
