@@ -91,6 +91,14 @@ def check_bool(name, value):
     return value
 
 
+def check_function(name, value, called=""):
+    """Returns `value` if it can be called, else raises TypeError that says how, as in ``"conditions(history, t)"``."""
+    if not callable(value):
+        how = called and f", called as {called}"
+        raise TypeError(f"'{name}' must be a function{how}, but is {value!r} of type {type(value).__name__}.")
+    return value
+
+
 def check_any_given(function, **arguments):
     """Raises TypeError if all arguments of a function, by name, are None."""
     if all(value is None for value in arguments.values()):

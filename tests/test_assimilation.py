@@ -194,7 +194,7 @@ class Doubled(nn.Cell):
         ({"observations": [given(1.0, np.inf, 3.0)]}, ValueError, r"'observations\[0\]' has infinite values"),
         ({"observations": []}, ValueError, "'observations' is empty"),
         ({"inflation": 0.9}, ValueError, r"'inflation' must be in \[1, inf\)"),
-        ({"conditions": 3}, TypeError, "'conditions' must be callable"),
+        ({"conditions": 3}, TypeError, "'conditions' must be a function"),
         ({"localization": 3.0}, TypeError, "'localization' must be a Localization"),
         ({"localization": Localization(1.0, np.zeros((2, 1)))}, ValueError, "'places' of the localization has shape"),
         ({"initial_noise": "standard"}, ValueError, "'initial_noise' must be one of"),

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy.special import ndtr
 
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_function, check_integer
 
 LARGEST = 2**64 - 1
 
@@ -238,8 +238,8 @@ def set_noise_function(function=None):
         TypeError: If `function` is not callable.
     """
     global _function
-    if function is not None and not callable(function):
-        raise TypeError(f"'function' must be callable as function(shape, generator), but is {function!r}.")
+    if function is not None:
+        check_function("function", function, "function(shape, generator)")
     if isinstance(function, Previous):
         function = function.function
     previous, _function = _function, _drawn if function is None else function

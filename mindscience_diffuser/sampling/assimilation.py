@@ -11,7 +11,7 @@ from mindscience_diffuser.inputs import type_name
 from mindscience_diffuser.noise import continuing, draw_noise
 from mindscience_diffuser.sampling.ensemble_update import Localization, adapted_inflation, square_root_update
 from mindscience_diffuser.sampling.sampler import Sampler
-from mindscience_diffuser.validation import check_bool, check_choice, check_number
+from mindscience_diffuser.validation import check_bool, check_choice, check_function, check_number
 
 INITIAL_NOISE = ("sigma_scaled", "observation")
 
@@ -99,8 +99,8 @@ def assimilate(
     adaptive = inflation == "adaptive"
     factor = 1.0 if adaptive else check_number("inflation", inflation, "[1, inf)")
     check_choice("initial_noise", initial_noise, INITIAL_NOISE)
-    if conditions is not None and not callable(conditions):
-        raise TypeError(f"'conditions' must be callable as conditions(history, t), but is {type_name(conditions)}.")
+    if conditions is not None:
+        check_function("conditions", conditions, "conditions(history, t)")
     check_bool("progress", progress)
     generator = continuing(generator, members, stream=0)
 

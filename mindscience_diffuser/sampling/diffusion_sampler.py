@@ -13,7 +13,7 @@ from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_mem
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
 from mindscience_diffuser.step import SAMPLE_DTYPES
-from mindscience_diffuser.validation import check_choice, check_integer
+from mindscience_diffuser.validation import check_choice, check_integer, check_only_one
 
 INITIAL_NOISE = ("standard", "sigma_scaled", "observation")
 
@@ -222,12 +222,14 @@ class DiffusionSampler(CompiledSampler):
             ValueError: If observations and actions differ in batch or time, or noise has another shape.
         """
         shape = self._check(prev_obs, prev_act)
+        if step_noise is not None and not self.churns:
+            raise ValueError("'step_noise' is given, but s_churn is 0: nothing is added.")
+        if noise is not None:
+            check_only_one(step_noise=step_noise, generator=generator)
         # Where the start is given, it may have been drawn from stream 0 of the same seed.
         generator = continuing(generator, shape[0], stream=0 if noise is None else 1)
         noise = self._noise("noise", noise, shape, generator)
         if not self.churns:
-            if step_noise is not None:
-                raise ValueError("'step_noise' is given, but s_churn is 0: nothing is added.")
             return self._run(prev_obs, prev_act, noise)
         return self._run(prev_obs, prev_act, noise, self._step_noise(step_noise, shape, generator))
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import inspect
 import numbers
 import weakref
 from typing import NamedTuple
@@ -167,6 +168,21 @@ class Scheduler(Configurable, PublicCell):
         """
         raise NotImplementedError(f"{type(self).__name__} describes a noise process and has no steps.")
 
+    @property
+    def step_options(self):
+        """Names of the options of `step` that change the plan."""
+        return named_arguments(self.plan_for)
+
+    def check_options(self, options, known=None):
+        """Raises TypeError if an option of `step`, by name, is none that this scheduler, or what is `known`, has."""
+        known = self.step_options if known is None else known
+        for name, value in options.items():
+            if name not in known:
+                advice = f"it has {', '.join(known)}" if known else "it has none, leave it out"
+                raise TypeError(
+                    f"'{name}' is {value!r}, but a step of {type(self).__name__} has no such option; {advice}."
+                )
+
     def levels_of_calls(self):
         """Returns alpha and sigma of the sample at each row of the plan."""
         return tuple(level[:-1] for level in self.levels)
@@ -302,6 +318,12 @@ class Scheduler(Configurable, PublicCell):
     @staticmethod
     def _result(outputs, return_dict):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def named_arguments(function):
+    """Returns the names of the arguments of a function that have names of their own."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
 def next_source(seeded, batch, generator, place):
