@@ -38,6 +38,24 @@ def check_number(name, value, interval):
     return float(value)
 
 
+def check_shape(name, shape):
+    """Returns the shape of a batch, ``(B, ...)``, as a tuple of int.
+
+    Raises:
+        TypeError: If it is no tuple, list or array of integers.
+        ValueError: If it is empty, or a length is negative.
+    """
+    if isinstance(shape, np.ndarray) and shape.ndim == 1:
+        shape = shape.tolist()
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(
+            f"'{name}' must be a tuple of integers, (B, ...), but is {shape!r} of type {type(shape).__name__}."
+        )
+    if not shape:
+        raise ValueError(f"'{name}' must have a batch axis, (B, ...), but is empty.")
+    return tuple(check_integer(f"{name}[{axis}]", length, low=0) for axis, length in enumerate(shape))
+
+
 def check_numbers(name, value, interval):
     """Returns `value` as float if it is one number of `interval`, as a tuple of floats if it is a sequence of them.
 

@@ -176,6 +176,10 @@ def test_bad_localization_is_refused(arguments, words):
         Localization(**arguments)
 
 
+def rebuilt(sampler, **options):
+    return Sampler(sampler.advance.model, sampler.scheduler, "unrolled", **options)
+
+
 class Doubled(nn.Cell):
     def construct(self, x, sigma, past):
         return x * 1e30
@@ -186,6 +190,14 @@ class Doubled(nn.Cell):
     [
         ({"forecast": Doubled()}, TypeError, "'forecast' must be a Sampler"),
         ({"analysis": FORECAST}, TypeError, "'analysis' must be a Sampler of a PosteriorGuidance"),
+        ({"forecast": ANALYSIS}, TypeError, "'forecast' is a Sampler of a PosteriorGuidance"),
+        *(
+            ({name: rebuilt(of, **{option: True})}, ValueError, f"'{name}' is a Sampler with {option}=True")
+            for name, of in (("forecast", FORECAST), ("analysis", ANALYSIS))
+            for option in ("return_intermediates", "inpaint", "noise_in_graph")
+        ),
+        ({"observations": 3}, TypeError, "'observations' must be a list with an entry for each time, but is int"),
+        ({"conditions": lambda past, t: past}, TypeError, "'conditions' must return a tuple of Tensors.* at time 0"),
         ({"history": [[1.0]]}, TypeError, "'history' must be an array"),
         ({"history": FEW[:1]}, ValueError, r"'history' has shape \(1, 2, 3\)"),
         ({"history": FEW * NAN}, ValueError, "'history' has values that are not finite"),

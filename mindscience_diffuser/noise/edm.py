@@ -10,7 +10,7 @@ import numpy as np
 
 from mindscience_diffuser.noise.source import continuing, draw_noise
 from mindscience_diffuser.settings import Settings
-from mindscience_diffuser.validation import check_bool, check_integer, check_number, check_numbers
+from mindscience_diffuser.validation import check_bool, check_integer, check_number, check_numbers, check_shape
 
 
 class Scalings(NamedTuple):
@@ -104,6 +104,7 @@ class EDMPreconditioning(Settings):
         Returns:
             numpy.ndarray, float32: sigma * z, and where there is an offset noise, one more number for each channel.
         """
+        shape = check_shape("shape", shape)
         generator = continuing(generator, shape[0], stream=0)
         drawn = draw_noise(shape, generator) if noise_law is None else noise_law.draw(shape, generator)
         noise = drawn * np.reshape(sigmas, np.shape(sigmas) + (1,) * (len(shape) - np.ndim(sigmas)))

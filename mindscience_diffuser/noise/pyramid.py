@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from mindscience_diffuser.noise.source import draw_noise
-from mindscience_diffuser.validation import check_number
+from mindscience_diffuser.validation import check_number, check_shape
 
 LARGEST_GAMMA = 1 / 3
 """Where the covariance of a block turns singular; above it, it would have a negative eigenvalue."""
@@ -32,7 +32,7 @@ def block_noise(shape, gamma=1 / 3, generator=None):
         numpy.ndarray, float32.
 
     Raises:
-        TypeError: If `gamma` is no number or `generator` no source of noise.
+        TypeError: If `gamma` is no number, `shape` no sequence of integers or `generator` no source of noise.
         ValueError: If `gamma` is outside (0, 1/3], or `shape` has no blocks of 2x2.
     """
     gamma = check_gamma(gamma)
@@ -146,7 +146,7 @@ def check_halvable(name, shape, halvings=1):
     Raises:
         ValueError: If it is neither ``(B, C, H, W)`` nor ``(B, C, T, H, W)``, or H or W is no multiple.
     """
-    shape = tuple(int(length) for length in shape)
+    shape = check_shape(name, shape)
     if len(shape) not in (4, 5):
         raise ValueError(f"'{name}' must be (B, C, H, W) or (B, C, T, H, W), but has {len(shape)} axes: {shape}.")
     divisor = 2**halvings

@@ -34,6 +34,7 @@ from mindscience_diffuser.validation import (
     check_integer,
     check_number,
     check_only_one,
+    check_shape,
     check_within,
 )
 
@@ -285,7 +286,7 @@ class Sampler(CompiledSampler):
             Tensor, float32.
         """
         if self.noise_in_graph:
-            generator = counter_noise(generator, shape[0])
+            generator = counter_noise(generator, check_shape("shape", shape)[0])
         return Tensor(self.noise_law.draw(shape, generator) * np.float32(self.scheduler.init_noise_sigma))
 
     @property

@@ -20,7 +20,7 @@ from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.conversion import process_of
 from mindscience_diffuser.step import COMPUTE_DTYPES, SAMPLE_DTYPES, EagerPlan
-from mindscience_diffuser.validation import check_only_one
+from mindscience_diffuser.validation import check_integer, check_only_one
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
@@ -212,7 +212,13 @@ class Scheduler(Configurable, PublicCell):
         """Returns alpha * original_samples + sigma * noise at the level from which row `row` of the plan starts.
 
         Of equal timesteps each row has a level of its own.
+
+        Raises:
+            TypeError: If `row` is no integer, or the samples or the noise are no Tensor.
+            ValueError: If `row` is outside the plan, the shapes differ, or `set_timesteps` was not called.
         """
+        self.check_scheduled()
+        row = check_integer("row", row, low=0, high=len(self.levels[0]) - 2)
         self.check_tensor("original_samples", original_samples)
         self.check_tensor("noise", noise, like=original_samples)
         return self._eager_plan(("noised_to_row", False), self._levels_plan).run(row, (original_samples, noise))[0]
