@@ -8,7 +8,7 @@ from scipy import fft, special
 
 from mindscience_diffuser.noise.source import draw_noise
 from mindscience_diffuser.settings import Settings
-from mindscience_diffuser.validation import check_bool, check_number, check_shape
+from mindscience_diffuser.validation import as_numbers, check_bool, check_number, check_shape
 
 
 class NoiseLaw(Settings):
@@ -362,10 +362,7 @@ def check_spectrum(spectrum):
 
 def numbers_of(name, values):
     """Returns finite numbers as float64 ``(n,)``; raises TypeError or ValueError."""
-    try:
-        given = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    given = as_numbers(name, values)
     if given.ndim != 1 or not np.isfinite(given).all():
         raise ValueError(f"'{name}' must be a sequence of finite numbers, but has shape {given.shape}: {values!r}.")
     return given

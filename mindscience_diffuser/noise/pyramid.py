@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from mindscience_diffuser.noise.source import draw_noise
-from mindscience_diffuser.validation import check_number, check_shape
+from mindscience_diffuser.validation import as_numbers, check_number, check_shape, check_within
 
 LARGEST_GAMMA = 1 / 3
 """Where the covariance of a block turns singular; above it, it would have a negative eigenvalue."""
@@ -103,10 +103,11 @@ def renoising_by_start(start, gamma=-1 / 3):
         tuple (e, s / e, alpha): where the stage ends, the weight of the upsampled sample and that of the noise.
 
     Raises:
-        TypeError: If `gamma` is no number.
-        ValueError: If `gamma` is outside [-1/3, 0).
+        TypeError: If an argument holds no numbers.
+        ValueError: If `gamma` is outside [-1/3, 0), or `start` outside [0, 1].
     """
     gamma = _check_gamma(gamma, "[-1/3, 0)", -1)
+    check_within("start", as_numbers("start", start), "[0, 1]")
     scale = start + (1 - start) * math.sqrt(-gamma / (1 - gamma))
     return start / scale, scale, (1 - start) / math.sqrt(1 - gamma)
 
@@ -127,10 +128,11 @@ def renoising_by_end(end, gamma=1 / 3):
         tuple (s, alpha, beta): where the next stage starts, the weight of the upsampled sample and that of the noise.
 
     Raises:
-        TypeError: If `gamma` is no number.
-        ValueError: If `gamma` is outside (0, 1/3].
+        TypeError: If an argument holds no numbers.
+        ValueError: If `gamma` is outside (0, 1/3], or `end` outside [0, 1].
     """
     gamma = check_gamma(gamma)
+    check_within("end", as_numbers("end", end), "[0, 1]")
     alpha = 1 / (math.sqrt(1 + 1 / gamma) * (1 - end) + end)
     return alpha * end, alpha, alpha * (1 - end) / math.sqrt(gamma)
 

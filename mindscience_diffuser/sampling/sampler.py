@@ -616,7 +616,7 @@ class Sampler(CompiledSampler):
         for name, value in given.items():
             check_is_tensor(name, value)
         self.scheduler.check_mask(mask, noise)
-        check_within("mask", mask.astype(mstype.float32).asnumpy(), 0, 1)
+        check_within("mask", mask.astype(mstype.float32).asnumpy(), "[0, 1]")
         self.scheduler.check_tensor("known", known, like=noise)
         if known_noise is not None:
             self.scheduler.check_tensor("known_noise", known_noise, like=noise)

@@ -13,13 +13,13 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import PublicCell, unlocked
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_is_tensor, check_samples
 from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.conversion import process_of
-from mindscience_diffuser.step import COMPUTE_DTYPES, SAMPLE_DTYPES, EagerPlan
+from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
 from mindscience_diffuser.validation import check_integer, check_only_one
 
 SWAPPED = (
@@ -289,13 +289,7 @@ class Scheduler(Configurable, PublicCell):
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
-        check_is_tensor(name, value)
-        if value.dtype not in SAMPLE_DTYPES:
-            raise TypeError(
-                f"'{name}' must be float32, float16 or bfloat16, but is {value.dtype}; convert it with astype."
-            )
-        if value.ndim < 2:
-            raise ValueError(f"'{name}' must have a batch axis and at least one more, but has shape {value.shape}.")
+        check_samples(name, value)
         if like is not None and value.shape != like.shape:
             raise ValueError(f"'{name}' has shape {value.shape}, but must have that of the sample, {like.shape}.")
 
