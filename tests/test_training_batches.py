@@ -184,7 +184,7 @@ FUNCTIONS = {
     "average": (
         lambda: training.ExponentialMovingAverage(3),
         TypeError,
-        "'parameters' must hold Par.* holds int",
+        "'parameters' must be Par.* holds int",
     ),
     "normal": (lambda: log_normal_sigmas(0, 3), TypeError, "'generator' must be a numpy.random.Generator.* is 0"),
     "uniform": (lambda: log_uniform_sigmas(None, 3), TypeError, "'generator' must be a numpy.random.Generator.* None"),

@@ -9,6 +9,7 @@ from mindscience_diffuser.inputs import check_scheduler, type_name
 from mindscience_diffuser.noise import check_halvable, continuing
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
+from mindscience_diffuser.settings import ReadOnly
 from mindscience_diffuser.validation import check_function, check_only_one
 
 
@@ -68,7 +69,7 @@ class PyramidSampler(PublicCell):
         before = [stage.step_options for stage in self.stages]
         for stage, count in zip(self.stages, self.scheduler.steps_of_stages(num_inference_steps)):
             with unlocked(stage):
-                stage.step_options = {**stage.step_options, "num_inference_steps": count}
+                stage.step_options = ReadOnly({**stage.step_options, "num_inference_steps": count})
         try:
             for stage in self.stages:
                 stage.check_plan()

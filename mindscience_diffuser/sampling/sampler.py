@@ -26,6 +26,7 @@ from mindscience_diffuser.sampling.host_noise import GivenMotions, GivenNoise, H
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.rigid_motion import check_motion, motion_columns
 from mindscience_diffuser.schedulers.base.scheduler import Scheduler, named_arguments
+from mindscience_diffuser.settings import ReadOnly
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
 from mindscience_diffuser.validation import (
     check_bool,
@@ -145,7 +146,7 @@ class Sampler(CompiledSampler):
         self.graph_noise = GraphNoise()
         self.scheduler = scheduler
         self.staged = isinstance(model, Stage) and model.needs_level
-        self.step_options = step_options
+        self.step_options = ReadOnly(step_options)
         self.frames = frames
         if frames is not None and self.staged:
             raise ValueError(

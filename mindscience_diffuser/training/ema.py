@@ -90,7 +90,7 @@ def _checked_parameters(name, parameters):
     others = [value for value in given if not isinstance(value, Parameter)]
     if others:
         raise TypeError(
-            f"'{name}' must hold Parameters, for example model.trainable_params(), but holds {type_name(others[0])}."
+            f"'{name}' must be Parameters, for example model.trainable_params(), but holds {type_name(others[0])}."
         )
     return given
 
