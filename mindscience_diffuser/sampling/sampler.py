@@ -106,7 +106,7 @@ class Sampler(CompiledSampler):
         samples ``(n + 1, B, ...)`` from noise to final, and all predicted clean samples ``(n, B, ...)``.
 
     Raises:
-        TypeError: If `scheduler` is no Scheduler or `model` no Cell.
+        TypeError: If `scheduler` is no Scheduler, `model` no Cell, or a step of the scheduler has not the option.
         ValueError: If `method` is none of the three, or cannot return intermediates, with `inpaint` if the scheduler
             has no noise levels, or with `motion` if it remembers earlier steps, or the samples are inpainted or guided
             by what is measured of them.
@@ -410,12 +410,13 @@ class Sampler(CompiledSampler):
                 takes. With a seed or a source, sample k gets the same noise whatever the batch. With `noise_in_graph`:
                 a seed, or a :class:`~mindscience_diffuser.CounterNoise`, which numbers the samples; None takes a seed
                 from NumPy's global stream.
-            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`.
+            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`, nor beside
+                a `generator` that has nothing else to draw.
             step_motions (Tensor, optional): With `motion`: the motions themselves, ``(n, B, 4, 3)``, that after each
                 step; after the last one there is none, whatever stands there. By default they are drawn from
                 `generator`, of a seed from a stream of their own.
-            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds; broadcasts to
-                the sample.
+            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds, in [0, 1];
+                broadcasts to the sample.
             known (Tensor, optional): With `inpaint`: the known clean values, in the shape of the sample.
             known_noise (Tensor, optional): Noise that carries `known` to each level. Default: `noise`.
             callback (callable, optional): Called as ``callback(i, timestep, sample)`` after step i; ``"step"`` only.
@@ -425,9 +426,10 @@ class Sampler(CompiledSampler):
             See Outputs of the class.
 
         Raises:
-            TypeError: If `noise` or a condition is no Tensor, or the model returns another dtype than the sample's.
-            ValueError: If batches differ, the noise has not the frames of `frames`, the mask does not broadcast, the
-                model returns another shape than the sample's, or an option does not go with the method.
+            TypeError: If an argument has the wrong type, or the model returns another dtype than the sample's.
+            ValueError: If batches differ, the noise has not the frames of `frames`, the mask does not broadcast or has
+                a value outside [0, 1], the model returns another shape than the sample's, or an option does not go with
+                the method.
         """
         self._check_inputs(noise, conditions)
         if isinstance(self.advance.model, Stage):
