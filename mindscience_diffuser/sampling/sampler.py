@@ -410,8 +410,8 @@ class Sampler(CompiledSampler):
                 takes. With a seed or a source, sample k gets the same noise whatever the batch. With `noise_in_graph`:
                 a seed, or a :class:`~mindscience_diffuser.CounterNoise`, which numbers the samples; None takes a seed
                 from NumPy's global stream.
-            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`, nor beside
-                a `generator` that has nothing else to draw.
+            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`, and not
+                beside a `generator` that has nothing else to draw.
             step_motions (Tensor, optional): With `motion`: the motions themselves, ``(n, B, 4, 3)``, that after each
                 step; after the last one there is none, whatever stands there. By default they are drawn from
                 `generator`, of a seed from a stream of their own.
