@@ -63,7 +63,8 @@ def check_whole(name, values, count):
 
 @ops.constexpr
 def _check_choices(name, values, choices):
-    others = values.asnumpy()[~np.isin(values.asnumpy(), choices)]
+    given = values.asnumpy()
+    others = given[~np.isin(given, choices)]
     if others.size:
         raise ValueError(
             f"'{name}' must be some of the {len(choices)} that the trainer has under this name, from {choices[0]} to "
@@ -74,7 +75,7 @@ def _check_choices(name, values, choices):
 
 @ops.constexpr
 def _check_values(name, values, interval):
-    check_within(name, values.asnumpy(), interval)
+    check_within(name, _on_host(values), interval)
     return True
 
 
@@ -132,7 +133,7 @@ def check_pairs(name, pairs, samples, interval, strictly=False):
 
 @ops.constexpr
 def _check_order(name, pairs, strictly):
-    t, r = pairs.asnumpy().T
+    t, r = _on_host(pairs).T
     wrong = np.flatnonzero(r >= t if strictly else r > t)
     if wrong.size:
         order = "below" if strictly else "at most"
@@ -141,3 +142,8 @@ def _check_order(name, pairs, strictly):
             f"r = {r[wrong[0]]}."
         )
     return True
+
+
+def _on_host(values):
+    """Returns the values of a Tensor; NumPy has no bfloat16."""
+    return (values.astype(mstype.float32) if values.dtype == mstype.bfloat16 else values).asnumpy()
