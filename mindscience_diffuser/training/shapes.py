@@ -120,13 +120,14 @@ def check_pairs(name, pairs, samples, interval, strictly=False):
 
     With `strictly`, r must be below t.
     """
-    check_levels(name, pairs, interval)
+    check_floating(name, pairs)
     count = samples.shape[0]
     if tuple(pairs.shape) != (count, 2):
         raise ValueError(
             f"'{name}' must hold t and r of each of {count} samples, shape ({count}, 2), but has shape "
             f"{tuple(pairs.shape)}."
         )
+    check_levels(name, pairs, interval)
     if ops.isconstant(pairs):
         _check_order(name, pairs, strictly)
 
