@@ -8,9 +8,13 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.settings import read_only
 from mindscience_diffuser.step import replace_value
 
 PACKAGE = __name__.split(".")[0]
+
+ARRAYS = (np.ndarray, tuple)
+"""Types of attributes that are arrays, or may hold some."""
 
 
 class PublicCell(nn.Cell):
@@ -18,7 +22,8 @@ class PublicCell(nn.Cell):
 
     A compiled graph holds what the attributes of its cells were when it was compiled. So after construction an
     attribute that the constructor has set is refused, and so is one with the name of an argument, but for Parameters,
-    which graphs read anew in each call. A cell that holds a model of the user does not rename its parameters.
+    which graphs read anew in each call. Arrays that the package has set cannot be written into. A cell that holds a
+    model of the user does not rename its parameters.
     """
 
     own_settings = ()
@@ -35,7 +40,9 @@ class PublicCell(nn.Cell):
             cls.__init__ = locking(cls.__init__, of_user=True)
 
     def __setattr__(self, name, value):
-        if name not in vars(self).get("_locked", ()) or vars(self).get("_unlocked", 0):
+        if vars(self).get("_unlocked", 0):
+            return super().__setattr__(name, read_only(value) if isinstance(value, ARRAYS) else value)
+        if name not in vars(self).get("_locked", ()):
             return super().__setattr__(name, value)
         parameter = self._params.get(name)
         if parameter is None:
@@ -44,6 +51,13 @@ class PublicCell(nn.Cell):
                 f"build a new {type(self).__name__} with it."
             )
         return replace_value(parameter, Tensor(self.checked_parameter(name, value), parameter.dtype))
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        # A copied array can be written into.
+        for name in vars(self).get("_locked", ()):
+            if isinstance(vars(self).get(name), ARRAYS):
+                vars(self)[name] = read_only(vars(self)[name])
 
     def further_arguments(self):
         """Returns the names of what the constructor takes besides its named arguments."""

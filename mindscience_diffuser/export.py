@@ -9,11 +9,13 @@ from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_is_tensor, type_name
+from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.sampling import ModelStep, PyramidSampler, ResidualSampler, Sampler
 from mindscience_diffuser.schedulers import Scheduler
 from mindscience_diffuser.step import StepKernel
+from mindscience_diffuser.validation import check_bool, check_path
 
 SUFFIX = ".mindir"
 INFO_KEY = "mindscience_diffuser"
@@ -44,20 +46,23 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     Raises:
         FileExistsError: If the file exists and `overwrite` is not set.
         FileNotFoundError: If its folder does not exist.
-        TypeError: If `cell` is no Cell or an input no Tensor.
+        TypeError: If `cell` is no Cell, an input no Tensor or tuple of Tensors, or another argument has the wrong type.
         ValueError: If the suffix is another, a Sampler has method ``"step"``, the names do not match the inputs, or the
             cell cannot take another batch size though `dynamic_batch` is set.
     """
-    path = _checked_target(path, overwrite)
+    path = _checked_target(path, check_bool("overwrite", overwrite))
+    check_bool("dynamic_batch", dynamic_batch)
+    check_bool("portable", portable)
     if not isinstance(cell, nn.Cell):
         raise TypeError(f"'cell' must be an nn.Cell, but is {type(cell).__name__}.")
     if isinstance(cell, (PyramidSampler, ResidualSampler, Sampler)) and cell.method == "step":
         raise ValueError("'cell' is a Sampler with method='step', which is no single graph: use 'loop' or 'unrolled'.")
-    names = _names(cell, example_inputs, input_names)
-    counts = [len(value) if isinstance(value, (tuple, list)) else None for value in example_inputs]
-    example_inputs = _flat(example_inputs)
     for i, value in enumerate(example_inputs):
-        check_is_tensor(f"example_inputs[{i}]", value)
+        for part in value if isinstance(value, tuple) else (value,):
+            check_is_tensor(f"example_inputs[{i}]", part)
+    names = _names(cell, example_inputs, input_names)
+    counts = [len(value) if isinstance(value, tuple) else None for value in example_inputs]
+    example_inputs = _flat(example_inputs)
     inputs = [_dynamic(value, name) for name, value in zip(names, example_inputs)] if dynamic_batch else example_inputs
     info = {"inputs": list(names), "plan": cell.plan.fingerprint if getattr(cell, "plan", None) is not None else None}
 
@@ -88,6 +93,10 @@ class ExportedGraph:
         self.input_names = tuple(info["inputs"])
         self.plan = info["plan"]
         self._graphs = RecentlyUsed()
+
+    def __reduce__(self):
+        # A compiled graph can be neither copied nor pickled: the file is loaded again.
+        return ExportedGraph, (self.path, {"inputs": self.input_names, "plan": self.plan})
 
     def __call__(self, *inputs, **named):
         """Runs the graph.
@@ -129,9 +138,12 @@ def load_mindir(path, plan=None):
 
     Raises:
         FileNotFoundError: If there is no such file.
+        TypeError: If `path` is no path or `plan` no plan.
         ValueError: If it is no MINDIR file of this package, or holds another plan than `plan`.
     """
-    path = Path(path)
+    path = check_path("path", path)
+    if plan is not None and not isinstance(plan, StepPlan):
+        raise TypeError(f"'plan' must be a StepPlan, such as sampler.plan, but is {type_name(plan)}.")
     info = read_info(path)
     if plan is not None and info["plan"] != plan.fingerprint:
         raise ValueError(
@@ -249,7 +261,7 @@ class _Settings:
 
 
 def _checked_target(path, overwrite):
-    path = Path(path)
+    path = check_path("path", path)
     if path.suffix != SUFFIX:
         raise ValueError(f"'path' must end in '{SUFFIX}', but is '{path}'.")
     if not path.parent.is_dir():
@@ -262,6 +274,8 @@ def _checked_target(path, overwrite):
 def _names(cell, inputs, given):
     """Returns one name for each Tensor among the inputs."""
     if given is not None:
+        if not isinstance(given, (tuple, list)) or not all(isinstance(name, str) for name in given):
+            raise TypeError(f"'input_names' must be a list of str, but is {given!r}.")
         names = tuple(given)
     else:
         if hasattr(cell, "input_names"):

@@ -5,12 +5,27 @@ import math
 from mindspore import Tensor
 
 from mindscience_diffuser.noise import WhiteNoise
+from mindscience_diffuser.step import SAMPLE_DTYPES
 
 
 def check_is_tensor(name, value):
     """Raises TypeError unless `value` is a Tensor of MindSpore."""
     if not isinstance(value, Tensor):
         raise TypeError(f"'{name}' must be a Tensor of MindSpore, but is {type_name(value)}.{_conversion(value)}")
+
+
+def check_floating(name, value):
+    """Raises TypeError unless `value` is a Tensor of float32, float16 or bfloat16; in graphs too."""
+    check_is_tensor(name, value)
+    if value.dtype not in SAMPLE_DTYPES:
+        raise TypeError(f"'{name}' must be float32, float16 or bfloat16, but is {value.dtype}; convert it with astype.")
+
+
+def check_samples(name, value):
+    """Raises an error unless `value` is a floating Tensor ``(B, ...)`` of rank 2 or more; in graphs too."""
+    check_floating(name, value)
+    if value.ndim < 2:
+        raise ValueError(f"'{name}' must have a batch axis and at least one more, but has shape {value.shape}.")
 
 
 def check_one_tensor(what, output):

@@ -18,6 +18,8 @@ from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
+from mindscience_diffuser.settings import read_only
+
 HIGHEST_PIXEL = 255
 
 Weights = Mapping[str, Union[np.ndarray, float]]
@@ -139,6 +141,14 @@ class StepPlan:
     always_draws: Union[bool, np.ndarray] = False
     level: Optional[tuple[np.ndarray, np.ndarray]] = None
     moves: Optional[np.ndarray] = column(default=None)
+
+    def __post_init__(self):
+        # What a plan became on the device would not follow.
+        for part in fields(self):
+            object.__setattr__(self, part.name, read_only(getattr(self, part.name)))
+
+    def __reduce__(self):
+        return type(self), tuple(getattr(self, part.name) for part in fields(self))
 
     def __len__(self):
         return len(self.timesteps)

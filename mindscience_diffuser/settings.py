@@ -2,6 +2,9 @@
 
 import functools
 import inspect
+from collections.abc import Mapping
+
+import numpy as np
 
 PACKAGE = __name__.split(".")[0]
 
@@ -30,3 +33,42 @@ def _is_ours(cls):
 def _arguments_of(cls):
     """Returns the names of the arguments of the nearest class of this package."""
     return frozenset(inspect.signature(next(filter(_is_ours, cls.__mro__))).parameters)
+
+
+class ReadOnly(Mapping):
+    """Values by name that cannot be set: what was built with them would not follow.
+
+    Args:
+        values (Mapping): The values.
+    """
+
+    def __init__(self, values):
+        self._values = dict(values)
+
+    def __getitem__(self, name):
+        return self._values[name]
+
+    def __setitem__(self, name, value):
+        raise TypeError(f"{name!r} cannot be set here: what was built with it would not follow. Build it anew.")
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __repr__(self):
+        return repr(self._values)
+
+
+def read_only(value):
+    """Returns an array as a view that NumPy lets nobody write into, and a tuple or mapping with such views inside."""
+    if isinstance(value, np.ndarray):
+        view = value.view()
+        view.flags.writeable = False
+        return view
+    if type(value) is tuple:
+        return tuple(map(read_only, value))
+    if isinstance(value, (dict, ReadOnly)):
+        return ReadOnly({name: read_only(part) for name, part in value.items()})
+    return value

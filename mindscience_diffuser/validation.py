@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+from pathlib import Path
 
 import numpy as np
 
@@ -36,6 +37,24 @@ def check_number(name, value, interval):
     if not _inside(value, interval) or math.isnan(value):
         raise ValueError(f"'{name}' must be in {interval}, but is {value}.")
     return float(value)
+
+
+def check_shape(name, shape):
+    """Returns the shape of a batch, ``(B, ...)``, as a tuple of int.
+
+    Raises:
+        TypeError: If it is no tuple, list or array of integers.
+        ValueError: If it is empty, or a length is negative.
+    """
+    if isinstance(shape, np.ndarray) and shape.ndim == 1:
+        shape = shape.tolist()
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(
+            f"'{name}' must be a tuple of integers, (B, ...), but is {shape!r} of type {type(shape).__name__}."
+        )
+    if not shape:
+        raise ValueError(f"'{name}' must have a batch axis, (B, ...), but is empty.")
+    return tuple(check_integer(f"{name}[{axis}]", length, low=0) for axis, length in enumerate(shape))
 
 
 def check_numbers(name, value, interval):
@@ -76,10 +95,7 @@ def check_descending(name, values, interval, least=1):
         TypeError: If they are no numbers.
         ValueError: If they are no sequence, too few, outside the interval or not descending.
     """
-    try:
-        given = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    given = as_numbers(name, values)
     if given.ndim != 1 or given.size < least:
         amount = "a non-empty sequence of" if least == 1 else f"a sequence of at least {least}"
         raise ValueError(f"'{name}' must be {amount} numbers, but has shape {given.shape}.")
@@ -91,11 +107,19 @@ def check_descending(name, values, interval, least=1):
     return given
 
 
-def check_within(name, values, low, high):
-    """Returns an array if all of its values are in [low, high], else raises ValueError that names one."""
-    outside = ~((values >= low) & (values <= high))
+def as_numbers(name, values):
+    """Returns numbers of any shape as a float64 array; TypeError if they are none."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+
+
+def check_within(name, values, interval):
+    """Returns an array if all of its values lie in `interval`, written as in ``"(0, 1]"``, else raises ValueError."""
+    outside = ~_inside(values, interval)
     if np.any(outside):
-        raise ValueError(f"'{name}' must be in [{low}, {high}], but is {values[outside][0]}.")
+        raise ValueError(f"'{name}' must be in {interval}, but is {values[outside][0]}.")
     return values
 
 
@@ -103,6 +127,31 @@ def check_bool(name, value):
     """Returns `value` if it is a bool, else raises TypeError."""
     if not isinstance(value, bool):
         raise TypeError(f"'{name}' must be True or False, but is {value!r} of type {type(value).__name__}.")
+    return value
+
+
+def check_generator(name, value):
+    """Returns `value` if it is a `numpy.random.Generator`, else raises TypeError."""
+    if not isinstance(value, np.random.Generator):
+        raise TypeError(
+            f"'{name}' must be a numpy.random.Generator, such as numpy.random.default_rng(0), but is {value!r} of type "
+            f"{type(value).__name__}."
+        )
+    return value
+
+
+def check_path(name, value):
+    """Returns `value` as a Path, else raises TypeError."""
+    if not isinstance(value, (str, Path)):
+        raise TypeError(f"'{name}' must be a path, a str or Path, but is {value!r} of type {type(value).__name__}.")
+    return Path(value)
+
+
+def check_function(name, value, called=""):
+    """Returns `value` if it can be called, else raises TypeError that says how, as in ``"conditions(history, t)"``."""
+    if not callable(value):
+        how = called and f", called as {called}"
+        raise TypeError(f"'{name}' must be a function{how}, but is {value!r} of type {type(value).__name__}.")
     return value
 
 

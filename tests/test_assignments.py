@@ -5,9 +5,12 @@ import functools
 import importlib
 import inspect
 import pickle
+import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from all_schedulers import CLASSES
 from mindspore import Tensor, nn
 
 import mindscience_diffuser as md
@@ -177,6 +180,82 @@ def test_tables_that_only_the_package_writes_are_refused(cell, name):
     with pytest.raises(AttributeError, match=f"'{name}' of {type(cell).__name__} is a table"):
         setattr(cell, name, getattr(cell, name) * 0)
     assert np.array_equal(getattr(cell, name).asnumpy(), before)
+
+
+def arrays_in(value, name):
+    """Yields the arrays of a value, also inside tuples and mappings, and what to call them."""
+    if isinstance(value, np.ndarray):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from arrays_in(part, f"{name}.{key}")
+    elif isinstance(value, tuple):
+        for i, part in enumerate(value):
+            yield from arrays_in(part, f"{name}[{i}]")
+
+
+def public_arrays(cell):
+    plan = getattr(cell, "plan", None)
+    held = {name: value for name, value in vars(cell).items() if not name.startswith("_")}
+    return {
+        **dict(arrays_in(held, type(cell).__name__)),
+        **(dict(arrays_in(vars(plan), "plan")) if plan is not None else {}),
+    }
+
+
+def chosen(kind, count, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scheduler = kind(*arguments)
+        scheduler.set_timesteps(count, **options)
+    return scheduler
+
+
+WITH_ARRAYS = {
+    **{name: functools.partial(chosen, kind, 2) for name, kind in CLASSES.items()},
+    "PyramidFlowMatchEulerDiscreteScheduler": lambda: chosen(
+        md.PyramidFlowMatchEulerDiscreteScheduler, 2, stage_index=1
+    ),
+    **{kind.__name__: functools.partial(chosen, kind, 2, 5) for kind in (md.AmusedScheduler, md.VQDiffusionScheduler)},
+    "Sampler": BUILT["Sampler"],
+    "DiffusionSampler": BUILT["DiffusionSampler"],
+    "ConsistencyDistillation": distillation,
+}
+
+
+@pytest.mark.parametrize("name", WITH_ARRAYS)
+def test_arrays_of_public_cells_cannot_be_written_into_in_copies_too(name):
+    cell = WITH_ARRAYS[name]()
+    copies = (copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))) if name in CLASSES else ()
+    for each in (cell, *copies):
+        arrays = public_arrays(each)
+        assert arrays.keys() == public_arrays(cell).keys() and arrays
+        for place, array in arrays.items():
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = array
+                pytest.fail(f"{place} was written into.")
+
+
+def test_options_and_sums_of_a_plan_cannot_be_set():
+    sampler = md.Sampler(Model(), scheduled(), "step", eta=0.5)
+    for again in (sampler.step_options, copy.deepcopy(sampler.plan).states, sampler.plan.states["sample"]):
+        name = next(iter(again))
+        with pytest.raises(TypeError, match=f"'{name}' cannot be set here"):
+            again[name] = 0.0
+    assert dict(sampler.step_options) == {"eta": 0.5}
+
+
+def test_arrays_of_a_user_stay_writable():
+    class Mine(md.EulerDiscreteScheduler):
+        def __init__(self):
+            super().__init__()
+            self.mine = np.zeros(2)
+
+    cell, given = Mine(), np.array([3.0, 1.0])
+    cell.mine[0] = 1
+    cell.set_timesteps(sigmas=given)
+    given[0] = 2
+    assert cell.sigmas[0] == 3
 
 
 GUIDED = "ClassifierFreeGuidance"

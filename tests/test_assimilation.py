@@ -188,6 +188,10 @@ def test_bad_localization_is_refused(arguments, words):
         Localization(**arguments)
 
 
+def rebuilt(sampler, **options):
+    return Sampler(sampler.advance.model, sampler.scheduler, "unrolled", **options)
+
+
 class Doubled(nn.Cell):
     def construct(self, x, sigma, past):
         return x * 1e30
@@ -198,6 +202,14 @@ class Doubled(nn.Cell):
     [
         ({"forecast": Doubled()}, TypeError, "'forecast' must be a Sampler"),
         ({"analysis": FORECAST}, TypeError, "'analysis' must be a Sampler of a PosteriorGuidance"),
+        ({"forecast": ANALYSIS}, TypeError, "'forecast' is a Sampler of a PosteriorGuidance"),
+        *(
+            ({name: rebuilt(of, **{option: True})}, ValueError, f"'{name}' is a Sampler with {option}=True")
+            for name, of in (("forecast", FORECAST), ("analysis", ANALYSIS))
+            for option in ("return_intermediates", "inpaint", "noise_in_graph")
+        ),
+        ({"observations": 3}, TypeError, "'observations' must be a list with an entry for each time, but is int"),
+        ({"conditions": lambda past, t: past}, TypeError, "'conditions' must return a tuple of Tensors.* at time 0"),
         ({"history": [[1.0]]}, TypeError, "'history' must be an array"),
         ({"history": FEW[:1]}, ValueError, r"'history' has shape \(1, 2, 3\)"),
         ({"history": FEW * NAN}, ValueError, "'history' has values that are not finite"),
@@ -206,7 +218,7 @@ class Doubled(nn.Cell):
         ({"observations": [given(1.0, np.inf, 3.0)]}, ValueError, r"'observations\[0\]' has infinite values"),
         ({"observations": []}, ValueError, "'observations' is empty"),
         ({"inflation": 0.9}, ValueError, r"'inflation' must be in \[1, inf\)"),
-        ({"conditions": 3}, TypeError, "'conditions' must be callable"),
+        ({"conditions": 3}, TypeError, "'conditions' must be a function"),
         ({"localization": 3.0}, TypeError, "'localization' must be a Localization"),
         ({"localization": Localization(1.0, np.zeros((2, 1)))}, ValueError, "'places' of the localization has shape"),
         ({"initial_noise": "standard"}, ValueError, "'initial_noise' must be one of"),

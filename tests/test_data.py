@@ -85,7 +85,7 @@ def test_a_range_is_held_out_where_it_is_given(npy):
         ({"conditions": "x.npy"}, TypeError, "'conditions' must be a list"),
         ({"conditions": ["none.npy"]}, FileNotFoundError, "'conditions' names the file"),
         ({"path": "none.npy"}, FileNotFoundError, "'path' names the file"),
-        ({"path": 3}, TypeError, "'path' must be the path"),
+        ({"path": 3}, TypeError, "'path' must be a path, a str or Path, but is 3"),
     ],
 )
 def test_mistaken_arguments_are_named(npy, arguments, error, message):

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -91,12 +94,52 @@ def test_bad_targets_are_refused_before_anything_is_compiled(tmp_path):
         export_mindir(original, tmp_path / "b.mindir", inputs[0], 3)
 
 
+WRONG_ARGUMENTS = {
+    "path of int": ({"path": 3}, "'path' must be a path, a str or Path, but is 3 of type int"),
+    "path of bytes": ({"path": b"a.mindir"}, "'path' must be a path, a str or Path, but is b'a.mindir'"),
+    **{
+        name: ({name: "no"}, f"'{name}' must be True or False, but is 'no' of type str")
+        for name in ("dynamic_batch", "overwrite", "portable")
+    },
+    "one name": ({"input_names": "xy"}, "'input_names' must be a list of str, but is 'xy'"),
+    "names of int": ({"input_names": [1, 2]}, r"'input_names' must be a list of str, but is \[1, 2\]"),
+    "a list": ({"inputs": [[ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3))]]}, r"'example_inputs\[0\]'.* is list"),
+    "an array": ({"inputs": [np.zeros((2, 4, 5))]}, r"'example_inputs\[0\]' must be a Tensor.* is numpy.ndarray"),
+    "a tuple": ({"inputs": [(ms.ops.zeros(2), 3)]}, r"'example_inputs\[0\]' must be a Tensor.* is int"),
+}
+
+
+@pytest.mark.parametrize("changed, message", WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS)
+def test_arguments_of_another_type_are_refused_before_anything_is_compiled(changed, message, tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("a graph is compiled")
+
+    monkeypatch.setattr(ms, "export", refuse)
+    options = {"path": tmp_path / "a.mindir", "inputs": [ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3))], **changed}
+    with pytest.raises(TypeError, match=message):
+        export_mindir(sampler(DDIMScheduler), options.pop("path"), *options.pop("inputs"), **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reloaded_file_can_be_copied_and_pickled_after_a_call(tmp_path):
+    path = export_mindir(sampler(DDIMScheduler), tmp_path / "a.mindir", ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
+    reloaded, inputs = load_mindir(path), (ms.ops.ones((2, 4, 5)), ms.ops.ones((2, 3)))
+    expected = reloaded(*inputs).asnumpy()
+    for again in (copy.copy(reloaded), copy.deepcopy(reloaded), pickle.loads(pickle.dumps(reloaded))):
+        assert (again.path, again.input_names, again.plan) == (reloaded.path, reloaded.input_names, reloaded.plan)
+        np.testing.assert_array_equal(again(*inputs).asnumpy(), expected)
+
+
 def test_a_file_with_another_plan_is_refused(tmp_path):
     original = sampler(DDIMScheduler)
     path = export_mindir(original, tmp_path / "a.mindir", ms.ops.zeros((2, 4, 5)), ms.ops.zeros((2, 3)))
     original.scheduler.set_timesteps(7)
     with pytest.raises(ValueError, match="another plan"):
         load_mindir(path, plan=original.plan)
+    with pytest.raises(TypeError, match="'plan' must be a StepPlan, such as sampler.plan, but is int"):
+        load_mindir(path, plan=3)
+    with pytest.raises(TypeError, match="'path' must be a path"):
+        load_mindir(3)
     reloaded = load_mindir(path)
     with pytest.raises(TypeError, match="noise, condition_0"):
         reloaded(noise=ms.ops.zeros((2, 4, 5)))

@@ -1,5 +1,6 @@
 """Learned plans: files that are read as schedulers, levels that are searched, tables that are fitted to a teacher."""
 
+import dataclasses
 import itertools
 import json
 import warnings
@@ -286,9 +287,10 @@ def test_other_classes_follow_the_noise_process_of_the_file(tmp_path):
 def test_a_plan_that_is_not_finite_is_not_written(tmp_path):
     solver = DPMSolverMultistepScheduler()
     solver.set_timesteps(4)
-    solver.plan.states["sample"]["sample"][1] = np.nan
+    sample = {**solver.plan.states["sample"], "sample": np.full(4, np.nan)}
+    plan = dataclasses.replace(solver.plan, states={**solver.plan.states, "sample": sample})
     with pytest.raises(ValueError, match="'states.sample.sample' of the plan must be finite"):
-        save_learned(tmp_path, solver, solver.plan, 1.0)
+        save_learned(tmp_path, solver, plan, 1.0)
 
 
 @pytest.mark.parametrize("name", SEARCHABLE)

@@ -257,6 +257,10 @@ def test_a_likelihood_needs_levels_and_conditions_of_the_batch():
         log_likelihood(Same(), scheduler, X, Tensor(np.zeros((3, 2)), ms.float32))
     with pytest.raises(TypeError, match=r"'conditions\[0\]' must be a Tensor"):
         log_likelihood(Same(), scheduler, X, 3)
+    for empty in (X[:0], Tensor(np.zeros((2, 0)), ms.float32)):
+        for asked in (log_likelihood, md.invert):
+            with pytest.raises(ValueError, match="'x' must hold one sample or more.* but has shape"):
+                asked(Same(), scheduler, empty)
 
 
 def test_a_learned_plan_has_no_likelihood(tmp_path):

@@ -1,14 +1,21 @@
-"""Noise schedules, timestep spacings and the noise source: formulas and properties, without MindSpore."""
+"""Noise schedules, timestep spacings and the noise source: formulas and properties."""
 
 import math
 import threading
 
 import numpy as np
 import pytest
+from mindspore import Tensor
 
 from mindscience_diffuser.noise import (
     BETA_SCHEDULES,
+    CentredNoise,
+    CounterNoise,
+    EDMPreconditioning,
+    GaussianFieldNoise,
     NoiseSource,
+    StudentTNoise,
+    WhiteNoise,
     alphas_cumprod_from_betas,
     betas_from_schedule,
     block_noise,
@@ -16,6 +23,7 @@ from mindscience_diffuser.noise import (
     custom_timesteps,
     draw_noise,
     draw_steps,
+    draw_uniform,
     drawn_ahead,
     noise_weights,
     rescale_zero_terminal_snr,
@@ -285,6 +293,48 @@ def test_draw_noise_without_generator_follows_numpys_global_seed():
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
+
+
+DRAWS = {
+    "draw_noise": draw_noise,
+    "draw_uniform": draw_uniform,
+    "draw_steps": lambda shape: draw_steps(np.ones(2, bool), shape),
+    "block_noise": block_noise,
+    "NoiseSource": NoiseSource(0, 2).standard_normal,
+    "CounterNoise": CounterNoise(0, 2).standard_normal,
+    "WhiteNoise": WhiteNoise().draw,
+    "GaussianFieldNoise": GaussianFieldNoise().draw,
+    "CentredNoise": CentredNoise().draw,
+    "StudentTNoise": StudentTNoise(3.0).draw,
+    "LawSource": StudentTNoise(3.0).source(0).standard_normal,
+    "EDMPreconditioning": lambda shape: EDMPreconditioning(sigma_offset_noise=0.1).training_noise(np.ones(2), shape),
+}
+SHAPES = [
+    (3, TypeError, "'shape' must be a tuple of integers.* is 3 of type int"),
+    (2.5, TypeError, "'shape' must be a tuple of integers.* is 2.5 of type float"),
+    (None, TypeError, "'shape' must be a tuple of integers.* is None"),
+    ("24", TypeError, "'shape' must be a tuple of integers.* is '24' of type str"),
+    (Tensor([2, 3, 4, 4]), TypeError, "'shape' must be a tuple of integers.* of type Tensor"),
+    (np.array([[2, 3]]), TypeError, "'shape' must be a tuple of integers.* of type ndarray"),
+    (np.array([2.0, 3.0, 4.0, 4.0]), TypeError, r"'shape\[0\]' must be an integer, but is 2.0"),
+    ((2, 3.0, 4, 4), TypeError, r"'shape\[1\]' must be an integer, but is 3.0"),
+    ((2, True, 4, 4), TypeError, r"'shape\[1\]' must be an integer, but is True"),
+    ((2, -3, 4, 4), ValueError, r"'shape\[1\]' must be at least 0, but is -3"),
+    ([], ValueError, "'shape' must have a batch axis.* is empty"),
+]
+
+
+@pytest.mark.parametrize("shape, error, message", SHAPES, ids=[repr(case[0]) for case in SHAPES])
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_draw_names_what_is_no_shape_of_a_batch(name, shape, error, message):
+    with pytest.raises(error, match=message):
+        DRAWS[name](shape)
+
+
+@pytest.mark.parametrize("shape", [[2, 3, 4, 4], np.array([2, 3, 4, 4]), (np.int64(2), 3, 4, 4)], ids=str)
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_draw_takes_any_sequence_of_integers(name, shape):
+    assert DRAWS[name](shape).shape[-4:] == (2, 3, 4, 4)
 
 
 @pytest.mark.parametrize(

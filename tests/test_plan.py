@@ -1,6 +1,7 @@
 """StepPlan: folding, choosing steps and packing keep the numbers of the weighted sums; pure NumPy."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -183,9 +184,9 @@ def variants(value):
         return [value / 2]
     if isinstance(value, np.ndarray):
         return [np.where(np.arange(STEPS) == k, value + 1, value) for k in (0, STEPS - 1)]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         changed = [{**value, name: other} for name, part in value.items() for other in variants(part)]
-        nested = any(isinstance(part, dict) for part in value.values())
+        nested = any(isinstance(part, Mapping) for part in value.values())
         further = next(each for each in ("base", "noise", "output") if nested or each not in value and each != "base")
         return [*changed, {**value, further: {"output": 1.0} if nested else 1.0}]
     changed = [(*value[:i], other, *value[i + 1 :]) for i, part in enumerate(value) for other in variants(part)]
@@ -233,7 +234,7 @@ def test_every_field_is_taken_along_with_the_steps():
         assert type(whole) is type(part)
         if isinstance(whole, np.ndarray):
             np.testing.assert_array_equal(part, whole[steps])
-        elif isinstance(whole, dict):
+        elif isinstance(whole, Mapping):
             assert list(whole) == list(part)
             for name in whole:
                 check(whole[name], part[name])

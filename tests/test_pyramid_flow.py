@@ -322,8 +322,15 @@ def test_sampler_refuses(scheduler):
         sampler(tensor(2, 2, 2), tensor(2, 1))
     with pytest.raises(ValueError, match="'renoise' must hold 2 Tensors"):
         sampler(tensor(2, 1, 2, 2), tensor(2, 1), renoise=[])
-    with pytest.raises(ValueError, match="'renoise' must hold 2 Tensors"):
-        sampler(tensor(2, 1, 2, 2), tensor(2, 1), renoise=[None, None], generator=0)
+    for options, error, message in (
+        ({"renoise": [None, None], "generator": 0}, ValueError, "'renoise' and 'generator' are both given"),
+        ({"renoise": 3}, TypeError, "'renoise' must hold 2 Tensors.*but is int"),
+        ({"renoise": [np.zeros((2, 1, 4, 4))] * 2}, TypeError, r"'renoise\[0\]' must be a Tensor.*ndarray"),
+        ({"renoise": [tensor(2, 1, 4, 4)] * 2}, ValueError, r"'renoise\[1\]' has shape .* stage 2 needs \(2, 1, 8, 8"),
+        ({"callback": 3}, TypeError, r"'callback' must be a function, called as callback\(stage, i,.* 3 of type int"),
+    ):
+        with pytest.raises(error, match=message):
+            sampler(tensor(2, 1, 2, 2), tensor(2, 1), **options)
     step = PyramidSampler(Velocity(), scheduler, 2, "step")
     with pytest.raises(ValueError, match="no single graph"):
         export_mindir(step, "x.mindir", tensor(2, 1, 2, 2))

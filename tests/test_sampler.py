@@ -6,6 +6,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+from all_schedulers import CLASSES, choose
 from mindspore import Tensor, nn, ops
 
 from mindscience_diffuser import (
@@ -16,6 +17,7 @@ from mindscience_diffuser import (
     EDMHeunScheduler,
     LMSDiscreteScheduler,
     NoiseSource,
+    ResidualSampler,
     Sampler,
     UniPCMultistepScheduler,
 )
@@ -382,14 +384,55 @@ BAD_CALLS = {
     "progress": ((tensor(*SHAPE),), {"progress": True}, ValueError, "need method='step'"),
     "mask": ((tensor(*SHAPE),), {"mask": tensor(*SHAPE)}, ValueError, "inpaint=True"),
     "step_noise": ((tensor(*SHAPE),), {"step_noise": tensor(2, *SHAPE)}, ValueError, "'step_noise' has shape"),
+    "step_noise_list": (
+        (tensor(*SHAPE),),
+        {"step_noise": [tensor(*SHAPE)]},
+        TypeError,
+        "'step_noise' must be a Tensor",
+    ),
+    "step_noise_array": ((tensor(*SHAPE),), {"step_noise": np.zeros((6, *SHAPE))}, TypeError, "'step_noise'.*ndarray"),
+    "step_noise_dtype": (
+        (tensor(*SHAPE),),
+        {"step_noise": ops.zeros((6, *SHAPE), ms.int32)},
+        TypeError,
+        "'step_noise' must be float32",
+    ),
+    "two_sources": (
+        (tensor(*SHAPE),),
+        {"step_noise": tensor(6, *SHAPE), "generator": 0},
+        ValueError,
+        "'step_noise' and 'generator' are both given",
+    ),
+    "callback": ((tensor(*SHAPE),), {"callback": 3}, TypeError, "'callback' must be a function.*but is 3 of type int"),
+    "callback_false": (
+        (tensor(*SHAPE),),
+        {"callback": False},
+        TypeError,
+        "'callback' must be a function.*but is False",
+    ),
+    "progress_text": ((tensor(*SHAPE),), {"progress": "no"}, TypeError, "'progress' must be True or False.*'no'"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_CALLS)
 def test_bad_call_is_named(name):
     inputs, options, error, message = BAD_CALLS[name]
-    with pytest.raises(error, match=message):
-        Sampler(Denoiser(), scheduled())(*inputs, **options)
+    for method in ("loop", "step") if name != "progress" else ("loop",):
+        with pytest.raises(error, match=message):
+            Sampler(Denoiser(), scheduled(), method)(*inputs, **options)
+
+
+def test_a_residual_sampler_refuses_a_bad_call_before_its_regression_runs():
+    sampler = ResidualSampler(Sampler(Denoiser(), scheduled()), Denoiser())
+    with pytest.raises(TypeError, match="'callback' must be a function"):
+        sampler(tensor(*SHAPE), tensor(3), callback=3)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_an_option_that_no_step_of_the_scheduler_has_is_named(name):
+    scheduler = choose(CLASSES[name](), 2)
+    with pytest.raises(TypeError, match=f"'strengh' is 0.5, but a step of {name} has no such option; it has"):
+        Sampler(Denoiser(), scheduler, "step", strengh=0.5)
 
 
 def test_bad_masks_are_named():
@@ -400,6 +443,9 @@ def test_bad_masks_are_named():
         sampler(tensor(*SHAPE), mask=ops.ones(5))
     with pytest.raises(ValueError, match="'known' has shape"):
         sampler(tensor(*SHAPE), mask=ops.ones(5), known=ops.zeros((1, 2, 4, 5)))
+    for value in (np.nan, -0.5, 2.0):
+        with pytest.raises(ValueError, match=rf"'mask' must be in \[0, 1\], but is {value}"):
+            sampler(tensor(*SHAPE), mask=Tensor([1.0, 0.0, value, 0.0, 1.0], ms.float32), known=ops.zeros(SHAPE))
 
 
 @pytest.mark.parametrize(

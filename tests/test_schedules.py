@@ -301,7 +301,16 @@ def test_a_schedule_that_a_class_has_not_is_named_with_those_that_it_has(kind, a
         (lambda: schedule_sigmas("karras", 5, 1.0, 2.0), ValueError, "'sigma_min' must be below 'sigma_max'"),
         (lambda: schedule_timesteps("linear_quadratic", 5, [0.9, 0.1]), ValueError, "'name' must be one of"),
         (lambda: schedule_timesteps("karras", 3, [0.9, 0.1]), ValueError, "num_inference_steps"),
-        (lambda: schedule_timesteps("karras", 2, [0.9, 0.0]), ValueError, "'alphas_cumprod' must hold"),
+        *(
+            (lambda values=values: schedule_timesteps("karras", 2, values), error, words)
+            for values, error, words in (
+                ([0.9, 0.0], ValueError, "'alphas_cumprod' must be above 0, but ends in 0"),
+                ([0.9, np.nan], ValueError, "'alphas_cumprod' must lie in [0, 1), but has nan"),
+                ([0.1, 0.9], ValueError, "'alphas_cumprod' must be descending, but is [0.1, 0.9]"),
+                ([], ValueError, "'alphas_cumprod' must be a sequence of at least 2 numbers, but has shape (0,)"),
+                ("a", TypeError, "'alphas_cumprod' must hold numbers, but is 'a'"),
+            )
+        ),
     ],
 )
 def test_bad_arguments_of_the_functions_are_named(call, error, words):

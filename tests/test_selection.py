@@ -161,6 +161,9 @@ def test_every_trajectory_starts_at_the_level_of_its_first_row(name):
     for row in (0, 4 * scheduler.order):
         expected = [level[row] for level in scheduler.levels]
         np.testing.assert_allclose(scheduler.noised_to_row(one, zero, row).asnumpy()[0], expected, rtol=1e-6, atol=1e-7)
+    for row, error in ((-1, ValueError), (len(scheduler.plan), ValueError), (1.0, TypeError), (True, TypeError)):
+        with pytest.raises(error, match=f"'row' must be .* but is {row}"):
+            scheduler.noised_to_row(one, zero, row)
 
 
 def test_the_stages_of_a_pyramid_keep_their_selection():

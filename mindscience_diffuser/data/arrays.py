@@ -1,12 +1,11 @@
 """Samples in npy and npz files."""
 
 import zipfile
-from pathlib import Path
 
 from mindscience_diffuser.data.rows import keys_of_npz, rows_of_npy, rows_of_npz
 from mindscience_diffuser.data.split import chosen
 from mindscience_diffuser.data.values import check_kind, finite, not_found
-from mindscience_diffuser.validation import nearest
+from mindscience_diffuser.validation import check_path, nearest
 
 
 class Arrays:
@@ -87,11 +86,10 @@ class Arrays:
 
 def _existing(argument, path):
     """Returns a Path of an existing file."""
-    if not isinstance(path, (str, Path)):
-        raise TypeError(f"'{argument}' must be the path of a file, but is {path!r} of type {type(path).__name__}.")
-    if not Path(path).is_file():
+    file = check_path(argument, path)
+    if not file.is_file():
         raise not_found(argument, "file", path)
-    return Path(path)
+    return file
 
 
 def _keys(path):

@@ -7,7 +7,7 @@ import numpy as np
 from mindscience_diffuser.data.split import chosen
 from mindscience_diffuser.data.values import check_kind, finite, not_found
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.validation import nearest
+from mindscience_diffuser.validation import check_path, nearest
 
 SAMPLE = "sample"
 """Dimension that counts the samples in a file that is written."""
@@ -139,9 +139,7 @@ class Fields:
 
 def _opened(path):
     """Returns a data set whose variables are read when they are asked for; times stay the numbers that are stored."""
-    if not isinstance(path, (str, Path)):
-        raise TypeError(f"'path' must be the path of a file, but is {path!r} of type {type(path).__name__}.")
-    if not Path(path).exists():
+    if not check_path("path", path).exists():
         raise not_found("path", "file", path)
     advice = "Fields needs xarray and what it reads files with: pip install mindscience_diffuser[fields]"
     try:

@@ -7,7 +7,7 @@ import numpy as np
 from mindscience_diffuser.data.split import chosen
 from mindscience_diffuser.data.values import not_found
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.validation import check_bool
+from mindscience_diffuser.validation import check_bool, check_path
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
@@ -32,11 +32,9 @@ class Images:
     """
 
     def __init__(self, path, classes=False, split="train", held_out=0.1):
-        if not isinstance(path, (str, Path)):
-            raise TypeError(f"'path' must be the path of a folder, but is {path!r} of type {type(path).__name__}.")
-        if not Path(path).is_dir():
+        self.path = check_path("path", path)
+        if not self.path.is_dir():
             raise not_found("path", "folder", path)
-        self.path = Path(path)
         self.files = sorted(file for file in self.path.rglob("*") if file.suffix.lower() in SUFFIXES)
         if not self.files:
             raise FileNotFoundError(f"'path' names the folder '{path}', which holds no image.")

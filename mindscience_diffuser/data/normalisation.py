@@ -1,13 +1,12 @@
 """Mean and standard deviation of each channel, taken from the training samples."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
 from mindscience_diffuser.data.values import check_kind, finite
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_integer, check_path
 
 
 class Normalisation:
@@ -86,7 +85,7 @@ class Normalisation:
     def save(self, path):
         """Writes a JSON file."""
         content = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist(), "axes": self.axes}
-        write_atomically(path, json.dumps(content, indent=2) + "\n")
+        write_atomically(check_path("path", path), json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, path):
@@ -95,8 +94,9 @@ class Normalisation:
         Raises:
             ValueError: If the file holds something else.
         """
+        file = check_path("path", path)
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(file.read_text(encoding="utf-8"))
             return cls(content["mean"], content["deviation"], content["axes"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"'{path}' holds no mean and deviation of channels: {error}.") from None

@@ -41,7 +41,7 @@ class ClassifierFreeGuidance(Guidance):
 
     Raises:
         TypeError: If `unconditional` is missing or holds anything but Tensors.
-        ValueError: If a number is outside its range.
+        ValueError: If a number is outside its range, or `unconditional` holds a value that is not finite.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class ClassifierFreeGuidance(Guidance):
         if isinstance(entry, (tuple, list)):
             return tuple(self._parameters(part, f"{name}_{i}") for i, part in enumerate(entry))
         check_is_tensor("unconditional", entry)
+        checked_values("unconditional", entry)
         parameter = setting(entry, name, self.model, entry.dtype)
         self.insert_param_to_cell(name, parameter)
         return parameter

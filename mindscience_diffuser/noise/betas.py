@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mindscience_diffuser.validation import check_choice, check_integer, check_number
+from mindscience_diffuser.validation import as_numbers, check_choice, check_integer, check_number
 
 
 def _linear(count, start, end):
@@ -65,10 +65,7 @@ def betas_from_schedule(name, num_train_timesteps, beta_start=0.0001, beta_end=0
         start = check_number("beta_start", beta_start, "(0, 1)")
         end = check_number("beta_end", beta_end, "(0, 1)")
         return BETA_SCHEDULES[name](count, start, end)
-    try:
-        betas = np.asarray(trained_betas, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'trained_betas' must hold numbers, but is {trained_betas!r}.") from error
+    betas = as_numbers("trained_betas", trained_betas)
     if betas.shape != (count,):
         raise ValueError(
             f"'trained_betas' has shape {betas.shape}, but num_train_timesteps is {count}: "

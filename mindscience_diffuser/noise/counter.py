@@ -9,7 +9,7 @@ import numbers
 
 import numpy as np
 
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_integer, check_shape
 
 LARGEST_SEED = 2**64 - 1
 LARGEST_NUMBER = 2**31 - 1
@@ -103,6 +103,7 @@ class CounterNoise:
             numpy.ndarray, float32.
 
         Raises:
+            TypeError: If `shape` is no sequence of integers.
             ValueError: If the first axis is not the number of samples, or a sample has more than 2^32 values.
         """
         drawn = self.draw(self.next, shape)
@@ -121,7 +122,7 @@ class CounterNoise:
             numpy.ndarray, float32.
         """
         number = check_integer("number", number, low=0, high=LARGEST_NUMBER)
-        shape = tuple(shape)
+        shape = check_shape("shape", shape)
         if len(self.samples) != shape[0]:
             raise ValueError(
                 f"'shape' is {shape}, but this source has {len(self.samples)} samples: the first axis must be their "

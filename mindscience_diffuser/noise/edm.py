@@ -10,7 +10,16 @@ import numpy as np
 
 from mindscience_diffuser.noise.source import continuing, draw_noise
 from mindscience_diffuser.settings import Settings
-from mindscience_diffuser.validation import check_bool, check_integer, check_number, check_numbers
+from mindscience_diffuser.validation import (
+    as_numbers,
+    check_bool,
+    check_generator,
+    check_integer,
+    check_number,
+    check_numbers,
+    check_shape,
+    check_within,
+)
 
 
 class Scalings(NamedTuple):
@@ -103,7 +112,15 @@ class EDMPreconditioning(Settings):
 
         Returns:
             numpy.ndarray, float32: sigma * z, and where there is an offset noise, one more number for each channel.
+
+        Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If a level is negative or not finite, or the shape of levels or batch does not fit.
         """
+        shape = check_shape("shape", shape)
+        sigmas = check_within("sigmas", as_numbers("sigmas", sigmas), "[0, inf)")
+        if sigmas.shape not in (shape[:1], (shape[0], 1), shape[:2]):
+            raise ValueError(f"'sigmas' must have the shape {shape[:1]} or {shape[:2]}, but has {sigmas.shape}.")
         generator = continuing(generator, shape[0], stream=0)
         drawn = draw_noise(shape, generator) if noise_law is None else noise_law.draw(shape, generator)
         noise = drawn * np.reshape(sigmas, np.shape(sigmas) + (1,) * (len(shape) - np.ndim(sigmas)))
@@ -131,6 +148,7 @@ def log_normal_sigmas(generator, count, loc=-1.2, scale=1.2, sigma_min=0.0, sigm
         TypeError: If a number has the wrong type.
         ValueError: If `count` is below 1, `scale` is not above 0, `sigma_min` is negative or not below `sigma_max`.
     """
+    check_generator("generator", generator)
     check_integer("count", count, low=1)
     check_number("loc", loc, "(-inf, inf)")
     check_number("scale", scale, "(0, inf)")
@@ -156,6 +174,7 @@ def log_uniform_sigmas(generator, count, sigma_min=0.002, sigma_max=80.0):
         TypeError: If a number has the wrong type.
         ValueError: If `count` is below 1, or `sigma_min` is not above 0 or not below `sigma_max`.
     """
+    check_generator("generator", generator)
     check_integer("count", count, low=1)
     _check_range(check_number("sigma_min", sigma_min, "(0, inf)"), check_number("sigma_max", sigma_max, "(0, inf)"))
     return np.exp(generator.uniform(np.log(sigma_min), np.log(sigma_max), count))

@@ -8,7 +8,7 @@ from scipy import fft, special
 
 from mindscience_diffuser.noise.source import draw_noise
 from mindscience_diffuser.settings import Settings
-from mindscience_diffuser.validation import check_bool, check_number
+from mindscience_diffuser.validation import as_numbers, check_bool, check_number, check_shape
 
 
 class NoiseLaw(Settings):
@@ -33,9 +33,10 @@ class NoiseLaw(Settings):
             numpy.ndarray, float32.
 
         Raises:
+            TypeError: If `shape` is no sequence of integers.
             ValueError: If the law has no noise of this shape.
         """
-        shape = tuple(shape)
+        shape = check_shape("shape", shape)
         white = draw_noise(self.white_shape(shape), generator)
         return np.asarray(self.from_white(white, shape), np.float32)
 
@@ -189,7 +190,8 @@ class SphericalNoise(NoiseLaw):
         # Coefficients with m >= 0, those of a lower m first: l and m of each.
         m = np.repeat(np.arange(self.degrees), np.arange(self.degrees, 0, -1))
         degree = np.concatenate([np.arange(first, self.degrees) for first in range(self.degrees)])
-        share = self.spectrum / self.spectrum.sum()
+        share = self.spectrum / self.spectrum.max()
+        share /= share.sum()
         self._std = np.sqrt(4 * np.pi * share[degree] / (2 * degree + 1)) * np.where(m > 0, np.sqrt(0.5), 1)
         self._zonal = m == 0
 
@@ -303,9 +305,11 @@ def wave_amplitudes(grid, longest, alpha, tau, spectrum):
     numbers = [fft.fftfreq(size) * longest for size in grid]
     k = np.sqrt(sum(axis**2 for axis in np.meshgrid(*numbers, indexing="ij")))
     if spectrum is None:
-        squared = k**2 + tau**2
-        # A wave without length has no finite power where tau is 0; it is left out.
-        power = np.divide(1, squared, out=np.zeros_like(squared), where=squared > 0) ** alpha
+        length = np.hypot(k, tau)
+        # Relative to that of the longest wave, so that no exponent takes it out of range. A wave without length has no
+        # finite power where tau is 0; it is left out.
+        longest_wave = length[length > 0].min(initial=np.inf)
+        power = np.divide(longest_wave, length, out=np.zeros_like(length), where=length > 0) ** (2 * alpha)
     else:
         needed = math.ceil(round(k.max(), 6)) + 1
         if len(spectrum) != needed:
@@ -315,7 +319,10 @@ def wave_amplitudes(grid, longest, alpha, tau, spectrum):
             )
         power = np.interp(k, np.arange(needed), spectrum)
     if not power.any():
-        raise ValueError("'spectrum' has no power at any wave of this grid.")
+        raise ValueError(
+            f"No wave of the grid {grid} has any power: give a 'spectrum' that has some there, or a 'tau' above 0."
+        )
+    power = power / power.max()
     return np.sqrt(power / power.mean())[..., : grid[-1] // 2 + 1].astype(np.float32)
 
 
@@ -355,10 +362,7 @@ def check_spectrum(spectrum):
 
 def numbers_of(name, values):
     """Returns finite numbers as float64 ``(n,)``; raises TypeError or ValueError."""
-    try:
-        given = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"'{name}' must hold numbers, but is {values!r}.") from error
+    given = as_numbers(name, values)
     if given.ndim != 1 or not np.isfinite(given).all():
         raise ValueError(f"'{name}' must be a sequence of finite numbers, but has shape {given.shape}: {values!r}.")
     return given

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from mindscience_diffuser.noise.source import draw_noise
-from mindscience_diffuser.validation import check_number
+from mindscience_diffuser.validation import as_numbers, check_number, check_shape, check_within
 
 LARGEST_GAMMA = 1 / 3
 """Where the covariance of a block turns singular; above it, it would have a negative eigenvalue."""
@@ -32,7 +32,7 @@ def block_noise(shape, gamma=1 / 3, generator=None):
         numpy.ndarray, float32.
 
     Raises:
-        TypeError: If `gamma` is no number or `generator` no source of noise.
+        TypeError: If `gamma` is no number, `shape` no sequence of integers or `generator` no source of noise.
         ValueError: If `gamma` is outside (0, 1/3], or `shape` has no blocks of 2x2.
     """
     gamma = check_gamma(gamma)
@@ -103,10 +103,11 @@ def renoising_by_start(start, gamma=-1 / 3):
         tuple (e, s / e, alpha): where the stage ends, the weight of the upsampled sample and that of the noise.
 
     Raises:
-        TypeError: If `gamma` is no number.
-        ValueError: If `gamma` is outside [-1/3, 0).
+        TypeError: If an argument holds no numbers.
+        ValueError: If `gamma` is outside [-1/3, 0), or `start` outside [0, 1].
     """
     gamma = _check_gamma(gamma, "[-1/3, 0)", -1)
+    check_within("start", as_numbers("start", start), "[0, 1]")
     scale = start + (1 - start) * math.sqrt(-gamma / (1 - gamma))
     return start / scale, scale, (1 - start) / math.sqrt(1 - gamma)
 
@@ -127,10 +128,11 @@ def renoising_by_end(end, gamma=1 / 3):
         tuple (s, alpha, beta): where the next stage starts, the weight of the upsampled sample and that of the noise.
 
     Raises:
-        TypeError: If `gamma` is no number.
-        ValueError: If `gamma` is outside (0, 1/3].
+        TypeError: If an argument holds no numbers.
+        ValueError: If `gamma` is outside (0, 1/3], or `end` outside [0, 1].
     """
     gamma = check_gamma(gamma)
+    check_within("end", as_numbers("end", end), "[0, 1]")
     alpha = 1 / (math.sqrt(1 + 1 / gamma) * (1 - end) + end)
     return alpha * end, alpha, alpha * (1 - end) / math.sqrt(gamma)
 
@@ -146,7 +148,7 @@ def check_halvable(name, shape, halvings=1):
     Raises:
         ValueError: If it is neither ``(B, C, H, W)`` nor ``(B, C, T, H, W)``, or H or W is no multiple.
     """
-    shape = tuple(int(length) for length in shape)
+    shape = check_shape(name, shape)
     if len(shape) not in (4, 5):
         raise ValueError(f"'{name}' must be (B, C, H, W) or (B, C, T, H, W), but has {len(shape)} axes: {shape}.")
     divisor = 2**halvings

@@ -7,7 +7,7 @@ level of each call, descending, shape ``(n,)``. The level at which the trajector
 import numpy as np
 from scipy.special import betaincinv
 
-from mindscience_diffuser.validation import check_choice, check_integer, check_number
+from mindscience_diffuser.validation import check_choice, check_descending, check_integer, check_number
 
 
 def karras_sigmas(sigma_max, sigma_min, count, rho=7.0):
@@ -157,12 +157,11 @@ def schedule_timesteps(name, num_inference_steps, alphas_cumprod):
         ValueError: If there is no such schedule, or a value is out of range.
     """
     check_choice("name", name, RATIO_SCHEDULES)
-    alpha_bar = np.asarray(alphas_cumprod, np.float64)
-    if alpha_bar.ndim != 1 or len(alpha_bar) < 2 or np.any((alpha_bar <= 0) | (alpha_bar >= 1)):
+    alpha_bar = check_descending("alphas_cumprod", alphas_cumprod, "[0, 1)", least=2)
+    if alpha_bar[-1] == 0:
         raise ValueError(
-            f"'alphas_cumprod' must hold alpha_bar of 2 or more training timesteps, each in (0, 1), but has shape "
-            f"{alpha_bar.shape} and values from {alpha_bar.min()} to {alpha_bar.max()}: betas that end in pure noise "
-            "have no highest level."
+            "'alphas_cumprod' must be above 0, but ends in 0: betas that end in pure noise have no highest level. Give "
+            "those of a scheduler without rescale_betas_zero_snr."
         )
     count = check_integer("num_inference_steps", num_inference_steps, 1, len(alpha_bar))
     training = np.sqrt((1 - alpha_bar) / alpha_bar)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from scipy.special import ndtr
 
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_function, check_integer, check_shape
 
 LARGEST = 2**64 - 1
 
@@ -60,9 +60,10 @@ class NoiseSource:
             numpy.ndarray, float32.
 
         Raises:
+            TypeError: If `shape` is no sequence of integers.
             ValueError: If the first axis is not the number of samples.
         """
-        noise = np.empty(shape, np.float32)
+        noise = np.empty(check_shape("shape", shape), np.float32)
         self.draw_into([noise])
         return noise
 
@@ -118,11 +119,11 @@ def draw_noise(shape, generator=None):
         numpy.ndarray, float32.
 
     Raises:
-        TypeError: If `generator` is none of these.
-        ValueError: If a list has another length than the batch, or a function that was given to
-            :func:`set_noise_function` returns another shape.
+        TypeError: If `generator` is none of these, or `shape` no sequence of integers.
+        ValueError: If `shape` is empty or has a negative length, a list has another length than the batch, or a
+            function that was given to :func:`set_noise_function` returns another shape.
     """
-    shape = tuple(shape)
+    shape = check_shape("shape", shape)
     noise = np.asarray(_function(shape, generator), np.float32)
     if noise.shape != shape:
         raise ValueError(f"The function of set_noise_function returned the shape {noise.shape} in place of {shape}.")
@@ -153,7 +154,7 @@ def draw_steps(needed, shape, generator=None):
     Returns:
         numpy.ndarray, float32, ``(n, *shape)``, 0 where no noise is needed.
     """
-    noise = np.zeros((len(needed), *shape), np.float32)
+    noise = np.zeros((len(needed), *check_shape("shape", shape)), np.float32)
     draw_into([step for step, drawn in zip(noise, needed) if drawn], generator)
     return noise
 
@@ -238,8 +239,8 @@ def set_noise_function(function=None):
         TypeError: If `function` is not callable.
     """
     global _function
-    if function is not None and not callable(function):
-        raise TypeError(f"'function' must be callable as function(shape, generator), but is {function!r}.")
+    if function is not None:
+        check_function("function", function, "function(shape, generator)")
     if isinstance(function, Previous):
         function = function.function
     previous, _function = _function, _drawn if function is None else function

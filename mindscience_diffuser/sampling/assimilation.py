@@ -1,5 +1,6 @@
 """Sequential data assimilation: an ensemble that a diffusion model forecasts and that measurements correct."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ from tqdm import tqdm
 
 from mindscience_diffuser.guidance import PosteriorGuidance
 from mindscience_diffuser.inputs import type_name
-from mindscience_diffuser.noise import continuing, draw_noise
+from mindscience_diffuser.noise import continuing
 from mindscience_diffuser.sampling.ensemble_update import Localization, adapted_inflation, square_root_update
 from mindscience_diffuser.sampling.sampler import Sampler
-from mindscience_diffuser.validation import check_bool, check_choice, check_number
+from mindscience_diffuser.sampling.twisted import TwistedSampler
+from mindscience_diffuser.validation import check_bool, check_choice, check_function, check_number
 
 INITIAL_NOISE = ("sigma_scaled", "observation")
 
@@ -88,6 +90,8 @@ def assimilate(
     history = _checked_history(history)
     members, frame = len(history), history.shape[2:]
     measured = tuple(guidance.measure(Tensor(np.zeros((1, *frame), np.float32))).shape[1:])
+    if isinstance(observations, str) or not isinstance(observations, (Sequence, np.ndarray)):
+        raise TypeError(f"'observations' must be a list with an entry for each time, but is {type_name(observations)}.")
     observations = [_checked_observation(t, y, measured, guidance) for t, y in enumerate(observations)]
     if not observations:
         raise ValueError("'observations' is empty: give one entry for each time, None where there is no measurement.")
@@ -99,18 +103,22 @@ def assimilate(
     adaptive = inflation == "adaptive"
     factor = 1.0 if adaptive else check_number("inflation", inflation, "[1, inf)")
     check_choice("initial_noise", initial_noise, INITIAL_NOISE)
-    if conditions is not None and not callable(conditions):
-        raise TypeError(f"'conditions' must be callable as conditions(history, t), but is {type_name(conditions)}.")
+    if conditions is not None:
+        check_function("conditions", conditions, "conditions(history, t)")
     check_bool("progress", progress)
     generator = continuing(generator, members, stream=0)
 
     def drawn(sampler, history, t, *y):
         past = Tensor(history)
         given = (past,) if conditions is None else conditions(past, t)
-        start = draw_noise((members, *frame), generator) * np.float32(sampler.scheduler.init_noise_sigma)
+        if not isinstance(given, (tuple, list)):
+            raise TypeError(
+                f"'conditions' must return a tuple of Tensors, but returned {type_name(given)} at time {t}."
+            )
+        start = sampler.initial_noise((members, *frame), generator)
         if initial_noise == "observation":
-            start = start + history[:, -1]
-        frames = sampler(Tensor(start), *y, *given, generator=generator).asnumpy().astype(np.float32)
+            start = start + past[:, -1]
+        frames = sampler(start, *y, *given, generator=generator).asnumpy().astype(np.float32)
         lost = np.flatnonzero(~np.isfinite(frames).reshape(members, -1).all(1))
         if lost.size:
             raise FloatingPointError(
@@ -145,8 +153,24 @@ def assimilate(
 def _checked_samplers(forecast, analysis):
     """Returns the posterior guidance of the analysis."""
     for name, sampler in (("forecast", forecast), ("analysis", analysis)):
-        if not isinstance(sampler, Sampler):
+        if not isinstance(sampler, Sampler) or isinstance(sampler, TwistedSampler):
             raise TypeError(f"'{name}' must be a Sampler, but is {type_name(sampler)}.")
+        for option in ("return_intermediates", "inpaint", "noise_in_graph"):
+            if getattr(sampler, option):
+                raise ValueError(
+                    f"'{name}' is a Sampler with {option}=True, but members are carried on by final samples alone, "
+                    "under noise from the host: build it without."
+                )
+        if sampler.scheduler.inverts:
+            raise ValueError(
+                f"'{name}' is a Sampler of {type(sampler.scheduler).__name__}, whose steps lead from data to noise: "
+                "give the scheduler that samples are drawn with."
+            )
+    if isinstance(forecast.advance.model, PosteriorGuidance):
+        raise TypeError(
+            "'forecast' is a Sampler of a PosteriorGuidance, but nothing is measured before a forecast: give a Sampler "
+            "of the model that it holds."
+        )
     guidance = analysis.advance.model
     if not isinstance(guidance, PosteriorGuidance):
         raise TypeError(

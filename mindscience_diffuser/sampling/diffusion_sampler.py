@@ -7,13 +7,12 @@ import numpy as np
 from mindspore import Tensor, mint, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_floating, check_is_tensor
 from mindscience_diffuser.noise import EDMPreconditioning, continuing, draw_noise, draw_steps
 from mindscience_diffuser.sampling.compiled import CompiledSampler, with_own_memory
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import EDMHeunScheduler
-from mindscience_diffuser.step import SAMPLE_DTYPES
-from mindscience_diffuser.validation import check_choice, check_integer
+from mindscience_diffuser.validation import check_choice, check_integer, check_only_one
 
 INITIAL_NOISE = ("standard", "sigma_scaled", "observation")
 
@@ -222,12 +221,14 @@ class DiffusionSampler(CompiledSampler):
             ValueError: If observations and actions differ in batch or time, or noise has another shape.
         """
         shape = self._check(prev_obs, prev_act)
+        if step_noise is not None and not self.churns:
+            raise ValueError("'step_noise' is given, but s_churn is 0: nothing is added.")
+        if noise is not None:
+            check_only_one(step_noise=step_noise, generator=generator)
         # Where the start is given, it may have been drawn from stream 0 of the same seed.
         generator = continuing(generator, shape[0], stream=0 if noise is None else 1)
         noise = self._noise("noise", noise, shape, generator)
         if not self.churns:
-            if step_noise is not None:
-                raise ValueError("'step_noise' is given, but s_churn is 0: nothing is added.")
             return self._run(prev_obs, prev_act, noise)
         return self._run(prev_obs, prev_act, noise, self._step_noise(step_noise, shape, generator))
 
@@ -238,7 +239,7 @@ class DiffusionSampler(CompiledSampler):
     def _noise(self, name, noise, shape, generator):
         if noise is None:
             return Tensor(draw_noise(shape, generator), self.compute_dtype)
-        _check_tensor(name, noise)
+        check_floating(name, noise)
         if tuple(noise.shape) != shape:
             raise ValueError(f"'{name}' has shape {noise.shape}, but must have {shape}, that of what is drawn.")
         return noise
@@ -252,7 +253,7 @@ class DiffusionSampler(CompiledSampler):
     @staticmethod
     def _check(prev_obs, prev_act):
         """Checks observations and actions; returns the shape of the next observation."""
-        _check_tensor("prev_obs", prev_obs)
+        check_floating("prev_obs", prev_obs)
         if prev_obs.ndim != 5:
             raise ValueError(f"'prev_obs' must have shape (B, T, C, H, W), but has {prev_obs.shape}.")
         check_is_tensor("prev_act", prev_act)
@@ -262,9 +263,3 @@ class DiffusionSampler(CompiledSampler):
                 f"{prev_obs.shape[:2]}."
             )
         return (prev_obs.shape[0], *prev_obs.shape[2:])
-
-
-def _check_tensor(name, value):
-    check_is_tensor(name, value)
-    if value.dtype not in SAMPLE_DTYPES:
-        raise TypeError(f"'{name}' must be float32, float16 or bfloat16, but is {value.dtype}; convert it with astype.")

@@ -5,10 +5,12 @@ import functools
 from mindspore import nn
 
 from mindscience_diffuser.cells import PublicCell, unlocked
-from mindscience_diffuser.inputs import check_scheduler
+from mindscience_diffuser.inputs import check_scheduler, type_name
 from mindscience_diffuser.noise import check_halvable, continuing
 from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
+from mindscience_diffuser.settings import ReadOnly
+from mindscience_diffuser.validation import check_function, check_only_one
 
 
 class PyramidSampler(PublicCell):
@@ -67,7 +69,7 @@ class PyramidSampler(PublicCell):
         before = [stage.step_options for stage in self.stages]
         for stage, count in zip(self.stages, self.scheduler.steps_of_stages(num_inference_steps)):
             with unlocked(stage):
-                stage.step_options = {**stage.step_options, "num_inference_steps": count}
+                stage.step_options = ReadOnly({**stage.step_options, "num_inference_steps": count})
         try:
             for stage in self.stages:
                 stage.check_plan()
@@ -115,11 +117,11 @@ class PyramidSampler(PublicCell):
         if renoise is None:
             generator = continuing(generator, noise.shape[0])
             renoise = (None,) * (self.count - 1)
-        elif generator is not None or len(renoise) != self.count - 1:
-            raise ValueError(
-                f"'renoise' must hold {self.count - 1} Tensors, one for each stage but the first, and no 'generator' "
-                f"beside it; it holds {len(renoise)}, and the generator is {generator!r}."
-            )
+        else:
+            check_only_one(renoise=renoise, generator=generator)
+            self._check_renoise(renoise, noise.shape)
+        if callback is not None:
+            check_function("callback", callback, "callback(stage, i, timestep, sample)")
         x = noise
         for stage, sampler in enumerate(self.stages):
             if stage > 0:
@@ -127,3 +129,15 @@ class PyramidSampler(PublicCell):
             of_stage = None if callback is None else functools.partial(callback, stage)
             x = sampler(x, *conditions, callback=of_stage, progress=progress)
         return x
+
+    def _check_renoise(self, renoise, shape):
+        wanted = f"'renoise' must hold {self.count - 1} Tensors, one for each stage but the first"
+        if not isinstance(renoise, (tuple, list)):
+            raise TypeError(f"{wanted}, in a list, but is {type_name(renoise)}.")
+        if len(renoise) != self.count - 1:
+            raise ValueError(f"{wanted}, but holds {len(renoise)}.")
+        for stage, value in enumerate(renoise, start=1):
+            name, expected = f"renoise[{stage - 1}]", (*shape[:-2], *(2**stage * size for size in shape[-2:]))
+            self.scheduler.check_tensor(name, value)
+            if tuple(value.shape) != expected:
+                raise ValueError(f"'{name}' has shape {value.shape}, but stage {stage} needs {expected}.")

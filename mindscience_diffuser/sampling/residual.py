@@ -108,6 +108,7 @@ class ResidualSampler(CompiledSampler):
             ValueError: See there, or if the regression returns another shape than that of the noise.
         """
         self.sampler._check_inputs(noise, conditions)
+        self.sampler._check_call(noise, known=known, **options)
         with self.compiled_calls():
             expected = self.compiled(*map(with_own_memory, (noise, *conditions)))
         if known is not None:

@@ -6,10 +6,9 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 from scipy.spatial.transform import Rotation
 
-from mindscience_diffuser.inputs import check_is_tensor, type_name
+from mindscience_diffuser.inputs import check_floating, type_name
 from mindscience_diffuser.noise import check_mask_fits, check_particle_mask, draw_noise, draw_steps
 from mindscience_diffuser.settings import Settings
-from mindscience_diffuser.step import SAMPLE_DTYPES
 from mindscience_diffuser.validation import check_number
 
 NUMBERS = 7
@@ -100,9 +99,7 @@ class RigidMotion(Settings):
 
     def check_sample(self, name, sample):
         """Raises TypeError or ValueError unless samples are Tensors ``(B, N, 3)`` that the mask fits."""
-        check_is_tensor(name, sample)
-        if sample.dtype not in SAMPLE_DTYPES:
-            raise TypeError(f"'{name}' must be float32, float16 or bfloat16, but is {sample.dtype}.")
+        check_floating(name, sample)
         if sample.ndim != 3 or sample.shape[-1] != 3:
             raise ValueError(f"'{name}' must be positions (B, N, 3) to be moved, but has the shape {sample.shape}.")
         if self.mask is not None:

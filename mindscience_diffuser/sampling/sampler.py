@@ -1,7 +1,5 @@
 """A whole trajectory: model and scheduler along a plan, compiled."""
 
-import inspect
-
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, mint, nn, ops
@@ -27,9 +25,19 @@ from mindscience_diffuser.sampling.graph_noise import GraphNoise
 from mindscience_diffuser.sampling.host_noise import GivenMotions, GivenNoise, HostNoise, spans_of, steps_at_once
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.rigid_motion import check_motion, motion_columns
-from mindscience_diffuser.schedulers.base.scheduler import Scheduler
+from mindscience_diffuser.schedulers.base.scheduler import Scheduler, named_arguments
+from mindscience_diffuser.settings import ReadOnly
 from mindscience_diffuser.step import known_weights, looked_up, replace_value, weights_of
-from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number
+from mindscience_diffuser.validation import (
+    check_bool,
+    check_choice,
+    check_function,
+    check_integer,
+    check_number,
+    check_only_one,
+    check_shape,
+    check_within,
+)
 
 METHODS = ("step", "loop", "unrolled")
 
@@ -98,7 +106,7 @@ class Sampler(CompiledSampler):
         samples ``(n + 1, B, ...)`` from noise to final, and all predicted clean samples ``(n, B, ...)``.
 
     Raises:
-        TypeError: If `scheduler` is no Scheduler or `model` no Cell.
+        TypeError: If `scheduler` is no Scheduler, `model` no Cell, or a step of the scheduler has not the option.
         ValueError: If `method` is none of the three, or cannot return intermediates, with `inpaint` if the scheduler
             has no noise levels, or with `motion` if it remembers earlier steps, or the samples are inpainted or guided
             by what is measured of them.
@@ -121,6 +129,7 @@ class Sampler(CompiledSampler):
             raise TypeError(f"'model' must be an nn.Cell, but is {type(model).__name__}.")
         super().__init__(model)
         check_scheduler(scheduler, Scheduler)
+        scheduler.check_options(step_options, _options_of(scheduler))
         check_policy(model, scheduler)
         self.method = check_choice("method", method, METHODS)
         if check_bool("return_intermediates", return_intermediates) and method == "loop":
@@ -137,7 +146,7 @@ class Sampler(CompiledSampler):
         self.graph_noise = GraphNoise()
         self.scheduler = scheduler
         self.staged = isinstance(model, Stage) and model.needs_level
-        self.step_options = step_options
+        self.step_options = ReadOnly(step_options)
         self.frames = frames
         if frames is not None and self.staged:
             raise ValueError(
@@ -171,7 +180,7 @@ class Sampler(CompiledSampler):
 
     def further_arguments(self):
         """Returns the names of the options of the scheduler's `step` that a trajectory can have."""
-        return {*inspect.signature(self.scheduler.plan_for).parameters, *self.step_options}
+        return _options_of(self.scheduler)
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -278,7 +287,7 @@ class Sampler(CompiledSampler):
             Tensor, float32.
         """
         if self.noise_in_graph:
-            generator = counter_noise(generator, shape[0])
+            generator = counter_noise(generator, check_shape("shape", shape)[0])
         return Tensor(self.noise_law.draw(shape, generator) * np.float32(self.scheduler.init_noise_sigma))
 
     @property
@@ -401,12 +410,13 @@ class Sampler(CompiledSampler):
                 takes. With a seed or a source, sample k gets the same noise whatever the batch. With `noise_in_graph`:
                 a seed, or a :class:`~mindscience_diffuser.CounterNoise`, which numbers the samples; None takes a seed
                 from NumPy's global stream.
-            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`.
+            step_noise (Tensor, optional): The fresh noise itself, ``(n, B, ...)``; not with `noise_in_graph`, and not
+                beside a `generator` that has nothing else to draw.
             step_motions (Tensor, optional): With `motion`: the motions themselves, ``(n, B, 4, 3)``, that after each
                 step; after the last one there is none, whatever stands there. By default they are drawn from
                 `generator`, of a seed from a stream of their own.
-            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds; broadcasts to
-                the sample.
+            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds, in [0, 1];
+                broadcasts to the sample.
             known (Tensor, optional): With `inpaint`: the known clean values, in the shape of the sample.
             known_noise (Tensor, optional): Noise that carries `known` to each level. Default: `noise`.
             callback (callable, optional): Called as ``callback(i, timestep, sample)`` after step i; ``"step"`` only.
@@ -416,15 +426,15 @@ class Sampler(CompiledSampler):
             See Outputs of the class.
 
         Raises:
-            TypeError: If `noise` or a condition is no Tensor, or the model returns another dtype than the sample's.
-            ValueError: If batches differ, the noise has not the frames of `frames`, the mask does not broadcast, the
-                model returns another shape than the sample's, or an option does not go with the method.
+            TypeError: If an argument has the wrong type, or the model returns another dtype than the sample's.
+            ValueError: If batches differ, the noise has not the frames of `frames`, the mask does not broadcast or has
+                a value outside [0, 1], the model returns another shape than the sample's, or an option does not go with
+                the method.
         """
         self._check_inputs(noise, conditions)
         if isinstance(self.advance.model, Stage):
             self.advance.model.check_inputs(noise, conditions)
-        if self.method != "step" and (callback is not None or progress):
-            raise ValueError(f"'callback' and 'progress' need method='step', but method is {self.method!r}.")
+        self._check_call(noise, generator, step_noise, step_motions, mask, known, known_noise, callback, progress)
         given = (*self._inpainting(noise, mask, known, known_noise), *conditions)
         if self.motion is not None and self.motion.mask is not None:
             given = (self.motion.mask_of(noise.shape[0]), *given)
@@ -432,7 +442,8 @@ class Sampler(CompiledSampler):
         seeds = ()
         if self.noise_in_graph:
             generator = counter_noise(generator, noise.shape[0])
-            seeds = self._noise_inputs(noise, generator, step_noise)
+            check_size(noise.shape)
+            seeds = (Tensor(generator.seed_words), Tensor(generator.sample_numbers)) if self.draws else ()
         drawn = self._motions(noise, generator, step_motions)
         fresh = self._fresh_noise(noise, generator, step_noise)
         drawn = (fresh, *drawn) if self.stochastic and not self.draws else drawn
@@ -481,23 +492,10 @@ class Sampler(CompiledSampler):
     def _fresh_noise(self, noise, generator, step_noise):
         """Returns the fresh noise of the steps, see :class:`HostNoise`."""
         if step_noise is not None:
-            expected = (len(self._plan), *noise.shape)
-            if tuple(step_noise.shape) != expected:
-                raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
             return GivenNoise(step_noise)
         streams = continuing(generator, noise.shape[0])
         source = source_by(self.noise_law, streams)
         return HostNoise(self._plan.needs_noise, noise.shape, source, streams, self.scheduler.compute_dtype)
-
-    def _noise_inputs(self, noise, source, step_noise):
-        """Returns what a graph that draws its fresh noise takes in place of it: the seed and the sample numbers."""
-        if step_noise is not None:
-            raise ValueError(
-                "'step_noise' is given, but this Sampler was built with noise_in_graph=True: its graph draws the noise "
-                "from a seed. Give 'generator', or build it without noise_in_graph."
-            )
-        check_size(noise.shape)
-        return (Tensor(source.seed_words), Tensor(source.sample_numbers)) if self.draws else ()
 
     def _motions(self, noise, generator, step_motions):
         """Returns the motions after the steps, see :class:`GivenMotions`, in a tuple, which is empty without them."""
@@ -527,20 +525,11 @@ class Sampler(CompiledSampler):
         return motion_columns(plan, self.scheduler.order, type(self.scheduler).__name__)
 
     def _inpainting(self, noise, mask, known, known_noise):
-        """Returns the checked inputs of inpainting: mask, known values and their noise."""
-        given = {"mask": mask, "known": known}
+        """Returns the inputs of inpainting: mask, known values and their noise."""
         if not self.inpaint:
-            for name, value in {**given, "known_noise": known_noise}.items():
-                if value is not None:
-                    raise ValueError(f"'{name}' is given, but this Sampler was not built with inpaint=True.")
             return ()
-        for name, value in given.items():
-            check_is_tensor(name, value)
-        self.scheduler.check_mask(mask, noise)
         dtype = self.scheduler.compute_dtype
         known_noise = noise if known_noise is None else known_noise
-        self.scheduler.check_tensor("known", known, like=noise)
-        self.scheduler.check_tensor("known_noise", known_noise, like=noise)
         return mask.astype(dtype) + ops.zeros_like(known).astype(dtype), known.astype(dtype), known_noise.astype(dtype)
 
     def _packed(self, plan):
@@ -585,9 +574,64 @@ class Sampler(CompiledSampler):
         """Pads with steps that the loop never reaches, so that its graph has one shape for any number of steps."""
         return np.pad(rows, [(0, max(self.capacity - len(rows), 0))] + [(0, 0)] * (rows.ndim - 1))
 
+    def _check_call(
+        self,
+        noise,
+        generator=None,
+        step_noise=None,
+        step_motions=None,
+        mask=None,
+        known=None,
+        known_noise=None,
+        callback=None,
+        progress=False,
+    ):
+        """Checks the named arguments of a call, before anything is compiled."""
+        if step_noise is not None:
+            self._check_step_noise(noise, step_noise)
+            if self.motion is None or step_motions is not None:  # Else the motions come from the generator.
+                check_only_one(step_noise=step_noise, generator=generator)
+        self._check_inpainting(noise, mask, known, known_noise)
+        if callback is not None:
+            check_function("callback", callback, "callback(i, timestep, sample)")
+        check_bool("progress", progress)
+        if self.method != "step" and (callback is not None or progress):
+            raise ValueError(f"'callback' and 'progress' need method='step', but method is {self.method!r}.")
+
+    def _check_step_noise(self, noise, step_noise):
+        if self.noise_in_graph:
+            raise ValueError(
+                "'step_noise' is given, but this Sampler was built with noise_in_graph=True: its graph draws the noise "
+                "from a seed. Give 'generator', or build it without noise_in_graph."
+            )
+        self.scheduler.check_tensor("step_noise", step_noise)
+        expected = (len(self._plan), *noise.shape)
+        if tuple(step_noise.shape) != expected:
+            raise ValueError(f"'step_noise' has shape {step_noise.shape}, but this trajectory needs {expected}.")
+
+    def _check_inpainting(self, noise, mask, known, known_noise):
+        given = {"mask": mask, "known": known}
+        if not self.inpaint:
+            for name, value in {**given, "known_noise": known_noise}.items():
+                if value is not None:
+                    raise ValueError(f"'{name}' is given, but this Sampler was not built with inpaint=True.")
+            return
+        for name, value in given.items():
+            check_is_tensor(name, value)
+        self.scheduler.check_mask(mask, noise)
+        check_within("mask", mask.astype(mstype.float32).asnumpy(), "[0, 1]")
+        self.scheduler.check_tensor("known", known, like=noise)
+        if known_noise is not None:
+            self.scheduler.check_tensor("known_noise", known_noise, like=noise)
+
     def _check_inputs(self, noise, conditions):
         self.scheduler.check_tensor("noise", noise)
         self.scheduler.check_channels(noise.shape)
         if self.frames is not None:
             check_frames(noise.shape, self.timesteps.shape[1])
         check_conditions(conditions, "the noise", noise.shape[0])
+
+
+def _options_of(scheduler):
+    """Returns the names of the options of `step` that a whole trajectory of a scheduler can have."""
+    return tuple(dict.fromkeys([*named_arguments(scheduler.plan_for), *scheduler.step_options]))

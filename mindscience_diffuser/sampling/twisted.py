@@ -29,7 +29,7 @@ from mindscience_diffuser.sampling.host_noise import spans_of, steps_at_once
 from mindscience_diffuser.sampling.model_step import ModelStep
 from mindscience_diffuser.sampling.sampler import MOST_STATES, Sampler
 from mindscience_diffuser.step import looked_up
-from mindscience_diffuser.validation import check_integer, check_number
+from mindscience_diffuser.validation import check_bool, check_integer, check_number
 
 RESAMPLING_STREAM = 2
 """Stream of a seed from which particles are drawn anew; 0 is that of the start, 1 that of the steps."""
@@ -292,6 +292,9 @@ class TwistedSampler(Sampler):
             ValueError: If shapes or batches differ.
         """
         rows = self._check_rows(noise, inputs)
+        if step_noise is not None:
+            self._check_step_noise(noise, step_noise)
+        check_bool("progress", progress)
         if isinstance(generator, numbers.Integral):
             uniform = continuing(generator, len(noise), RESAMPLING_STREAM)
         else:

@@ -8,7 +8,7 @@ from mindscience_diffuser.noise.edm import EDMPreconditioning
 from mindscience_diffuser.preconditioning import SampleScalings
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_like, levels_for
+from mindscience_diffuser.training.shapes import check_batch, check_levels, check_like, levels_for
 
 
 class EDMTrainer(TrainedUnderNoise, PublicCell):
@@ -74,7 +74,7 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
                 noise, as :meth:`EDMPreconditioning.training_noise` draws them.
             sigmas (Tensor): Noise levels, float32, shape ``(B,)`` or ``(B, 1)``, or ``(B, T)``, one for each frame, see
                 :meth:`DiffusionTrainer.get_loss`; those where `sigma_data` is one number.
-            *conditions (Tensor): Passed on to the model, and to the regression.
+            *conditions (Tensor): Passed on to the model, and to the regression, shape ``(B, ...)`` each.
             weights (Tensor, optional): Weights w of the elements, at least 0, of a shape that broadcasts to the
                 samples, such as ``(H, W)``, ``(C, 1, 1)`` or ``(B, 1, H, W)``: the loss is sum(w e) / sum(w). A mask
                 of zeros and ones, or a bool one, counts the valid values alone; what it leaves out may be NaN in
@@ -99,7 +99,10 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         the loss depends on the level without a further call of the model.
         """
         original_samples, weights = checked_samples(original_samples, noise, weights)
-        sigmas = levels_for("'sigmas'", sigmas, original_samples)
+        check_levels("sigmas", sigmas, "(0, inf)")
+        sigmas = levels_for("sigmas", sigmas, original_samples)
+        for condition in conditions:
+            check_batch("condition", condition, original_samples)
         c_in, c_skip, c_out, c_noise = self.scalings(sigmas, original_samples)
         if self.learns_residual:
             expected = ops.stop_gradient(ops.cast(self.regression(*conditions), mstype.float32))

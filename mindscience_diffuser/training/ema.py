@@ -1,9 +1,12 @@
 """Exponential moving average of a model's weights."""
 
+from collections.abc import Iterable
+
 from mindspore import Parameter, ParameterTuple, Tensor, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import PublicCell, checked_values
+from mindscience_diffuser.inputs import type_name
 from mindscience_diffuser.step import replace_value
 from mindscience_diffuser.validation import check_number
 
@@ -33,8 +36,7 @@ class ExponentialMovingAverage(PublicCell):
 
     def __init__(self, parameters, decay=0.999, average=None):
         super().__init__(auto_prefix=False)
-        parameters = list(parameters)
-        _check_parameters("parameters", parameters)
+        parameters = _checked_parameters("parameters", parameters)
         if not parameters:
             raise ValueError("'parameters' must not be empty: there is nothing to average.")
         self.decay = check_number("decay", decay, "[0, 1)")
@@ -42,8 +44,7 @@ class ExponentialMovingAverage(PublicCell):
         self.names = [parameter.name for parameter in parameters]
         given = [None] * len(parameters)
         if average is not None:
-            given = list(average)
-            _check_parameters("average", given)
+            given = _checked_parameters("average", average)
             _take_over(given, parameters)
         kept = [_kept(*pair) for pair in zip(parameters, given)]
         self.average = ParameterTuple(kept)
@@ -83,9 +84,15 @@ def _kept(parameter, given):
     )
 
 
-def _check_parameters(name, parameters):
-    if not all(isinstance(parameter, Parameter) for parameter in parameters):
-        raise TypeError(f"'{name}' must be Parameters, for example model.trainable_params().")
+def _checked_parameters(name, parameters):
+    """Returns Parameters as a list."""
+    given = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    others = [value for value in given if not isinstance(value, Parameter)]
+    if others:
+        raise TypeError(
+            f"'{name}' must be Parameters, for example model.trainable_params(), but holds {type_name(others[0])}."
+        )
+    return given
 
 
 def _take_over(average, parameters):

@@ -2,13 +2,15 @@
 
 import math
 
-from mindspore import nn
+import numpy as np
+from mindspore import Tensor, nn
 
 from mindscience_diffuser.cells import PublicCell
+from mindscience_diffuser.inputs import type_name
 from mindscience_diffuser.step import shaped
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_batch, levels_for
+from mindscience_diffuser.training.shapes import check_batch, check_levels, levels_for
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
@@ -20,7 +22,19 @@ def flow_weights(weighting, sigmas):
 
     ``"none"``: 1. ``"sigma_sqrt"``: sigma^-2. ``"cosmap"``: 2 / (pi (1 - 2 sigma + 2 sigma^2)), under which uniform
     levels count as those of the ``"cosmap"`` density do. The names are those of diffusers' SD3 training.
+
+    Raises:
+        TypeError: If `sigmas` is neither.
+        ValueError: If `weighting` is unknown.
     """
+    check_choice("weighting", weighting, WEIGHTINGS)
+    if not isinstance(sigmas, (np.ndarray, Tensor)):
+        raise TypeError(f"'sigmas' must be an array of NumPy or a Tensor, but is {type_name(sigmas)}.")
+    return weights_of_levels(weighting, sigmas)
+
+
+def weights_of_levels(weighting, sigmas):
+    """The form of :func:`flow_weights` that graphs read."""
     if weighting == "sigma_sqrt":
         return sigmas**-2.0
     if weighting == "cosmap":
@@ -92,7 +106,8 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
         :meth:`EDMTrainer.get_losses`.
         """
         original_samples, weights = checked_samples(original_samples, noise, weights)
-        sigmas = levels_for("'sigmas'", sigmas, original_samples)
+        check_levels("sigmas", sigmas, "(0, 1]" if self.weighting == "sigma_sqrt" else "[0, 1]")
+        sigmas = levels_for("sigmas", sigmas, original_samples)
         velocity = noise - original_samples
         level = shaped(sigmas, original_samples).astype(original_samples.dtype)
         noisy = original_samples + level * velocity
@@ -100,10 +115,12 @@ class FlowMatchingTrainer(TrainedUnderNoise, PublicCell):
         if condition is None:
             prediction = self.model(noisy, timesteps)
         else:
-            check_batch("'condition'", condition, original_samples)
+            check_batch("condition", condition, original_samples)
+            for other in further:
+                check_batch("further", other, original_samples)
             prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, velocity)
-        return reduced(error, sigmas, weights, flow_weights(self.weighting, sigmas))
+        return reduced(error, sigmas, weights, weights_of_levels(self.weighting, sigmas))
 
     def construct(self, original_samples, noise, sigmas, condition=None, *further, weights=None):
         """The same as ``get_loss``."""

@@ -4,7 +4,7 @@ import numpy as np
 from mindspore import Tensor, mint, ops
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.training.shapes import check_like
+from mindscience_diffuser.training.shapes import check_noised
 
 
 def checked_weights(weights, samples):
@@ -56,10 +56,10 @@ def checked_samples(samples, noise, weights=None):
     """Returns the clean samples of a batch without what is missing, and their weights, None where all are alike.
 
     Raises:
-        TypeError: If `weights` is no Tensor.
-        ValueError: If the noise has another shape than the samples, or the weights do not fit them.
+        TypeError: If samples, noise or `weights` are no Tensors, or the former two hold no floating-point numbers.
+        ValueError: If the noise has another shape than the samples, the batch is empty, or the weights do not fit them.
     """
-    check_like("'noise'", noise, "'original_samples'", samples)
+    check_noised(samples, noise)
     if weights is None:
         return samples, None
     weights = checked_weights(weights, samples)

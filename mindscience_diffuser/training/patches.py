@@ -3,7 +3,8 @@
 import numpy as np
 
 from mindscience_diffuser.guidance.patches import check_domain, checked_patch, positions
-from mindscience_diffuser.validation import check_bool
+from mindscience_diffuser.inputs import type_name
+from mindscience_diffuser.validation import check_bool, check_generator
 
 
 def random_patches(patch, generator, samples, *fields, with_positions=True):
@@ -27,10 +28,18 @@ def random_patches(patch, generator, samples, *fields, with_positions=True):
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If the patch has another number of axes than the grid, or is larger.
+        ValueError: If the patch has another number of axes than the grid, or is larger, or batches differ.
     """
     patch = checked_patch(patch)
     check_bool("with_positions", with_positions)
+    check_generator("generator", generator)
+    for name, values in (("samples", samples), *((f"fields[{i}]", field) for i, field in enumerate(fields))):
+        if not isinstance(values, np.ndarray):
+            raise TypeError(f"'{name}' must be an array of NumPy, but is {type_name(values)}.")
+        if values.ndim == 0 or len(values) != len(samples) or len(values) == 0:
+            raise ValueError(
+                f"'{name}' has shape {values.shape}, but its first axis must be the batch of the samples, one or more."
+            )
     grid = samples.shape[2:]
     check_domain(grid, patch)
     drawn = [generator.integers(0, length - size + 1, len(samples)) for length, size in zip(grid, patch)]

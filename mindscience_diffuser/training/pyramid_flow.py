@@ -6,9 +6,9 @@ from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import PublicCell
 from mindscience_diffuser.inputs import check_scheduler
-from mindscience_diffuser.noise import multi_scale_noise, multi_scale_samples
+from mindscience_diffuser.noise import check_halvable, multi_scale_noise, multi_scale_samples
 from mindscience_diffuser.schedulers import PyramidFlowMatchEulerDiscreteScheduler
-from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
+from mindscience_diffuser.training.shapes import check_batch, check_noised, check_whole, one_for_each
 from mindscience_diffuser.training.trainer import LOSS_TYPES, ElementwiseError
 from mindscience_diffuser.validation import check_choice, check_integer
 
@@ -43,7 +43,9 @@ class PyramidFlowTrainer(PublicCell):
         self.model = model
         self.scheduler = scheduler
         self.stages = scheduler.num_stages
-        parts = (1,) * self.stages if sample_ratios is None else tuple(sample_ratios)
+        parts = (1,) * self.stages if sample_ratios is None else sample_ratios
+        if not isinstance(parts, (tuple, list)):
+            raise TypeError(f"'sample_ratios' must have one part for each stage, in a list, but is {parts!r}.")
         if len(parts) != self.stages:
             raise ValueError(f"'sample_ratios' must have one part for each of {self.stages} stages, but is {parts}.")
         parts = [check_integer("sample_ratios", part, low=1) for part in parts]
@@ -71,13 +73,16 @@ class PyramidFlowTrainer(PublicCell):
             ValueError: If the batch cannot be shared out, the shapes do not belong together, or the model's output has
                 another than its samples.
         """
+        check_noised(original_samples, noise)
         batch, parts = original_samples.shape[0], self.bounds[-1]
         if batch % parts:
             raise ValueError(f"The batch must be a multiple of {parts}, the sum of 'sample_ratios', but is {batch}.")
-        check_like("'noise'", noise, "'original_samples'", original_samples)
-        index = one_for_each("'index'", index, original_samples)
+        if ops.isconstant(original_samples):
+            _check_resolution(original_samples.shape, self.stages)
+        check_whole("index", index, self.scheduler.num_train_timesteps)
+        index = one_for_each("index", index, original_samples)
         if condition is not None:
-            check_batch("'condition'", condition, original_samples)
+            check_batch("condition", condition, original_samples)
         loss = Tensor(0.0, mstype.float32)
         for stage in range(self.stages):
             first, last = self.bounds[stage] * batch // parts, self.bounds[stage + 1] * batch // parts
@@ -96,3 +101,9 @@ class PyramidFlowTrainer(PublicCell):
     def construct(self, original_samples, noise, index, condition=None):
         """The same as ``get_loss``."""
         return self.get_loss(original_samples, noise, index, condition)
+
+
+@ops.constexpr
+def _check_resolution(shape, stages):
+    check_halvable("original_samples", shape, halvings=stages if stages > 1 else 0)
+    return True

@@ -11,7 +11,7 @@ from mindscience_diffuser.inputs import check_scheduler
 from mindscience_diffuser.schedulers import DiffusionScheduler
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_batch, check_like, levels_for
+from mindscience_diffuser.training.shapes import check_batch, check_like, check_whole, levels_for
 from mindscience_diffuser.training.weighting import OBJECTIVES, min_snr_weights, p2_weights, signal_to_noise
 from mindscience_diffuser.validation import check_choice
 
@@ -131,12 +131,15 @@ class DiffusionTrainer(TrainedUnderNoise, PublicCell):
         :meth:`EDMTrainer.get_losses`.
         """
         original_samples, weights = checked_samples(original_samples, noise, weights)
-        timesteps = levels_for("'timesteps'", timesteps, original_samples)
+        check_whole("timesteps", timesteps, self.scheduler.num_train_timesteps)
+        timesteps = levels_for("timesteps", timesteps, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         if condition is None:
             prediction = self.model(noisy, timesteps)
         else:
-            check_batch("'condition'", condition, original_samples)
+            check_batch("condition", condition, original_samples)
+            for other in further:
+                check_batch("further", other, original_samples)
             prediction = self.model(noisy, timesteps, condition, *further)
         error = self.loss_fn(prediction, self._target(original_samples, noise, timesteps))
         return reduced(error, timesteps, weights, ops.gather(self.loss_weights, timesteps, 0))

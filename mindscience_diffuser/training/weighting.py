@@ -2,14 +2,19 @@
 
 import numpy as np
 
-from mindscience_diffuser.validation import check_choice, check_number
+from mindscience_diffuser.validation import as_numbers, check_choice, check_number, check_within
 
 OBJECTIVES = ("pred_noise", "pred_x0", "pred_v")
 
 
 def signal_to_noise(alphas_cumprod):
-    """Signal-to-noise ratio alpha_bar / (1 - alpha_bar); zero at a zero terminal SNR."""
-    alphas_cumprod = np.asarray(alphas_cumprod, dtype=np.float64)
+    """Signal-to-noise ratio alpha_bar / (1 - alpha_bar); zero at a zero terminal SNR.
+
+    Raises:
+        TypeError: If `alphas_cumprod` holds no numbers.
+        ValueError: If a value is outside [0, 1).
+    """
+    alphas_cumprod = check_within("alphas_cumprod", as_numbers("alphas_cumprod", alphas_cumprod), "[0, 1)")
     return alphas_cumprod / (1 - alphas_cumprod)
 
 
@@ -19,9 +24,10 @@ def p2_weights(snr, gamma, k):
     weight = (k + snr)^-gamma; a gamma of 0 weighs all timesteps alike.
 
     Raises:
-        TypeError: If `gamma` or `k` is no number.
-        ValueError: If `gamma` or `k` is negative, or the weight is infinite at an SNR of zero.
+        TypeError: If `gamma` or `k` is no number, or `snr` holds none.
+        ValueError: If `gamma`, `k` or a ratio is negative, or the weight is infinite at an SNR of zero.
     """
+    snr = check_within("snr", as_numbers("snr", snr), "[0, inf)")
     gamma = check_number("p2_loss_weight_gamma", gamma, "[0, inf)")
     k = check_number("p2_loss_weight_k", k, "[0, inf)")
     if gamma > 0 and k + snr.min() == 0:
@@ -43,9 +49,10 @@ def min_snr_weights(snr, gamma, objective):
     The quotient for the noise is written as min(1, gamma / snr), which is 1 at zero SNR.
 
     Raises:
-        TypeError: If `gamma` is no number.
-        ValueError: If `gamma` is not above 0 or `objective` is unknown.
+        TypeError: If `gamma` is no number, or `snr` holds none.
+        ValueError: If `gamma` is not above 0, a ratio is negative or `objective` is unknown.
     """
+    snr = check_within("snr", as_numbers("snr", snr), "[0, inf)")
     gamma = check_number("min_snr_gamma", gamma, "(0, inf)")
     check_choice("objective", objective, OBJECTIVES)
     if objective == "pred_x0":

@@ -6,7 +6,8 @@ schedulers of the package are there by themselves.
 """
 
 import importlib
-from pathlib import Path
+
+from mindscience_diffuser.validation import check_path
 
 KINDS = "mindscience_diffuser.runs.kinds"
 SCHEMAS = "mindscience_diffuser.runs.config"
@@ -89,7 +90,7 @@ def register(what, **paths):
 
 def register_weights(folder):
     """Adds the folder of weights ``<name>.safetensors`` that come with a ``<name>.yaml`` each."""
-    WEIGHTS.append(Path(folder))
+    WEIGHTS.append(check_path("folder", folder))
 
 
 def registered(what):

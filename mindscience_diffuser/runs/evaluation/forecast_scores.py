@@ -26,7 +26,7 @@ def area_weights(latitudes, columns):
     latitudes = np.asarray(latitudes, np.float64)
     if latitudes.ndim != 1 or latitudes.size == 0:
         raise ValueError(f"'latitudes' must have the shape (rows,) with at least one row, but has {latitudes.shape}.")
-    check_within("latitudes", latitudes, -90, 90)
+    check_within("latitudes", latitudes, "[-90, 90]")
     # The sine of the distance from the pole is exactly 0 there; the cosine of 90 degrees is not.
     areas = np.sin(np.deg2rad(90 - np.abs(latitudes)))
     if not np.any(areas):

@@ -1,7 +1,5 @@
 """A kind of run whose samples a scheduler draws: what it trains, how it samples, and where kinds may differ."""
 
-import inspect
-
 from mindspore import Tensor
 
 from mindscience_diffuser.guidance import ClassifierFreeGuidance
@@ -31,7 +29,6 @@ from mindscience_diffuser.runs.kinds.present import present
 from mindscience_diffuser.sampling import Sampler
 from mindscience_diffuser.schedulers import LearnedScheduler
 from mindscience_diffuser.schedulers.base.conversion import process_difference
-from mindscience_diffuser.schedulers.base.trajectory import TrajectoryScheduler
 
 
 def kind_of(config):
@@ -263,11 +260,7 @@ def weighed(loss, weights):
 
 
 def _check_step_options(config, scheduler):
-    if isinstance(scheduler, TrajectoryScheduler):
-        options = scheduler.step_options
-    else:
-        parameters = inspect.signature(scheduler.plan_for).parameters.values()
-        options = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    options = scheduler.step_options
     for name in config.sampling.step:
         if name not in options:
             hint = nearest(name, options) if options else "its step has no options: remove the key"

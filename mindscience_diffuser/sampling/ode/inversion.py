@@ -15,6 +15,9 @@ from mindscience_diffuser.sampling.sampler import Sampler
 from mindscience_diffuser.step import looked_up
 from mindscience_diffuser.validation import check_integer
 
+# Not in a cell: primitives do not pickle.
+MOST = ops.ReduceMax()
+
 _compiled = RecentlyUsed()
 
 
@@ -96,7 +99,6 @@ class _InversionWalk(CompiledSampler):
         super().__init__(model)
         self.lift = ModelStep(model, layout, mstype.float32)
         self.sampler = Sampler(model, scheduler)
-        self.most = ops.ReduceMax()
 
     @ms.jit
     def looped(self, rows, timesteps, count, stop, corrections, lengths, z, *conditions):
@@ -113,7 +115,7 @@ class _InversionWalk(CompiledSampler):
             first = ops.zeros_like(count)
             sampler = self.sampler
             reached = sampler.looped(sampler.rows, sampler.timesteps, first, stop, *states, *conditions)[0] / begin
-            missed = self.most(ops.abs(reached - z).reshape((z.shape[0], -1)), 1)
+            missed = MOST(ops.abs(reached - z).reshape((z.shape[0], -1)), 1)
             nearer = (missed < error).reshape((-1,) + (1,) * (z.ndim - 1))
             best = ops.where(ops.logical_or(nearer, j == 0), noise, best)
             error = ops.where(missed < error, missed, error)

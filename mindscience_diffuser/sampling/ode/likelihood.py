@@ -29,6 +29,9 @@ MOST_EXACT = 256
 PROBE_STREAM = 4
 """Stream of a seed that probes are drawn from."""
 
+# Not in a cell: primitives do not pickle.
+VJP, SUM = ops.GradOperation(sens_param=True), ops.ReduceSum()
+
 _compiled = RecentlyUsed()
 
 
@@ -165,8 +168,6 @@ class _LikelihoodWalk(CompiledSampler):
     def __init__(self, model, layout):
         super().__init__(model)
         self.advance = ModelStep(model, layout, mstype.float32)
-        self.vjp = ops.GradOperation(sens_param=True)
-        self.sum = ops.ReduceSum()
 
     @ms.jit
     def looped(self, rows, traces, timesteps, count, vectors, shares, z, *conditions):
@@ -198,8 +199,8 @@ class _LikelihoodWalk(CompiledSampler):
         j = ops.zeros_like(timestep).astype(mstype.int32)
         while j < vectors.shape[0]:
             vector = ops.gather(vectors, j, 0) + ops.zeros_like(z)
-            product = (vector * self.vjp(of_output)(z, vector)).reshape((z.shape[0], -1))
-            total = total + ops.gather(shares, j, 0).reshape((-1, 1)) * self.sum(product, 1)
+            product = (vector * VJP(of_output)(z, vector)).reshape((z.shape[0], -1))
+            total = total + ops.gather(shares, j, 0).reshape((-1, 1)) * SUM(product, 1)
             j = j + 1
         return total
 

@@ -121,6 +121,8 @@ def checked_plan(model, scheduler, x, conditions, what):
             "The model may compute in float16 inside."
         )
     scheduler.check_tensor("x", x)
+    if x.size == 0:
+        raise ValueError(f"'x' must hold one sample or more, of one value or more, but has shape {x.shape}.")
     scheduler.check_channels(x.shape)
     check_conditions(conditions, "x", x.shape[0])
     return plan

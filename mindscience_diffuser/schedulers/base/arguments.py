@@ -23,7 +23,14 @@ from mindscience_diffuser.noise import (
     check_gamma,
 )
 from mindscience_diffuser.schedulers.base.config import SchedulerConfig
-from mindscience_diffuser.validation import check_bool, check_choice, check_integer, check_number, check_numbers
+from mindscience_diffuser.validation import (
+    check_bool,
+    check_choice,
+    check_function,
+    check_integer,
+    check_number,
+    check_numbers,
+)
 
 REQUIRED = inspect.Parameter.empty
 """Stands for the default of an argument that must be given."""
@@ -91,13 +98,6 @@ def known_as(argument, synonyms):
     if not synonyms:
         return argument
     return argument._replace(check=lambda name, value: argument.check(name, synonyms.get(value, value)))
-
-
-def callable_or_error(name, value):
-    """Returns a value that is a function, after a check."""
-    if not callable(value):
-        raise TypeError(f"'{name}' must be a function, but is {value!r}.")
-    return value
 
 
 def _rows(name, value):
@@ -254,9 +254,7 @@ ARGUMENTS = {
     "predictor_order": integer("Number of predictions that the predictor uses at most", low=1),
     "corrector_order": integer("Number of predictions that the corrector uses at most", low=1),
     "tau_func": optional(
-        Argument(
-            callable_or_error, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE"
-        )
+        Argument(check_function, "Callable", "How stochastic the step from a timestep is, 0 for the ODE, 1 for the SDE")
     ),
     "compute_dtype": Argument(
         lambda name, value: value,  # Checked by the base of all schedulers.

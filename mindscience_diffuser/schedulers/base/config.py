@@ -5,7 +5,6 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from mindspore import dtype as mstype
@@ -15,6 +14,7 @@ from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import betas_from_schedule, preset_config, rescale_zero_terminal_snr
 from mindscience_diffuser.plan import Limit
 from mindscience_diffuser.schedulers.base.conversion import converted
+from mindscience_diffuser.validation import check_path
 
 CONFIG_NAME = "scheduler_config.json"
 INFINITY = re.compile(r"(?<![\w\"])Infinity(?=,?$)", re.MULTILINE)
@@ -235,7 +235,8 @@ class Configurable:
             FileNotFoundError: If there is no such file.
             ValueError: If it is not a JSON object.
         """
-        file = Path(path) if subfolder is None else Path(path) / subfolder
+        file = check_path("path", path)
+        file = file if subfolder is None else file / check_path("subfolder", subfolder)
         file = file if file.suffix == ".json" else file / CONFIG_NAME
         if not file.is_file():
             raise FileNotFoundError(
@@ -257,7 +258,7 @@ class Configurable:
         Args:
             path (str or Path): Folder that it is written into, which is made if it does not exist.
         """
-        folder = Path(path)
+        folder = check_path("path", path)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / CONFIG_NAME, self.config.to_json(type(self).__name__))
 

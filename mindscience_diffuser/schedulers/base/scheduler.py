@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import inspect
 import numbers
 import weakref
 from typing import NamedTuple
@@ -12,14 +13,14 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import PublicCell, unlocked
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_is_tensor, check_samples
 from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.conversion import process_of
-from mindscience_diffuser.step import COMPUTE_DTYPES, SAMPLE_DTYPES, EagerPlan
-from mindscience_diffuser.validation import check_only_one
+from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
+from mindscience_diffuser.validation import check_integer, check_only_one
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
@@ -167,6 +168,21 @@ class Scheduler(Configurable, PublicCell):
         """
         raise NotImplementedError(f"{type(self).__name__} describes a noise process and has no steps.")
 
+    @property
+    def step_options(self):
+        """Names of the options of `step` that change the plan."""
+        return named_arguments(self.plan_for)
+
+    def check_options(self, options, known=None):
+        """Raises TypeError if an option of `step`, by name, is none that this scheduler, or what is `known`, has."""
+        known = self.step_options if known is None else known
+        for name, value in options.items():
+            if name not in known:
+                advice = f"it has {', '.join(known)}" if known else "it has none, leave it out"
+                raise TypeError(
+                    f"'{name}' is {value!r}, but a step of {type(self).__name__} has no such option; {advice}."
+                )
+
     def levels_of_calls(self):
         """Returns alpha and sigma of the sample at each row of the plan."""
         return tuple(level[:-1] for level in self.levels)
@@ -196,7 +212,13 @@ class Scheduler(Configurable, PublicCell):
         """Returns alpha * original_samples + sigma * noise at the level from which row `row` of the plan starts.
 
         Of equal timesteps each row has a level of its own.
+
+        Raises:
+            TypeError: If `row` is no integer, or the samples or the noise are no Tensor.
+            ValueError: If `row` is outside the plan, the shapes differ, or `set_timesteps` was not called.
         """
+        self.check_scheduled()
+        row = check_integer("row", row, low=0, high=len(self.levels[0]) - 2)
         self.check_tensor("original_samples", original_samples)
         self.check_tensor("noise", noise, like=original_samples)
         return self._eager_plan(("noised_to_row", False), self._levels_plan).run(row, (original_samples, noise))[0]
@@ -267,13 +289,7 @@ class Scheduler(Configurable, PublicCell):
 
     def check_tensor(self, name, value, like=None):
         """Checks that an argument is a floating Tensor of rank >= 2, and of the shape of another one."""
-        check_is_tensor(name, value)
-        if value.dtype not in SAMPLE_DTYPES:
-            raise TypeError(
-                f"'{name}' must be float32, float16 or bfloat16, but is {value.dtype}; convert it with astype."
-            )
-        if value.ndim < 2:
-            raise ValueError(f"'{name}' must have a batch axis and at least one more, but has shape {value.shape}.")
+        check_samples(name, value)
         if like is not None and value.shape != like.shape:
             raise ValueError(f"'{name}' has shape {value.shape}, but must have that of the sample, {like.shape}.")
 
@@ -302,6 +318,12 @@ class Scheduler(Configurable, PublicCell):
     @staticmethod
     def _result(outputs, return_dict):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def named_arguments(function):
+    """Returns the names of the arguments of a function that have names of their own."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
 def next_source(seeded, batch, generator, place):

@@ -157,7 +157,7 @@ def flow_noised_in_graph(scheduler, noised, rows, original_samples, noise, times
 
 def flow_sigmas(timesteps, num_train_timesteps):
     """Returns the level sigma = timestep / T of timesteps of a flow, after a check of their range."""
-    check_within("timesteps", timesteps, 0, num_train_timesteps)
+    check_within("timesteps", timesteps, f"[0, {num_train_timesteps}]")
     return timesteps / num_train_timesteps
 
 

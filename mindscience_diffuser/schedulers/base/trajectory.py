@@ -1,7 +1,6 @@
 """Schedulers whose plan has one row for each model call of a trajectory, found by its index."""
 
 import copy
-import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ from mindspore import Parameter, Tensor, mint, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.plan import StepPlan
-from mindscience_diffuser.schedulers.base.scheduler import Scheduler, SchedulerOutput, timestep_values
+from mindscience_diffuser.schedulers.base.scheduler import Scheduler, SchedulerOutput, named_arguments, timestep_values
 from mindscience_diffuser.step import PlanCell, compiles_as, replace_value
 
 
@@ -47,6 +46,7 @@ class TrajectoryScheduler(Scheduler):
     def plan_for(self, **options):
         """Returns the :class:`~mindscience_diffuser.plan.StepPlan` of the trajectory for these options of `step`."""
         self.check_scheduled()
+        self.check_options(options, named_arguments(self.trajectory_plan))
         return replace(self.trajectory_plan(**options), results={}, level=self.levels_of_calls())
 
     def scale_model_input_in_graph(self, sample, timestep=None):
@@ -156,7 +156,7 @@ class TrajectoryScheduler(Scheduler):
 
     def _advance(self, model_output, sample, timestep, noise=None, generator=None, return_dict=False, **options):
         """The eager step, for options that change the plan; where it raises, the trajectory stays where it was."""
-        self._check_options(options)
+        self.check_options(options)
         self._check_step(model_output, sample, timestep)
         before, seeded = self._trajectory, self._seeded
         try:
@@ -190,13 +190,7 @@ class TrajectoryScheduler(Scheduler):
     @property
     def step_options(self):
         """Names of the options of `step` that change the plan."""
-        return tuple(name for name in inspect.signature(self.trajectory_plan).parameters if name != "begin")
-
-    def _check_options(self, options):
-        for name in options:
-            if name not in self.step_options:
-                known = f"it has {', '.join(self.step_options)}" if self.step_options else "it has none"
-                raise TypeError(f"A step of {type(self).__name__} has no option {name!r}; {known}.")
+        return tuple(name for name in named_arguments(self.trajectory_plan) if name != "begin")
 
     def _step_plan(self, with_results, options):
         plan = self.trajectory_plan(**options)

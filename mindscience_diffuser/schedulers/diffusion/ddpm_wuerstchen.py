@@ -66,7 +66,7 @@ class DDPMWuerstchenScheduler(SigmaScheduler):
 
     def level_at(self, timesteps):
         """Returns alpha and sigma of any times in [0, 1]."""
-        return self._level(check_within("timesteps", timesteps, 0, 1))
+        return self._level(check_within("timesteps", timesteps, "[0, 1]"))
 
     def _level(self, times):
         scaler, offset = self.settings.scaler, self.settings.s

@@ -29,6 +29,7 @@ class PerTimestepScheduler(DiffusionScheduler):
     def plan_for(self, **options):
         """Returns the :class:`StepPlan` of the chosen timesteps for these options of `step`."""
         self.check_scheduled()
+        self.check_options(options)
         return replace(self.dense_plan(**options).take(self.timesteps), level=self.levels_of_calls())
 
     def _schedule(self, timesteps):

@@ -10,12 +10,12 @@ from mindscience_diffuser.schedulers.base.arguments import (
     SIGMA_SPACINGS,
     THRESHOLDING,
     Argument,
-    callable_or_error,
     optional,
     takes_arguments,
 )
 from mindscience_diffuser.schedulers.exponential.exponential import ExponentialStep, past
 from mindscience_diffuser.schedulers.exponential.log_snr import CHOICES, UP_TO_THREE, LogSNRScheduler
+from mindscience_diffuser.validation import check_function
 
 ROUNDING = 1e-13
 """Share of fresh noise in the variance at the end of a step that is nothing but rounding."""
@@ -93,7 +93,7 @@ class ExtendedReverseStep(ExponentialStep):
         **UP_TO_THREE,
         "noise_scaler": optional(
             Argument(
-                callable_or_error, "Callable", "phi, a function of arrays of sigma / alpha; r is the ODE, r^2 the SDE"
+                check_function, "Callable", "phi, a function of arrays of sigma / alpha; r is the ODE, r^2 the SDE"
             )
         ),
     },

@@ -79,7 +79,7 @@ class PiflowScheduler(FlowMatchScheduler):
 
     def _take_sigmas(self, sigmas, timesteps):
         super()._take_sigmas(sigmas, timesteps)
-        self.sigmas[-1] = flow_shift(self.settings.eps, self._shift)
+        self.sigmas = np.append(self.sigmas[:-1], flow_shift(self.settings.eps, self._shift))
 
     @property
     def told(self):

@@ -266,8 +266,8 @@ class PyramidFlowMatchEulerDiscreteScheduler(TrajectoryScheduler):
             )
         self.ori_start_sigmas = levels[starts]
         self.end_sigmas = np.append(levels[starts[1:]], 0.0)
-        self.start_sigmas = 1 - renoising_by_end(1 - self.ori_start_sigmas, self.gamma)[0]
-        self.start_sigmas[0] = self.ori_start_sigmas[0]
+        renoised = 1 - renoising_by_end(1 - self.ori_start_sigmas, self.gamma)[0]
+        self.start_sigmas = np.append(self.ori_start_sigmas[:1], renoised[1:])
         # Each stage has the share of the timesteps that its way through the levels has of all ways.
         ways = np.append(0.0, np.cumsum(self.start_sigmas - self.end_sigmas))
         ratios = ways / ways[-1]

@@ -30,7 +30,7 @@ class RisingTimeScheduler(SigmaScheduler):
 
     def level_at(self, timesteps):
         """Returns alpha and sigma of any times in [0, 1], an array, whatever the schedule."""
-        check_within("timesteps", timesteps, 0, 1)
+        check_within("timesteps", timesteps, "[0, 1]")
         return timesteps, 1 - timesteps
 
     def noised_in_graph(self, noised, rows, original_samples, noise, timesteps):

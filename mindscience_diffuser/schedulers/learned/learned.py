@@ -14,7 +14,7 @@ from mindscience_diffuser.plan import named_arrays, with_named_arrays
 from mindscience_diffuser.schedulers.base.config import CONFIG_NAME, SchedulerConfig, json_text, read_config
 from mindscience_diffuser.schedulers.base.scheduler import scheduler_class
 from mindscience_diffuser.schedulers.base.sigmas import SigmaScheduler
-from mindscience_diffuser.validation import check_integer
+from mindscience_diffuser.validation import check_integer, check_path
 
 TABLE_NAME = "plan.safetensors"
 START = "init_noise_sigma"
@@ -60,9 +60,7 @@ class LearnedScheduler(SigmaScheduler):
 
     def __init__(self, folder, compute_dtype=mstype.float32):
         super().__init__(compute_dtype)
-        if not isinstance(folder, (str, Path)):
-            raise TypeError(f"'folder' must be a path, but is {folder!r} of type {type(folder).__name__}.")
-        content, arrays = _read(Path(folder))
+        content, arrays = _read(check_path("folder", folder))
         learned = content.pop("_learned")
         solver = {**content, "_class_name": learned["solver"]}
         self.solver = scheduler_class(learned["solver"]).from_config(solver, compute_dtype=compute_dtype)

@@ -102,7 +102,7 @@ class SolverScheduler(SigmaScheduler):
         """Returns alpha and sigma of training timesteps, an array that may be fractional, whatever the schedule."""
         if self.flow:
             return self.level(flow_sigmas(timesteps, self.num_train_timesteps))
-        check_within("timesteps", timesteps, 0, self.num_train_timesteps - 1)
+        check_within("timesteps", timesteps, f"[0, {self.num_train_timesteps - 1}]")
         return self.level(self._interpolated(timesteps))
 
     def input_scale(self, sigmas):

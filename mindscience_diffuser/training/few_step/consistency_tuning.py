@@ -97,6 +97,8 @@ class ConsistencyTuningTrainer(PublicCell):
         self.huber_c = check_number("huber_c", huber_c, "(0, inf)")
         self.sigma_min = float(scheduler.config.sigma_min)
         self.sigma_data = float(scheduler.config.sigma_data)
+        # In the precision of the levels.
+        self.interval = f"[{float(np.float32(self.sigma_min))}, inf)"
 
     def get_loss(self, original_samples, noise, levels, *conditions, weights=None):
         """Returns the loss of one batch, averaged over its samples.
@@ -118,9 +120,9 @@ class ConsistencyTuningTrainer(PublicCell):
             ValueError: If the shapes do not belong together, or the model's output has another than the samples.
         """
         original_samples, weights = checked_samples(original_samples, noise, weights)
-        check_pairs("'levels'", levels, original_samples)
+        check_pairs("levels", levels, original_samples, self.interval, strictly=True)
         for condition in conditions:
-            check_batch("'condition'", condition, original_samples)
+            check_batch("condition", condition, original_samples)
         t, r = levels[:, 0], levels[:, 1]
         target = ops.stop_gradient(self.denoised(original_samples + shaped(r, noise) * noise, r, *conditions))
         error = ops.square(self.denoised(original_samples + shaped(t, noise) * noise, t, *conditions) - target)

@@ -13,7 +13,14 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers import DDIMScheduler, LCMScheduler
 from mindscience_diffuser.schedulers.consistency.lcm import boundary_scalings
 from mindscience_diffuser.step import PlanCell
-from mindscience_diffuser.training.shapes import check_batch, check_like, one_for_each
+from mindscience_diffuser.training.shapes import (
+    check_among,
+    check_batch,
+    check_levels,
+    check_like,
+    check_noised,
+    one_for_each,
+)
 from mindscience_diffuser.validation import check_choice, check_number
 
 DISTANCES = ("l2", "huber")
@@ -41,7 +48,7 @@ class ConsistencyDistillation(PublicCell):
 
     Raises:
         TypeError: If a model is no Cell, `scheduler` no LCMScheduler or `unconditional` no Tensor.
-        ValueError: If `distance` is unknown or `huber_c` is not above 0.
+        ValueError: If `distance` is unknown, `huber_c` is not above 0, or `unconditional` is not finite.
     """
 
     def __init__(self, student, target, teacher, scheduler, unconditional, distance="huber", huber_c=0.001):
@@ -51,6 +58,7 @@ class ConsistencyDistillation(PublicCell):
                 raise TypeError(f"'{name}' must be an nn.Cell, but is {model!r} of type {type(model).__name__}.")
         check_scheduler(scheduler, LCMScheduler)
         check_is_tensor("unconditional", unconditional)
+        checked_values("unconditional", unconditional)
         self.distance = check_choice("distance", distance, DISTANCES)
         self.huber_c = check_number("huber_c", huber_c, "(0, inf)")
         self.student = student
@@ -61,6 +69,7 @@ class ConsistencyDistillation(PublicCell):
         scheduler.set_timesteps(scheduler.config.original_inference_steps)
         self.timesteps = scheduler.timesteps[::-1]
         """Timesteps of the distillation, ascending, shape ``(original_inference_steps,)``."""
+        self.visited = tuple(self.timesteps.tolist())
         self.stride = int(scheduler.num_train_timesteps // scheduler.config.original_inference_steps)
         self.solver = _solver(scheduler, self.timesteps)
         self.consistency = PlanCell(_consistency_plan(scheduler), mstype.float32)
@@ -88,10 +97,12 @@ class ConsistencyDistillation(PublicCell):
         Raises:
             ValueError: If the shapes do not belong together, or a model's output has another than the samples.
         """
-        check_like("'noise'", noise, "'original_samples'", original_samples)
-        check_batch("'condition'", condition, original_samples)
-        timesteps = one_for_each("'timesteps'", timesteps, original_samples)
-        guidance_scale = one_for_each("'guidance_scale'", guidance_scale, original_samples)
+        check_noised(original_samples, noise)
+        check_batch("condition", condition, original_samples)
+        check_among("timesteps", timesteps, self.visited)
+        check_levels("guidance_scale", guidance_scale, "[0, inf)")
+        timesteps = one_for_each("timesteps", timesteps, original_samples)
+        guidance_scale = one_for_each("guidance_scale", guidance_scale, original_samples)
         noisy = self.scheduler.add_noise(original_samples, noise, timesteps)
         solved = self.solve(noisy, timesteps, condition, guidance_scale)
         following = ops.relu(timesteps - self.stride)

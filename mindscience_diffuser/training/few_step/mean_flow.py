@@ -169,9 +169,9 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
                 are not as many conditions as `unconditional` has entries.
         """
         original_samples, weights = checked_samples(original_samples, noise, weights)
-        check_pairs("'intervals'", intervals, original_samples)
+        check_pairs("intervals", intervals, original_samples, "[0, 1]")
         for condition in conditions:
-            check_batch("'condition'", condition, original_samples)
+            check_batch("condition", condition, original_samples)
         t, r = intervals[:, 0], intervals[:, 1]
         v = noise - original_samples
         noisy = original_samples + shaped(t, v) * v

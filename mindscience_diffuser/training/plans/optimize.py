@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from mindscience_diffuser.schedulers.learned.learned import save_learned
 from mindscience_diffuser.training.plans.learn import LEARNED, Fit, PlanFamily
 from mindscience_diffuser.training.plans.levels import Levels
 from mindscience_diffuser.training.plans.search import search_by_bound, search_dynamically
-from mindscience_diffuser.validation import check_choice, check_integer, check_number
+from mindscience_diffuser.validation import check_choice, check_function, check_integer, check_number, check_path
 
 SEARCHES = ("dmn", "dynamic")
 STATE_NAME, REPORT_NAME = "optimize.safetensors", "optimize.json"
@@ -113,6 +112,9 @@ def optimize(
         check_choice("learn", learn, LEARNED)
     if search is None and learn is None:
         raise ValueError("'search' and 'learn' are both None: give one of them, or both.")
+    folder = check_path("folder", folder)
+    if conditions is not None:
+        check_function("conditions", conditions, "conditions(sample_numbers)")
     calls = check_integer("num_inference_steps", num_inference_steps, low=2)
     batch_size = check_integer("batch_size", batch_size, low=1)
     check_integer("samples", samples, low=batch_size)
@@ -148,7 +150,7 @@ def optimize(
     if not isinstance(shape, (list, tuple)) or not shape:
         raise TypeError(f"'shape' must be that of one sample, one integer or more in a tuple, but is {shape!r}.")
     shape = tuple(check_integer(f"shape[{i}]", size, low=1) for i, size in enumerate(shape))
-    work = _Work(model, teacher, shape, Path(folder), batch_size, conditions, seed, samples, held_out)
+    work = _Work(model, teacher, shape, folder, batch_size, conditions, seed, samples, held_out)
     settings = {"search": search, "learn": learn, "calls": calls, "history": history, "iterations": iterations}
     settings.update(learning_rate=learning_rate, solvers=[f.scheduler.plan.fingerprint for f in families])
     return work.run(families, settings)
