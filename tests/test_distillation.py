@@ -29,9 +29,8 @@ class Teacher(nn.Cell):
         self.scale = Parameter(Tensor(scale, mstype.float32), name="scale")
 
     def construct(self, x, timestep, condition):
-        return (
-            ops.tanh(x * self.scale + condition.astype(x.dtype).sum(axis=1).reshape((-1, 1, 1))) + timestep.reshape((-1, 1, 1)) * 1e-4
-        )
+        shift = condition.astype(x.dtype).sum(axis=1)
+        return ops.tanh(x * self.scale + shift.reshape((-1, 1, 1))) + timestep.reshape((-1, 1, 1)) * 1e-4
 
 
 class Student(Teacher):
@@ -42,9 +41,11 @@ class Student(Teacher):
         return ops.tanh(x * self.scale + shift.reshape((-1, 1, 1))) + timestep.reshape((-1, 1, 1)) * 1e-4
 
 
-def build(student=0.5, target=0.5, prediction_type="v_prediction", clip_sample=False, unconditional=np.zeros(2, np.float32), **options):
+def build(
+    student=0.5, target=0.5, prediction_type="v_prediction", clip_sample=False, unconditional=(0.0, 0.0), **options
+):
     scheduler = LCMScheduler(prediction_type=prediction_type, clip_sample=clip_sample, original_inference_steps=50)
-    nothing = Tensor(unconditional)
+    nothing = Tensor(np.array(unconditional))
     return ConsistencyDistillation(Student(student), Student(target), Teacher(), scheduler, nothing, **options)
 
 

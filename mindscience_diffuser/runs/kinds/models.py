@@ -55,9 +55,14 @@ def model_arguments(config, data):
 
 def build_scheduler(config, compute_dtype="float32"):
     """Returns the scheduler that `config` names."""
-    # Laws of noise of one's own need say nothing of their variance.
-    given = {} if config.noise is None else {"noise_variance": getattr(build("noise", config.noise), "variance", 1.0)}
+    given = given_to_scheduler(config)
     return build("scheduler", config.scheduler, **given, compute_dtype=getattr(ms, compute_dtype))
+
+
+def given_to_scheduler(config):
+    """Returns the arguments of a scheduler that the run gives beside the dtype: what its law of noise says."""
+    # Laws of noise of one's own need say nothing of their variance.
+    return {} if config.noise is None else {"noise_variance": getattr(build("noise", config.noise), "variance", 1.0)}
 
 
 def check_batch_size(config, data):
