@@ -14,6 +14,7 @@ from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.data.noise_law import noise_law
+from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler, first_sentence
 from mindscience_diffuser.runs.storage.weights import save_weights
@@ -67,7 +68,7 @@ FILES = {
 
         class Count:
             def __call__(self, drawn, held_out):
-                return {"drawn": len(drawn["samples"]), "held_out": len(held_out["samples"])}
+                return {"drawn": np.float32(len(drawn["samples"])), "held_out": np.array(len(held_out["samples"]))}
     """,
     "net.py": """
         import numpy as np
@@ -109,6 +110,14 @@ FILES = {
         class Fails(Net):
             def construct(self, x, t):
                 raise RuntimeError("the tank is empty")
+
+        class LooksUp(Net):
+            def __init__(self):
+                super().__init__()
+                self.table = nn.Embedding(1000, 1)
+
+            def construct(self, x, t):
+                return x + self.table(t).reshape((-1, 1, 1, 1))
 
         class NoCell:
             pass
@@ -194,6 +203,17 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, k
     run("sample", path, f"sampling.exported={tmp_path / 'export' / 'sampler.mindir'}")
     near = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], rtol=near, atol=near)
+
+
+def test_a_model_that_looks_up_integers_is_refused_fractional_timesteps_before_the_training(folder, tmp_path):
+    path = write(folder, tmp_path, model={"name": "net.py:LooksUp"})
+    for scheduler, spacing in (("DDIMScheduler", {}), ("EulerDiscreteScheduler", {"use_karras_sigmas": True})):
+        config = load_config(path, [f"scheduler={json.dumps({'name': scheduler, **spacing})}"])
+        if not spacing:
+            kind_of(config).objective(config)
+            continue
+        with pytest.raises(ConfigError, match=r"LooksUp at 'model' fails on samples, timesteps .* \(2,\) float32"):
+            kind_of(config).objective(config)
 
 
 def test_channels_that_a_model_needs_and_nobody_names_are_those_of_the_data(folder, tmp_path):

@@ -143,14 +143,14 @@ def predicting(config, model, samples, levels, conditions):
     if single:
         samples = samples.astype(np.float32)
     inputs = [Tensor(np.ascontiguousarray(values[:TRIED])) for values in (samples, levels, *conditions)]
-    given = ", ".join(str(tuple(value.shape)) for value in inputs)
+    given = ", ".join(f"{tuple(value.shape)} {str(value.dtype).lower()}" for value in inputs)
     random_state = ms.get_rng_state()
     names = [(parameter, parameter.name) for parameter in model.get_parameters()]
     try:
         output = model(*inputs, **keywords)
     except Exception as error:
         raise ConfigError(
-            f"{name} at '{place}' fails on samples, timesteps and conditions of the shapes {given}: "
+            f"{name} at '{place}' fails on samples, timesteps and conditions {given}: "
             f"{type(error).__name__}: {first_sentence(error)}",
             place,
         ) from error
