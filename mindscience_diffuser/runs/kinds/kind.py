@@ -100,9 +100,10 @@ class Kind:
                 self.training_noise(scheduler),
                 patches and Cropping(tuple(patches.size), patches.positions, config.noise is not None),
             )
-            called = predicting(config, model, samples, self.told(draw_levels(config.seed, 0, TRIED)), conditions)
+            told = self.told(draw_levels(config.seed, 0, TRIED))
+            called = predicting(config, model, samples, told, conditions)
             # A network that looks timesteps up as integers would fail after the training, at fractional ones.
-            predicting(config, model, samples, self.told_first(config, scheduler, TRIED), conditions)
+            predicting(config, model, samples, told.astype(scheduler.timesteps.dtype), conditions)
             self.unconditional(config, data, model)
             loss = weighed(self.loss(config, data, called, scheduler), weights)
         bins = self.level_bins(config, scheduler)
@@ -114,10 +115,6 @@ class Kind:
         """Sets the scheduler's timesteps and returns the plan of a whole trajectory."""
         scheduler.set_timesteps(config.sampling.num_inference_steps)
         return plan_by_frames(config, scheduler)
-
-    def told_first(self, config, scheduler, batch):
-        """Returns what the model is told at the first step of a trajectory, for each of a batch of samples."""
-        return self.plan(config, scheduler).timesteps[:1].repeat(batch, axis=0)
 
     def sampler(self, config, data, scheduler, model, method):
         """Returns a Sampler of the model, guided as the configuration says."""
@@ -131,7 +128,7 @@ class Kind:
         """Returns the model as the sampler calls it, tried on the held-out data."""
         samples, *conditions = data.batch(range(min(TRIED, len(data.test))), data.test)
         check_frames(config, data)
-        told = self.told_first(config, scheduler, len(samples))
+        told = self.plan(config, scheduler).timesteps[:1].repeat(len(samples), axis=0)
         conditions = self.model_conditions(config, samples, conditions)
         samples, conditions = on_patches(config, data, model, samples, conditions)
         called = predicting(config, model, samples.astype(config.sampling.compute_dtype), told, conditions)
