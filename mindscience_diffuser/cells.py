@@ -8,10 +8,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn
 from mindspore import dtype as mstype
 
-from mindscience_diffuser.settings import read_only
+from mindscience_diffuser.settings import is_ours, read_only
 from mindscience_diffuser.step import replace_value
-
-PACKAGE = __name__.split(".")[0]
 
 ARRAYS = (np.ndarray, tuple)
 """Types of attributes that are arrays, or may hold some."""
@@ -34,7 +32,7 @@ class PublicCell(nn.Cell):
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        if _is_ours(cls):
+        if is_ours(cls):
             cls.__init__ = locking(cls.__init__)
         elif "__init__" in vars(cls):
             cls.__init__ = locking(cls.__init__, of_user=True)
@@ -126,14 +124,10 @@ def lock(cell, attributes):
     object.__setattr__(cell, "_locked", frozenset(public).union(own.get("_locked", ())))
 
 
-def _is_ours(cls):
-    return cls.__module__.split(".")[0] == PACKAGE
-
-
 @functools.cache
 def _arguments_of(cls):
     """Returns the names of the arguments of a class, of the nearest one of this package for one of a user's own."""
-    kind = next(kind for kind in cls.__mro__ if _is_ours(kind) or "arguments" in vars(kind))
+    kind = next(kind for kind in cls.__mro__ if is_ours(kind) or "arguments" in vars(kind))
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
     named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return frozenset(name for name in named if getattr(getattr(cls, name, None), "fset", None) is None)

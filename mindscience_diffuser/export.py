@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+import tempfile
 from pathlib import Path
 
 import mindspore as ms
@@ -18,6 +20,8 @@ from mindscience_diffuser.step import StepKernel
 from mindscience_diffuser.validation import check_bool, check_path
 
 SUFFIX = ".mindir"
+# What MindSpore's export takes as a path.
+PATH_CHARACTERS = re.compile(r"[0-9a-zA-Z@_\-.:/\\]+")
 INFO_KEY = "mindscience_diffuser"
 
 
@@ -27,7 +31,8 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     Args:
         cell (nn.Cell): A :class:`Sampler` or :class:`PyramidSampler` of method ``"loop"`` or ``"unrolled"``, a
             scheduler (one step), or any cell that calls them, such as a model with its step.
-        path (str or Path): File to write, ending in ``.mindir``; its folder must exist.
+        path (str or Path): File to write, ending in ``.mindir``; its folder must exist. It is written in the folder for
+            temporary files first.
         *example_inputs (Tensor or tuple[Tensor]): Inputs of ``cell.construct``, in order; only shapes and dtypes
             matter. A file has Tensors only: each entry of a tuple becomes an input of its own.
         dynamic_batch (bool): Whether the file takes any batch size. The batch is the first axis of every input but
@@ -47,12 +52,14 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
         FileExistsError: If the file exists and `overwrite` is not set.
         FileNotFoundError: If its folder does not exist.
         TypeError: If `cell` is no Cell, an input no Tensor or tuple of Tensors, or another argument has the wrong type.
-        ValueError: If the suffix is another, a Sampler has method ``"step"``, the names do not match the inputs, or the
-            cell cannot take another batch size though `dynamic_batch` is set.
+        ValueError: If the suffix is another, a Sampler has method ``"step"``, the names do not match the inputs, the
+            cell cannot take another batch size though `dynamic_batch` is set, or MindSpore does not take the path of
+            the folder for temporary files.
     """
     path = _checked_target(path, check_bool("overwrite", overwrite))
     check_bool("dynamic_batch", dynamic_batch)
     check_bool("portable", portable)
+    _check_temporary_folder()
     if not isinstance(cell, nn.Cell):
         raise TypeError(f"'cell' must be an nn.Cell, but is {type(cell).__name__}.")
     if isinstance(cell, (PyramidSampler, ResidualSampler, Sampler)) and cell.method == "step":
@@ -67,12 +74,14 @@ def export_mindir(cell, path, *example_inputs, dynamic_batch=True, input_names=N
     info = {"inputs": list(names), "plan": cell.plan.fingerprint if getattr(cell, "plan", None) is not None else None}
 
     def write(temporary):
-        with _Settings(cell, dynamic_batch, portable), _TakesAnyBatch(dynamic_batch):
-            ms.export(_Exported(cell, counts), *inputs, file_name=str(temporary), file_format="MINDIR")
-            if dynamic_batch:
-                nn.GraphCell(ms.load(str(temporary)))(*_with_more(example_inputs, names))
         model = mind_ir_pb2.ModelProto()
-        model.ParseFromString(temporary.read_bytes())
+        with tempfile.TemporaryDirectory() as folder:
+            exported = Path(folder, f"graph{SUFFIX}")
+            with _Settings(cell, dynamic_batch, portable), _TakesAnyBatch(dynamic_batch):
+                ms.export(_Exported(cell, counts), *inputs, file_name=str(exported), file_format="MINDIR")
+                if dynamic_batch:
+                    nn.GraphCell(ms.load(str(exported)))(*_with_more(example_inputs, names))
+            model.ParseFromString(exported.read_bytes())
         write_note(model, INFO_KEY, json.dumps(info))
         temporary.write_bytes(model.SerializeToString())
 
@@ -269,6 +278,15 @@ def _checked_target(path, overwrite):
     if path.exists() and not overwrite:
         raise FileExistsError(f"'{path}' exists; choose another path, or pass overwrite=True to replace it.")
     return path
+
+
+def _check_temporary_folder():
+    folder = tempfile.gettempdir()
+    if not PATH_CHARACTERS.fullmatch(folder):
+        raise ValueError(
+            f"The folder for temporary files is '{folder}', but MindSpore exports only to paths of the characters a-z, "
+            "A-Z, 0-9, @ _ - . : / \\: set the environment variable TMPDIR to another folder before the program starts."
+        )
 
 
 def _names(cell, inputs, given):

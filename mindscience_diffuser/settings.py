@@ -17,7 +17,7 @@ class Settings:
     """
 
     def __setattr__(self, name, value):
-        if name in vars(self) and (_is_ours(type(self)) or name in _arguments_of(type(self))):
+        if name in vars(self) and (is_ours(type(self)) or name in _arguments_of(type(self))):
             raise AttributeError(
                 f"'{name}' of {type(self).__name__} cannot be set: what was built with this object would not follow. "
                 f"Build a new {type(self).__name__} with it, and give that to what uses it."
@@ -25,14 +25,15 @@ class Settings:
         super().__setattr__(name, value)
 
 
-def _is_ours(cls):
+def is_ours(cls):
+    """Returns whether a class is one of this package, not of a user."""
     return cls.__module__.split(".")[0] == PACKAGE
 
 
 @functools.cache
 def _arguments_of(cls):
     """Returns the names of the arguments of the nearest class of this package."""
-    return frozenset(inspect.signature(next(filter(_is_ours, cls.__mro__))).parameters)
+    return frozenset(inspect.signature(next(filter(is_ours, cls.__mro__))).parameters)
 
 
 class ReadOnly(Mapping):

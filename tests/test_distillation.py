@@ -29,9 +29,8 @@ class Teacher(nn.Cell):
         self.scale = Parameter(Tensor(scale, mstype.float32), name="scale")
 
     def construct(self, x, timestep, condition):
-        return (
-            ops.tanh(x * self.scale + condition.sum(axis=1).reshape((-1, 1, 1))) + timestep.reshape((-1, 1, 1)) * 1e-4
-        )
+        shift = condition.astype(x.dtype).sum(axis=1)
+        return ops.tanh(x * self.scale + shift.reshape((-1, 1, 1))) + timestep.reshape((-1, 1, 1)) * 1e-4
 
 
 class Student(Teacher):
@@ -42,10 +41,12 @@ class Student(Teacher):
         return ops.tanh(x * self.scale + shift.reshape((-1, 1, 1))) + timestep.reshape((-1, 1, 1)) * 1e-4
 
 
-def build(student=0.5, target=0.5, prediction_type="v_prediction", clip_sample=False, **options):
+def build(
+    student=0.5, target=0.5, prediction_type="v_prediction", clip_sample=False, unconditional=(0.0, 0.0), **options
+):
     scheduler = LCMScheduler(prediction_type=prediction_type, clip_sample=clip_sample, original_inference_steps=50)
-    unconditional = Tensor(np.zeros(2, np.float32))
-    return ConsistencyDistillation(Student(student), Student(target), Teacher(), scheduler, unconditional, **options)
+    nothing = Tensor(np.array(unconditional))
+    return ConsistencyDistillation(Student(student), Student(target), Teacher(), scheduler, nothing, **options)
 
 
 def batch(timesteps=(19, 39, 519, 999), seed=0):
@@ -89,6 +90,16 @@ def test_solver_takes_the_ddim_step_of_the_guided_teacher(prediction_type, clip_
         sample = noisy[k : k + 1]
         expected = ddim.step(guided(sample, timesteps[k : k + 1], condition[k : k + 1]), sample, int(t))
         np.testing.assert_allclose(solved[k : k + 1], expected.asnumpy(), atol=1e-5)
+
+
+def test_teacher_without_a_condition_of_bools():
+    distillation = build(unconditional=np.array([True, False]))
+    x0, _, timesteps, _, scales = batch()
+    condition = Tensor(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], bool))
+    solved = ms.jit(distillation.solve)(x0, timesteps, condition, scales).asnumpy()
+    as_numbers = build(unconditional=np.array([1, 0], np.float32))
+    expected = as_numbers.solve(x0, timesteps, condition.astype(mstype.float32), scales).asnumpy()
+    np.testing.assert_allclose(solved, expected, atol=1e-6)
 
 
 def test_perfect_teacher_leads_along_the_noising_of_the_sample():

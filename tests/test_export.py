@@ -1,5 +1,6 @@
 import copy
 import pickle
+import tempfile
 
 import mindspore as ms
 import numpy as np
@@ -143,6 +144,19 @@ def test_a_file_with_another_plan_is_refused(tmp_path):
     reloaded = load_mindir(path)
     with pytest.raises(TypeError, match="noise, condition_0"):
         reloaded(noise=ms.ops.zeros((2, 4, 5)))
+
+
+def test_paths_with_spaces_and_chinese_characters(tmp_path, monkeypatch):
+    folder = tmp_path / "two words, 两个词"
+    folder.mkdir()
+    x = ms.ops.ones((2, 3))
+    path = export_mindir(nn.ReLU(), folder / "图 (1).mindir", x)
+    assert (load_mindir(path)(x).asnumpy() == 1).all()
+    assert [file.name for file in folder.iterdir()] == ["图 (1).mindir"]
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(ValueError, match="two words.*TMPDIR"):
+        export_mindir(nn.ReLU(), folder / "b.mindir", x)
+    assert not (folder / "b.mindir").exists()
 
 
 def test_files_that_are_not_ours_are_refused(tmp_path):

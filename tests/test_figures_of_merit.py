@@ -1,14 +1,18 @@
 """Figures of merit as components of a run: each sees what it is for, and gives the value of a case that is known."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mindscience_diffuser.runs.config.schema import Component
+from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.distributions import ClassAccuracy, FrechetDistance, PrecisionRecall
 from mindscience_diffuser.runs.evaluation.ensembles import EnsembleScore
 from mindscience_diffuser.runs.evaluation.forecast_scores import fair_crps
 from mindscience_diffuser.runs.evaluation.histograms import HistogramDistance
+from mindscience_diffuser.runs.evaluation.measuring import plain_figures
 from mindscience_diffuser.runs.evaluation.moments import Moments
 from mindscience_diffuser.runs.evaluation.spectra import SpectrumDistance, radial_spectrum
 
@@ -164,6 +168,70 @@ def test_neighbours_beyond_the_number_of_samples_are_told_before_any_is_drawn():
     PrecisionRecall(neighbours=4).prepare(Data(), 20)
     with pytest.raises(ValueError, match=r"'neighbours' must be in \[1, 4\], but is 5"):
         PrecisionRecall(neighbours=5).prepare(Data(), 20)
+
+
+class Held:
+    """Data whose held-out part is that of these arrays."""
+
+    def __init__(self, **arrays):
+        self.arrays = {name: np.zeros((5, *shape), np.float32) for name, shape in arrays.items()}
+        self.test = range(5)
+
+    def __len__(self):
+        return 9
+
+    def held_out_arrays(self, most):
+        return {name: values[:most] for name, values in self.arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("metric", "data", "count", "message"),
+    [
+        (SpectrumDistance(), Held(samples=(3,)), 5, r"samples \(C, \*grid\), but they have the shape \(3,\)"),
+        (SpectrumDistance(), Held(samples=(3, 1, 1)), 5, "no axis of two points"),
+        (ClassAccuracy(), Held(samples=(3,)), 5, "'condition' is 0, but the data give no such condition"),
+        (ClassAccuracy(), Held(samples=(3,), condition_0=(1, 4, 4)), 5, r"that condition has the shape \(1, 4, 4\)"),
+        (FrechetDistance(), Held(samples=(3,)), 1, "at least 2 samples.* there are 1, 9 and 5"),
+        (FrechetDistance(), Held(samples=(5000,)), 5, "up to 4096 features, but a sample has 5000"),
+        (FrechetDistance(lambda x: x), Held(samples=(3, 4)), 5, "'features' must return one row"),
+    ],
+)
+def test_what_a_figure_cannot_be_had_of_is_told_before_any_sample_is_drawn(metric, data, count, message):
+    with pytest.raises(ValueError, match=message):
+        metric.prepare(data, count)
+
+
+@pytest.mark.parametrize(
+    "metric, shape",
+    [(SpectrumDistance(), (3, 2)), (ClassAccuracy(), (3,)), (FrechetDistance(), (3,))],
+)
+def test_what_a_figure_can_be_had_of_is_let_through(metric, shape):
+    metric.prepare(Held(samples=shape, condition_0=()), 2)
+
+
+def test_figures_of_ones_own_may_be_arrays_and_tensors():
+    mindspore = pytest.importorskip("mindspore")
+    component = Component(name="fields.py:Own")
+    component.place_at("metrics[0]")
+    given = {
+        "single": np.float32(0.5),
+        "point": np.array(2.0),
+        "tensor": mindspore.Tensor(3.0),
+        "beside": {"samples": np.float64(1), "held_out": [np.int64(4), (np.bool_(True), None)]},
+        "course": np.arange(3, dtype=np.float32),
+    }
+    figures = json.loads(json.dumps(plain_figures(given, component)))
+    assert figures == {
+        "single": 0.5,
+        "point": 2.0,
+        "tensor": 3.0,
+        "beside": {"samples": 1.0, "held_out": [4, [True, None]]},
+        "course": [0.0, 1.0, 2.0],
+    }
+    with pytest.raises(ConfigError, match=r"fields.py:Own at 'metrics\[0\]' returns complex as its figure 'a.b'"):
+        plain_figures({"a": {"b": 1j}}, component)
+    with pytest.raises(ConfigError, match="must return a dict of figures by name, but returns float"):
+        plain_figures(0.5, component)
 
 
 @pytest.mark.parametrize("one_hot", [False, True])

@@ -189,6 +189,19 @@ def test_tuple_conditions_are_guided_part_by_part():
     np.testing.assert_allclose(output.asnumpy(), X.asnumpy() * TEXT.asnumpy().mean() / 2, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
+@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.float16])
+def test_conditions_of_every_dtype_are_guided(mode, dtype):
+    """Samples with the condition 1 and 0, where 0 stands for none: 0 + 3 * (x - 0) and 0."""
+    guidance = ClassifierFreeGuidance(Scaled(), 3.0, Tensor(np.zeros(1, dtype)))
+    ms.set_context(mode=mode)
+    try:
+        output = guidance(X, T, Tensor(np.array([[1], [0]], dtype))).asnumpy()
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    np.testing.assert_allclose(output, X.asnumpy() * np.reshape([3, 0], (2, 1, 1)), rtol=1e-5)
+
+
 class Returning(nn.Cell):
     """Returns something else than one Tensor."""
 

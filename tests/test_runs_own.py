@@ -14,6 +14,7 @@ from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.data.batches import TrainingBatches
 from mindscience_diffuser.runs.data.dataset import build_data, training_data
 from mindscience_diffuser.runs.data.noise_law import noise_law
+from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.kinds.draw import Trajectories, draw_ranges
 from mindscience_diffuser.runs.kinds.kind import kind_of
 from mindscience_diffuser.runs.kinds.models import build_model, build_scheduler, first_sentence
@@ -88,7 +89,7 @@ FILES = {
 
         class Count:
             def __call__(self, drawn, held_out):
-                return {"drawn": len(drawn["samples"]), "held_out": len(held_out["samples"])}
+                return {"drawn": np.float32(len(drawn["samples"])), "held_out": np.array(len(held_out["samples"]))}
     """,
     "net.py": """
         import numpy as np
@@ -133,6 +134,14 @@ FILES = {
         class Fails(Net):
             def construct(self, x, t):
                 raise RuntimeError("the tank is empty")
+
+        class LooksUp(Net):
+            def __init__(self):
+                super().__init__()
+                self.table = nn.Embedding(1000, 1)
+
+            def construct(self, x, t):
+                return x + self.table(t).reshape((-1, 1, 1, 1))
 
         class NoCell:
             pass
@@ -201,7 +210,7 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, c
             .replace("unconditional = 3", "unconditional = (3, [0] * 5)"),
             encoding="utf-8",
         )
-    guided = {**FEW["sampling"], "guidance_scale": 2.0 if kind == "diffusion" else 1.0, "compute_dtype": dtype}
+    guided = {**FEW["sampling"], "guidance_scale": 1.0 if kind == "flow_matching" else 2.0, "compute_dtype": dtype}
     settings = {"sampling": guided, "metrics": [{"name": "fields.py:Count"}], "normalise": kind == "edm"}
     path = write(folder, tmp_path, kind, **values, **settings)
     run("train", path)
@@ -217,13 +226,24 @@ def test_own_data_and_model_are_trained_sampled_and_exported(folder, tmp_path, c
     run("export", path)
     exported = f"sampling.exported={tmp_path / 'export' / 'sampler.mindir'}"
     run("sample", path, exported)
-    atol = 1e-5 if dtype == "float32" else 2e-2
-    np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], atol=atol)
+    near = 1e-5 if dtype == "float32" else 2e-2
+    np.testing.assert_allclose(samples_of(tmp_path)["samples"], drawn["samples"], rtol=near, atol=near)
     # The file knows the normalisation: it takes other data as the model knew them, and no other setting.
     run("sample", path, exported, "data.count=30", f"output={tmp_path / 'other'}")
     capsys.readouterr()
     assert main(["sample", "--config", str(path), exported, f"normalise={str(kind != 'edm').lower()}"]) == 2
     assert "given by 'sampling.exported', was trained on" in capsys.readouterr().err
+
+
+def test_a_model_that_looks_up_integers_is_refused_fractional_timesteps_before_the_training(folder, tmp_path):
+    path = write(folder, tmp_path, model={"name": "net.py:LooksUp"})
+    for scheduler, spacing in (("DDIMScheduler", {}), ("EulerDiscreteScheduler", {"use_karras_sigmas": True})):
+        config = load_config(path, [f"scheduler={json.dumps({'name': scheduler, **spacing})}"])
+        if not spacing:
+            kind_of(config).objective(config)
+            continue
+        with pytest.raises(ConfigError, match=r"LooksUp at 'model' fails on samples, timesteps .* \(2,\) float32"):
+            kind_of(config).objective(config)
 
 
 def test_channels_that_a_model_needs_and_nobody_names_are_those_of_the_data(folder, tmp_path):

@@ -10,12 +10,14 @@ from PIL import Image
 
 from mindscience_diffuser import DiffusionSampler, DiffusionSamplerConfig, EDMPreconditioning
 from mindscience_diffuser.cli import main
+from mindscience_diffuser.examples.stirred_flow.data import StirredFlow
 from mindscience_diffuser.export import export_mindir, load_mindir
 from mindscience_diffuser.models import FrameTransformer
 from mindscience_diffuser.runs.config.load import load_config
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.films.rollout import roll_out
-from mindscience_diffuser.runs.kinds.films.world_model import WorldModel
+from mindscience_diffuser.runs.kinds.films.rollout import denoiser_of, roll_out
+from mindscience_diffuser.runs.kinds.films.world_model import WorldModel, build_world_model
+from mindscience_diffuser.runs.kinds.kind import kind_of
 
 CONFIG = """
 run: world_model
@@ -24,6 +26,13 @@ data: {{name: StirredFlow, train_films: 2, train_frames: 9}}
 model: {{name: FrameTransformer, context: 3, hidden_channels: 16, layers: 1, heads: 2, patch: 8}}
 training: {{steps: 3, batch_size: 4, warmup_steps: 1}}
 rollout: {{films: 2, frames: 4, num_steps_denoising: 2, initial_noise: [standard, observation]}}
+"""
+FORECAST = """
+run: forecast
+output: {output}
+data: {{name: StirredFlow, train_films: 2, train_frames: 9}}
+model: {{name: FrameTransformer}}
+forecast: {{films: 2, frames: 4, members: 2, num_steps_denoising: 1}}
 """
 
 
@@ -178,6 +187,56 @@ def test_mistake_in_a_configuration_is_told_before_anything_runs(config_file, ov
         config = load_config(config_file, [override])
         WorldModel().objective(config)
     assert words in str(caught.value)
+
+
+NETS = """
+import mindspore as ms
+from mindspore import nn, ops
+
+class Net(nn.Cell):
+    def __init__(self, context=3, form="tensor"):
+        super().__init__()
+        self.context, self.form, self.dense = context, form, nn.Dense(32, 32)
+
+    def construct(self, x, noise_level, obs, actions):
+        if self.form == "fails":
+            raise RuntimeError("the tank is empty")
+        out = self.dense(x) + obs[:, -1:]
+        if self.form == "short":
+            return out[:, :, 1:]
+        return (out, noise_level) if self.form == "tuple" else out
+
+class WithoutActions(Net):
+    def construct(self, x, noise_level, obs):
+        return x
+"""
+MISFITS = [
+    ("{name: net.py:Net, form: short}", "returns the shape (2, 1, 31, 32) for samples of (2, 1, 32, 32)"),
+    ("{name: net.py:Net, form: fails}", "the tank is empty"),
+    ("{name: net.py:WithoutActions}", "takes (x, noise_level, obs) and the data give 2 conditions"),
+]
+
+
+@pytest.mark.parametrize(("model", "words"), MISFITS)
+@pytest.mark.parametrize("run", ["world_model", "forecast"])
+def test_network_that_does_not_fit_is_told_before_the_training(config_file, tmp_path, run, model, words):
+    (tmp_path / "net.py").write_text(NETS)
+    if run == "forecast":
+        config_file.write_text(FORECAST.format(output=tmp_path / "out"))
+    with pytest.raises(ConfigError) as caught:
+        kind_of(config := load_config(config_file, [f"model={model}"])).objective(config)
+    assert words in str(caught.value) and caught.value.key == "model"
+
+
+@pytest.mark.parametrize("form", ["tensor", "tuple"])
+def test_network_of_single_precision_is_called_in_half_and_its_prediction_taken(config_file, tmp_path, form):
+    (tmp_path / "net.py").write_text(NETS)
+    config = load_config(config_file, [f"model={{name: net.py:Net, form: {form}}}"])
+    data = StirredFlow(train_films=1, train_frames=4)
+    network, _ = denoiser_of(config, data, build_world_model(config, data, "float16"), "float16")
+    x, obs, actions = (Tensor(np.zeros((2, *shape), np.float32)) for shape in ((1, 32, 32), (3, 32, 32), (3,)))
+    drawn = network(x.astype(ms.float16), Tensor(np.zeros(2, np.float32)), obs, actions)
+    assert (drawn.shape, drawn.dtype) == ((2, 1, 32, 32), ms.float16)
 
 
 def test_command_that_the_kind_of_run_lacks_is_told(config_file, capsys):

@@ -95,7 +95,7 @@ class ClassifierFreeGuidance(Guidance):
                 f"'unconditional' has {unconditional.ndim} axes, which do not broadcast to the {condition.ndim} of the "
                 "condition that it stands for."
             )
-        return mint.cat((condition, ops.zeros_like(condition) + ops.cast(unconditional, condition.dtype)))
+        return mint.cat((condition, ops.broadcast_to(ops.cast(unconditional, condition.dtype), condition.shape)))
 
     def _parameters(self, entry, name):
         """Makes Parameters of Tensors, so that compiled graphs follow when they are given new values."""

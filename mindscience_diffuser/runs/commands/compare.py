@@ -8,17 +8,16 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from mindscience_diffuser.files import write_atomically
-from mindscience_diffuser.runs.config.components import find_class, parameters_of
+from mindscience_diffuser.runs.config.components import find_class
 from mindscience_diffuser.runs.config.load import to_yaml, with_sampling, with_values
 from mindscience_diffuser.runs.data.dataset import build_data
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.measuring import Measuring, number, reference
 from mindscience_diffuser.runs.kinds.draw import draw
-from mindscience_diffuser.runs.kinds.kind import check_learned, kind_of
-from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model
+from mindscience_diffuser.runs.kinds.kind import check_process, kind_of
+from mindscience_diffuser.runs.kinds.models import build_scheduler, build_trained_model, given_to_scheduler
 from mindscience_diffuser.runs.pictures.report import picture, save_page, table
 from mindscience_diffuser.runs.pictures.samples import strip
-from mindscience_diffuser.schedulers import LearnedScheduler
 from mindscience_diffuser.schedulers.base.sigmas import SPACED_BY
 
 COLOURS = colormaps["tab20"].colors
@@ -79,18 +78,34 @@ def compare(config):
 
 
 def with_scheduler(config, component, base):
-    """Returns the configuration with another scheduler, which follows the noise schedule of the run's own one.
+    """Returns the configuration with another scheduler, which follows the noise process of the run's own one.
 
-    It has the values of the run's own one for all arguments that it does not give itself, except for those that space
-    the sigmas if it gives one of them.
+    It has the values of the run's own one for all arguments that it does not give itself and that mean the same to it,
+    as `from_config` has them, except for those that space the sigmas if it gives one of them.
+
+    Args:
+        config (SampledRun): The configuration.
+        component (Component): The other scheduler.
+        base (Scheduler): The run's own one.
+
+    Raises:
+        ConfigError: If the other scheduler cannot follow that noise process.
     """
     kind = find_class("scheduler", component)
-    own = {"compute_dtype"} if SPACED_BY.keys().isdisjoint(component.arguments) else {"compute_dtype", *SPACED_BY}
-    known = parameters_of(kind).keys() - own
-    shared = {n: v for n, v in base.config.items() if n in known and v is not None}
+    own = {"compute_dtype", *given_to_scheduler(config)}
+    if not SPACED_BY.keys().isdisjoint(component.arguments):
+        own.update(SPACED_BY)
+    known = kind.conversion(base.config, component.arguments).arguments
+    shared = {name: value for name, value in known.items() if name not in own and value is not None}
+    for name, value in shared.items():
+        if name not in component.arguments and not kind.takes(name, value):
+            raise ConfigError(
+                f"{component.name} at '{component.place}' cannot follow the run's {type(base).__name__}: it does not "
+                f"take {name}={value!r}",
+                component.place,
+            )
     changed = with_values(config, scheduler=component.with_defaults(shared))
-    if issubclass(kind, LearnedScheduler):
-        check_learned(component, base, build_scheduler(changed))
+    check_process(component, base, build_scheduler(changed))
     return changed
 
 

@@ -62,3 +62,8 @@ def with_channels(data, films):
     """Returns frames ``(N, T, C, *grid)``, those without an axis of channels too, and actions ``(N, T)`` or None."""
     frames, actions = films
     return (frames[:, :, None] if frames.ndim == 2 + getattr(data, "axes", 2) else frames), actions
+
+
+def context_of(model, data):
+    """Returns how many past frames a network sees: it, or its data, have the number."""
+    return data.context if hasattr(data, "context") else model.context

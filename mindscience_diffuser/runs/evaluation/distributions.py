@@ -51,7 +51,7 @@ class FrechetDistance:
 
     Raises:
         TypeError: If `features` cannot be called.
-        ValueError: On a call, if there are more than 4096 features or fewer than two samples.
+        ValueError: Before anything is drawn, if there are fewer than two samples, or more than 4096 features.
     """
 
     headline = ("frechet_distance",)
@@ -59,6 +59,19 @@ class FrechetDistance:
     def __init__(self, features=None):
         self.features = extractor(features)
         self.statistics = FeatureStatistics(self._checked)
+        self.dimension = None
+
+    def prepare(self, data, count):
+        """Counts the features; raises ValueError if there are too many, or too few samples for a covariance."""
+        fewest = min(count, len(data), len(data.test))
+        if fewest < 2:
+            raise ValueError(
+                f"a Frechet distance needs at least 2 samples, 2 training and 2 held-out ones, but there are {count}, "
+                f"{len(data)} and {len(data.test)}: give more"
+            )
+        real = FeatureStatistics(self._checked)
+        real.update(data.held_out_arrays(2)["samples"])
+        self.dimension = len(real.mean)
 
     def update(self, arrays):
         """Takes in the next samples of a run."""
@@ -66,7 +79,7 @@ class FrechetDistance:
 
     def merge_ranks(self):
         """Takes in what all ranks have measured."""
-        self.statistics.merge_ranks(len(self.statistics.mean))
+        self.statistics.merge_ranks(self.dimension)
 
     def __call__(self, drawn, held_out):
         """Returns the figures of the samples that were taken in; `drawn` are the first of them."""
@@ -128,7 +141,7 @@ class ClassAccuracy:
 
     Raises:
         TypeError: If `condition` is no integer or `features` cannot be called.
-        ValueError: If `condition` is negative or, on a call, is not there.
+        ValueError: If `condition` is negative or, before anything is drawn, is not there or no class.
     """
 
     headline = ("class_accuracy",)
@@ -136,6 +149,10 @@ class ClassAccuracy:
     def __init__(self, condition=0, features=None):
         self.condition = check_integer("condition", condition, low=0)
         self.features = extractor(features)
+
+    def prepare(self, data, count):
+        """Raises ValueError unless the condition is there, and a class."""
+        self._classes(data.held_out_arrays(1))
 
     def __call__(self, drawn, held_out):
         """Returns the figures of ``samples``."""
@@ -153,6 +170,14 @@ class ClassAccuracy:
     def _classes(self, arrays):
         name = f"condition_{self.condition}"
         if name not in arrays:
-            raise ValueError(f"'condition' is {self.condition}, but the data give no such condition")
+            raise ValueError(
+                f"'condition' is {self.condition}, but the data give no such condition: give the number of one, or "
+                "leave this figure out"
+            )
         classes = np.asarray(arrays[name])
+        if classes.ndim > 2:
+            raise ValueError(
+                f"'condition' is {self.condition}, but that condition has the shape {classes.shape[1:]}: a class is a "
+                "number, or one-hot"
+            )
         return (classes.argmax(1) if classes.ndim == 2 else classes).astype(int)

@@ -1,9 +1,9 @@
 """The figures of merit of a run: components, each called with what was drawn and with held-out data.
 
 A figure of merit is a class whose object is called as ``metric(drawn, held_out)``. Both are what is written of samples,
-arrays ``(N, ...)`` by name: ``samples`` and, where there are conditions, ``condition_0`` and so on. It returns named
-figures, ready for JSON: numbers, or dicts whose ``"samples"`` is the number of the samples beside those of real data.
-The class may offer more:
+arrays ``(N, ...)`` by name: ``samples`` and, where there are conditions, ``condition_0`` and so on. It returns a dict
+of named figures: numbers, or dicts whose ``"samples"`` is the number of the samples beside those of real data. They are
+written as JSON: arrays and Tensors become lists and numbers. The class may offer more:
 
 ``prepare(data, count)``
     Called before anything is drawn, with the data set and the number of samples; ValueError if it asks too much.
@@ -13,6 +13,8 @@ The class may offer more:
 ``headline``
     Names of the figures that ``compare`` and ``sweep`` show; otherwise those that are numbers.
 """
+
+import numpy as np
 
 from mindscience_diffuser.runs.config.components import build, key_of
 from mindscience_diffuser.runs.config.schema import Component
@@ -72,8 +74,8 @@ class Measuring:
         drawn = {name: values[: self.most] for name, values in first.items()}
         held_out = self.data.held_out_arrays(self.most)
         figures = {}
-        for metric in self.metrics:
-            figures.update(metric(drawn, held_out))
+        for metric, component in zip(self.metrics, self.components):
+            figures.update(plain_figures(metric(drawn, held_out), component))
         return figures
 
     def of(self, arrays):
@@ -90,6 +92,35 @@ class Measuring:
 
     def _streaming(self):
         return [metric for metric in self.metrics if hasattr(metric, "update")]
+
+
+def plain_figures(figures, component):
+    """Returns what a figure of merit returns as JSON has it; ConfigError where it cannot be written."""
+    if not isinstance(figures, dict):
+        raise ConfigError(
+            f"{component.name} at '{component.place}' must return a dict of figures by name, but returns "
+            f"{type(figures).__name__}",
+            component.place,
+        )
+    return {str(name): _plain(figure, name, component) for name, figure in figures.items()}
+
+
+def _plain(value, name, component):
+    if hasattr(value, "asnumpy"):
+        value = value.asnumpy()
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(part, f"{name}.{key}", component) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, name, component) for part in value]
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    raise ConfigError(
+        f"{component.name} at '{component.place}' returns {type(value).__name__} as its figure '{name}', which is not "
+        "written as JSON: return numbers, texts, and lists, dicts, arrays or Tensors of them",
+        component.place,
+    )
 
 
 def number(figure):

@@ -97,12 +97,22 @@ class SpectrumDistance:
 
     Raises:
         TypeError: If `periodic` is no bool.
+        ValueError: Before anything is drawn, if the samples have no grid.
     """
 
     headline = ("spectrum_error",)
 
     def __init__(self, periodic=False):
         self.periodic = check_bool("periodic", periodic)
+
+    def prepare(self, data, count):
+        """Raises ValueError unless samples have an axis with waves."""
+        shape = data.held_out_arrays(1)["samples"].shape[1:]
+        if shortest_axis(shape[1:]) < 2:
+            raise ValueError(
+                f"a spectrum is that of samples (C, *grid), but they have the shape {shape}, whose grid has no axis of "
+                "two points or more: leave this figure out"
+            )
 
     def __call__(self, drawn, held_out):
         """Returns the figures of ``samples``."""

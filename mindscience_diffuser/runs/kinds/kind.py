@@ -97,7 +97,10 @@ class Kind:
                 self.training_noise(scheduler),
                 patches and Cropping(tuple(patches.size), patches.positions, config.noise is not None),
             )
-            called = predicting(config, model, samples, self.told(draw_levels(config.seed, 0, TRIED)), conditions)
+            told = self.told(draw_levels(config.seed, 0, TRIED))
+            called = predicting(config, model, samples, told, conditions)
+            # A network that looks timesteps up as integers would fail after the training, at fractional ones.
+            predicting(config, model, samples, told.astype(scheduler.timesteps.dtype), conditions)
             self.unconditional(config, data, model)
             loss = weighed(self.loss(config, data, called, scheduler), weights)
         bins = self.level_bins(config, scheduler)
@@ -202,7 +205,7 @@ class Kind:
         if isinstance(scheduler, LearnedScheduler):
             trained = training_of(config)
             if trained is not None:
-                check_learned(config.scheduler, build_scheduler(trained), scheduler)
+                check_process(config.scheduler, build_scheduler(trained), scheduler)
         _check_step_options(config, scheduler)
         if config.sampling.noise_in_graph and config.noise is not None and config.noise.name != "WhiteNoise":
             raise ConfigError(
@@ -234,17 +237,24 @@ class Kind:
             )
 
 
-def check_learned(component, base, learned):
-    """Raises ConfigError unless a learned plan is of the noise process of another scheduler."""
-    difference = process_difference(base, learned)
-    if difference is not None:
-        name, own, other = difference
+def check_process(component, base, scheduler):
+    """Raises ConfigError unless a scheduler follows the noise process of another one, that of the trained model."""
+    difference = process_difference(base, scheduler)
+    if difference is None:
+        return
+    name, own, other = difference
+    place = component.place
+    if isinstance(scheduler, LearnedScheduler):
         raise ConfigError(
-            f"{component.name} at '{component.place}': '{name}' is {own!r}, but the plan of "
-            f"'{learned.settings.folder}' was learned with {other!r}: learn a plan for this model with the command "
-            "optimize",
-            f"{component.place}.folder",
+            f"{component.name} at '{place}': '{name}' is {own!r}, but the plan of '{scheduler.settings.folder}' was "
+            f"learned with {other!r}: learn a plan for this model with the command optimize",
+            f"{place}.folder",
         )
+    raise ConfigError(
+        f"{component.name} at '{place}' does not follow the noise process of the run's {type(base).__name__}: its "
+        f"'{name}' is {other!r}, not {own!r}. Give it the same, or leave it out",
+        place,
+    )
 
 
 def weighed(loss, weights):

@@ -55,9 +55,14 @@ def model_arguments(config, data):
 
 def build_scheduler(config, compute_dtype="float32"):
     """Returns the scheduler that `config` names."""
-    # Laws of noise of one's own need say nothing of their variance.
-    given = {} if config.noise is None else {"noise_variance": getattr(build("noise", config.noise), "variance", 1.0)}
+    given = given_to_scheduler(config)
     return build("scheduler", config.scheduler, **given, compute_dtype=getattr(ms, compute_dtype))
+
+
+def given_to_scheduler(config):
+    """Returns the arguments of a scheduler that the run gives beside the dtype: what its law of noise says."""
+    # Laws of noise of one's own need say nothing of their variance.
+    return {} if config.noise is None else {"noise_variance": getattr(build("noise", config.noise), "variance", 1.0)}
 
 
 def check_batch_size(config, data):
@@ -138,14 +143,14 @@ def predicting(config, model, samples, levels, conditions):
     if single:
         samples = samples.astype(np.float32)
     inputs = [Tensor(np.ascontiguousarray(values[:TRIED])) for values in (samples, levels, *conditions)]
-    given = ", ".join(str(tuple(value.shape)) for value in inputs)
+    given = ", ".join(f"{tuple(value.shape)} {str(value.dtype).lower()}" for value in inputs)
     random_state = ms.get_rng_state()
     names = [(parameter, parameter.name) for parameter in model.get_parameters()]
     try:
         output = model(*inputs, **keywords)
     except Exception as error:
         raise ConfigError(
-            f"{name} at '{place}' fails on samples, timesteps and conditions of the shapes {given}: "
+            f"{name} at '{place}' fails on samples, timesteps and conditions {given}: "
             f"{type(error).__name__}: {first_sentence(error)}",
             place,
         ) from error

@@ -74,7 +74,7 @@ class SchedulerConfig(Mapping):
         return json_text(content)
 
 
-METHOD_CHOICES = ("algorithm_type", "solver_type", "variance_type", "sigma_schedule")
+METHOD_CHOICES = ("algorithm_type", "solver_order", "solver_type", "variance_type", "sigma_schedule")
 """Arguments that choose among the variants of a method, which other methods may call alike and have others of."""
 
 
@@ -184,7 +184,17 @@ class Configurable:
     @classmethod
     def conversion(cls, config, overrides=None):
         """Returns what becomes of a configuration in this class, a :class:`Conversion`."""
-        return converted(config, cls.source_of(config), cls, overrides or {})
+        overrides = overrides or {}
+        found = converted(config, cls.source_of(config), cls, overrides)
+        for name in set(METHOD_CHOICES) & set(found.arguments) - set(overrides):
+            value = found.arguments[name]
+            if cls.takes(name, value):
+                continue
+            others = [kind for kind in cls.compatibles if name in kind.arguments and kind.takes(name, value)]
+            if others:
+                del found.arguments[name]
+                found.replaced[name] = f"{name}={value!r}, which is one of {others[0].__name__}"
+        return found
 
     @classmethod
     def takes(cls, name, value):
@@ -203,15 +213,9 @@ class Configurable:
         unknown = sorted(set(overrides) - set(known))
         if unknown:
             raise TypeError(f"{cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(sorted(known))}.")
-        arguments, kept, lost = cls.conversion(config, overrides)
-        for name in set(METHOD_CHOICES) & set(arguments) - set(overrides):
-            others = [kind for kind in cls.compatibles if name in kind.arguments and kind.takes(name, arguments[name])]
-            if others and not cls.takes(name, arguments[name]):
-                warnings.warn(
-                    f"{cls.__name__} has no {name}={arguments.pop(name)!r}, which is one of {others[0].__name__}; it "
-                    "uses its default.",
-                    stacklevel=3,
-                )
+        arguments, kept, lost, replaced = cls.conversion(config, overrides)
+        for choice in replaced.values():
+            warnings.warn(f"{cls.__name__} has no {choice}; it uses its default.", stacklevel=3)
         if isinstance(arguments.get("compute_dtype"), str):
             arguments["compute_dtype"] = _dtype(arguments["compute_dtype"])
         scheduler = cls(**arguments)

@@ -52,6 +52,8 @@ class Conversion(NamedTuple):
     """Values that it does not use."""
     lost: dict
     """Those of them without which it follows another noise process."""
+    replaced: dict
+    """Variants of another method in place of which it uses its default, in words."""
 
 
 def process_of(kind, names, values):
@@ -123,9 +125,13 @@ def converted(config, source, target, overrides):
     if source is not None and process == process_of(target, known, chosen):
         missing = {name: value for name, value in DESCRIBING.items() if value is not None and name not in own}
         chosen = {**_only(missing, known), **chosen}
-    if "eta" in known and not _stochastic(chosen, overrides, known):
-        if known["eta"] is None or (source and source.defaults().get("eta", 0.0) != 0.0):
-            chosen.pop("eta", None)  # A method that follows the ODE by itself does so after a stochastic one too.
+    if "eta" in known:
+        usual = None if source is None else source.defaults().get("eta", 0.0)
+        if not _stochastic(chosen, overrides, known):
+            if known["eta"] is None or usual:
+                chosen.pop("eta", None)  # A method that follows the ODE by itself does so after a stochastic one too.
+        elif known["eta"] is None and "algorithm_type" in overrides and chosen.get("eta") == usual:
+            chosen.pop("eta", None)  # And one of which noise is asked adds it after one that does not by itself.
     chosen.update(overrides)
     arguments = _only(chosen, known)
     for name in [name for name, value in arguments.items() if value is None and known[name] is not None]:
@@ -140,7 +146,7 @@ def converted(config, source, target, overrides):
         lost = {name: value for name, value in lost.items() if name in kept and name not in UNNEEDED}
     else:
         lost = {name: value for name, value in lost.items() if name in kept} or lost or own
-    return Conversion(arguments, kept, lost)
+    return Conversion(arguments, kept, lost, {})
 
 
 def _stochastic(chosen, overrides, known):

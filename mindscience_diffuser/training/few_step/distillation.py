@@ -124,7 +124,8 @@ class ConsistencyDistillation(PublicCell):
         """Returns where one DDIM step with the guided teacher leads from `noisy`; the arguments of ``get_loss``."""
         conditional = self.teacher(noisy, timesteps, condition)
         check_like("The teacher's output", conditional, "the samples", noisy)
-        without = self.teacher(noisy, timesteps, ops.zeros_like(condition) + self.unconditional)
+        nothing = ops.broadcast_to(ops.cast(self.unconditional, condition.dtype), condition.shape)
+        without = self.teacher(noisy, timesteps, nothing)
         scale = guidance_scale.reshape((-1,) + (1,) * (noisy.ndim - 1))
         return self.solver.step(without + scale * (conditional - without), noisy, timesteps)
 

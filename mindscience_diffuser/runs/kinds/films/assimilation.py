@@ -112,7 +112,7 @@ def show_assimilation(config, directory, data, model):
     films, actions = data.test(section.films, context + section.frames)
     truth = films[:, context:]
     observations = [observe(config, film, k) for k, film in enumerate(truth)]
-    denoiser, preconditioning = denoiser_of(config, model)
+    denoiser, preconditioning = denoiser_of(config, data, model, section.compute_dtype)
     dtype = getattr(ms, section.compute_dtype)
     scheduler = sampler_config(section).scheduler(preconditioning, dtype)
     forecast = Sampler(denoiser, scheduler)

@@ -39,19 +39,14 @@ from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.noise import NoiseSource
 from mindscience_diffuser.runs.config.components import build
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
-from mindscience_diffuser.runs.data.frame_batches import with_channels
+from mindscience_diffuser.runs.data.frame_batches import context_of, with_channels
 from mindscience_diffuser.runs.distributed.ranks import rank, rank_count
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.forecasting import Scoring, cell_weights, channel_names
 from mindscience_diffuser.runs.kinds.films.next_frame import NextFrame
-from mindscience_diffuser.runs.kinds.films.rollout import denoiser_of, preconditioning_of
+from mindscience_diffuser.runs.kinds.films.rollout import called, denoiser_of, preconditioning_of
 from mindscience_diffuser.runs.kinds.films.unrolling import deterministic, ensemble
-from mindscience_diffuser.runs.kinds.films.world_model import (
-    build_world_model,
-    context_of,
-    load_trained,
-    set_up,
-)
+from mindscience_diffuser.runs.kinds.films.world_model import build_world_model, load_trained, set_up
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.pictures.forecast import save_animation, save_report
 from mindscience_diffuser.runs.storage.weights import find_weights, own_weights
@@ -71,15 +66,15 @@ class Forecast:
         data = build("films", config.data)
         measured = config.preconditioning.sigma_data is None
         config = with_sigma_data(config, data)
-        model, batches = set_up(config, data)
+        model, network, batches = set_up(config, data)
         preconditioning, residual = preconditioning_of(config)
         # Noted beside the weights is what the configuration itself does not say.
         facts = dict(getattr(data, "facts", {}))
         if measured:
             facts[SIGMA_DATA] = config.preconditioning.sigma_data
         if config.training.objective == "mean":
-            network = NextFrame(model, preconditioning, residual, channels_of(data))
-            return Objective(model, network.loss, batches, lambda config, directory: {}, facts=facts)
+            regression = NextFrame(network, preconditioning, residual, channels_of(data))
+            return Objective(model, regression.loss, batches, lambda config, directory: {}, facts=facts)
         check(config, data, batches.context)
         # What the trained model is shown beside must not fail after the training.
         models_of(config, data, trained=False)
@@ -88,7 +83,7 @@ class Forecast:
             config = with_sigma_data(config, data)
             return show_forecast(config, directory, data, models_of(config, data), spread=False)
 
-        return Objective(model, EDMTrainer(model, preconditioning).get_loss, batches, present, facts=facts)
+        return Objective(model, EDMTrainer(network, preconditioning).get_loss, batches, present, facts=facts)
 
 
 def sample(config):
@@ -228,7 +223,7 @@ def models_of(config, data, trained=True):
     model = build_world_model(config, data, section.compute_dtype)
     if trained:
         load_trained(model, config, data, config.weights)
-    denoiser, preconditioning = denoiser_of(config, model.set_train(False))
+    denoiser, preconditioning = denoiser_of(config, data, model.set_train(False), section.compute_dtype)
     scheduler = sampler_config(section).scheduler(preconditioning, getattr(ms, section.compute_dtype))
     predict = None
     if section.deterministic is not None:
@@ -238,7 +233,8 @@ def models_of(config, data, trained=True):
         except ConfigError as error:
             key = "forecast.deterministic"
             raise ConfigError(f"'{key}': {error}", key) from None
-        network = NextFrame(network.set_train(False), *preconditioning_of(config), channels_of(data)).set_train(False)
+        network = called(config, data, network.set_train(False))
+        network = NextFrame(network, *preconditioning_of(config), channels_of(data)).set_train(False)
         # One graph for all films.
         predict = functools.partial(WholeGraph().run, network)
     return Models(Sampler(denoiser, scheduler), context_of(model, data), predict)

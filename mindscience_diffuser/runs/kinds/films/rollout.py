@@ -10,8 +10,10 @@ from tqdm import tqdm
 from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.models import ResidualDenoiser
 from mindscience_diffuser.noise import EDMPreconditioning, NoiseSource
+from mindscience_diffuser.runs.data.frame_batches import context_of, with_channels
 from mindscience_diffuser.runs.errors import ConfigError
 from mindscience_diffuser.runs.evaluation.intervals import mean_and_interval
+from mindscience_diffuser.runs.kinds.models import TRIED, predicting
 from mindscience_diffuser.runs.pictures.film import save_courses, save_film
 from mindscience_diffuser.sampling import DiffusionSampler, DiffusionSamplerConfig
 
@@ -45,10 +47,22 @@ def preconditioning_of(config):
     return EDMPreconditioning(**section.model_dump(exclude={"residual"})), section.residual
 
 
-def denoiser_of(config, model):
+def called(config, data, model, compute_dtype="float32"):
+    """Returns the network as trainer and sampler call it, tried on training films; ConfigError if it does not fit."""
+    frames, actions = with_channels(data, data.train)
+    context = context_of(model, data)
+    seen = np.repeat(frames[:1, :context], TRIED, axis=0)
+    conditions = [seen.reshape((TRIED, -1, *frames.shape[3:])).astype(np.float32)]
+    if actions is not None:
+        conditions.append(np.repeat(actions[:1, :context], TRIED, axis=0))
+    return predicting(config, model, seen[:, -1].astype(compute_dtype), np.zeros(TRIED, np.float32), conditions)
+
+
+def denoiser_of(config, data, model, compute_dtype):
     """Returns what a sampler of frames calls, and the scalings that it puts around it, None where there are none."""
+    network = called(config, data, model, compute_dtype)
     preconditioning, residual = preconditioning_of(config)
-    return (ResidualDenoiser(model, preconditioning), None) if residual else (model, preconditioning)
+    return (ResidualDenoiser(network, preconditioning), None) if residual else (network, preconditioning)
 
 
 def show_rollouts(config, directory, data, model):
@@ -72,7 +86,7 @@ def show_rollouts(config, directory, data, model):
     section, context = config.rollout, model.context
     films, actions = data.test(section.films, context + section.frames)
     truth = films[:, context:]
-    denoiser, preconditioning = denoiser_of(config, model)
+    denoiser, preconditioning = denoiser_of(config, data, model, section.compute_dtype)
     drawn, seconds = {}, {}
     for name, sampler_config in sampler_configs(section).items():
         sampler = DiffusionSampler(denoiser, sampler_config, preconditioning, getattr(ms, section.compute_dtype))

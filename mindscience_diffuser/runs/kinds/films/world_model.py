@@ -15,10 +15,10 @@ from mindscience_diffuser.files import write_atomically
 from mindscience_diffuser.runs.config.components import build
 from mindscience_diffuser.runs.config.identity import changed_key
 from mindscience_diffuser.runs.config.load import to_yaml, with_values
-from mindscience_diffuser.runs.data.frame_batches import FrameBatches
+from mindscience_diffuser.runs.data.frame_batches import FrameBatches, context_of
 from mindscience_diffuser.runs.distributed.ranks import launched
 from mindscience_diffuser.runs.errors import ConfigError
-from mindscience_diffuser.runs.kinds.films.rollout import preconditioning_of, sampler_configs, show_rollouts
+from mindscience_diffuser.runs.kinds.films.rollout import called, preconditioning_of, sampler_configs, show_rollouts
 from mindscience_diffuser.runs.kinds.objective import Objective
 from mindscience_diffuser.runs.storage.weights import facts_of, find_weights, load_weights, own_weights
 from mindscience_diffuser.training import EDMTrainer
@@ -31,8 +31,8 @@ class WorldModel:
         """Returns the :class:`~mindscience_diffuser.runs.kinds.objective.Objective`; raises ConfigError."""
         sampler_configs(config.rollout)
         data = build("films", config.data)
-        model, batches = set_up(config, data)
-        trainer = EDMTrainer(model, preconditioning_of(config)[0])
+        model, network, batches = set_up(config, data)
+        trainer = EDMTrainer(network, preconditioning_of(config)[0])
 
         def present(config, directory):
             trained, _ = build_trained_world_model(config, data)
@@ -42,7 +42,7 @@ class WorldModel:
 
 
 def set_up(config, data):
-    """Returns the network and the training batches of a configuration; raises ConfigError."""
+    """Returns the network, as it is and as it is called, and the training batches; raises ConfigError."""
     training = config.training
     if training.sigma_min >= training.sigma_max:
         raise ConfigError(
@@ -59,12 +59,8 @@ def set_up(config, data):
             "data",
         )
     preconditioning, residual = preconditioning_of(config)
-    return model, FrameBatches(data, context, preconditioning, training, residual, config.seed)
-
-
-def context_of(model, data):
-    """Returns how many past frames a network sees: it, or its data, have the number."""
-    return data.context if hasattr(data, "context") else model.context
+    batches = FrameBatches(data, context, preconditioning, training, residual, config.seed)
+    return model, called(config, data, model), batches
 
 
 def sample(config):
