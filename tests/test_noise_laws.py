@@ -122,14 +122,19 @@ def test_student_t_has_heavy_tails(nu):
     assert np.isclose(np.corrcoef(values.T)[0, 1], 0, atol=0.02)
 
 
-EXTREME = (
-    [(GaussianFieldNoise(alpha, tau), (2, 1, 16)) for alpha in (60.0, 1e3, 1e300) for tau in (0.0, 1e-9, 0.01, 1e300)]
-    + [(GaussianFieldNoise(spectrum=[0, scale, scale]), (2, 1, 4)) for scale in (5e-324, 1e308)]
-    + [(SphericalNoise([-45, 45], [0, 90, 180, 270], [1e308, 1e308]), (2, 2, 4))]
-)
+EXTREME = {
+    **{
+        f"alpha {alpha:g}, tau {tau:g}": (GaussianFieldNoise(alpha, tau), (2, 1, 16))
+        for alpha in (60.0, 1e3, 1e300)
+        for tau in (0.0, 1e-9, 0.01, 1e300)
+    },
+    "least spectrum": (GaussianFieldNoise(spectrum=[0, 5e-324, 5e-324]), (2, 1, 4)),
+    "largest spectrum": (GaussianFieldNoise(spectrum=[0, 1e308, 1e308]), (2, 1, 4)),
+    "largest spectrum of a sphere": (SphericalNoise([-45, 45], [0, 90, 180, 270], [1e308, 1e308]), (2, 2, 4)),
+}
 
 
-@pytest.mark.parametrize("law, shape", EXTREME, ids=str)
+@pytest.mark.parametrize(("law", "shape"), EXTREME.values(), ids=EXTREME)
 def test_powers_of_any_size_give_fields_of_variance_one(law, shape):
     values = law.draw((4000, *shape[1:]), 0)
     assert np.isfinite(values).all()
