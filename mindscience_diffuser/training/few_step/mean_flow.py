@@ -201,7 +201,7 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         nothing, differ = (), ops.zeros((x.shape[0],), mstype.float32)
         for k in range(len(conditions)):
             condition = conditions[k]
-            nothing += (ops.zeros_like(condition) + ops.cast(self.unconditional[k], condition.dtype),)
+            nothing += (ops.broadcast_to(ops.cast(self.unconditional[k], condition.dtype), condition.shape),)
             unlike = ops.cast(ops.not_equal(condition, nothing[k]), mstype.float32)
             differ = differ + unlike.reshape((x.shape[0], -1)).sum(axis=1)
         t = told[:, 0]
