@@ -235,7 +235,7 @@ def test_a_damaged_folder_is_told(tmp_path):
     refused("is not valid JSON", "scheduler_config.json", lambda file: b"{")
     refused("must hold a JSON object", "scheduler_config.json", lambda file: b"[]")
     refused("its '_learned' is incomplete", "scheduler_config.json", lambda file: without(file, "fingerprint"))
-    with pytest.raises(TypeError, match="'folder' must be a path, but is None"):
+    with pytest.raises(TypeError, match="'folder' must be a path, a str or Path, but is None"):
         LearnedScheduler(None)
 
 

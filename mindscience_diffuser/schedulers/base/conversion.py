@@ -126,9 +126,9 @@ def converted(config, source, target, overrides):
         missing = {name: value for name, value in DESCRIBING.items() if value is not None and name not in own}
         chosen = {**_only(missing, known), **chosen}
     if "eta" in known:
-        usual = None if source is None else source.defaults().get("eta", 0.0)
+        usual = 0.0 if source is None else source.defaults().get("eta", 0.0)
         if not _stochastic(chosen, overrides, known):
-            if known["eta"] is None or usual:
+            if known["eta"] is None or usual != 0.0:
                 chosen.pop("eta", None)  # A method that follows the ODE by itself does so after a stochastic one too.
         elif known["eta"] is None and "algorithm_type" in overrides and chosen.get("eta") == usual:
             chosen.pop("eta", None)  # And one of which noise is asked adds it after one that does not by itself.
