@@ -14,6 +14,8 @@ COMPUTE_DTYPES = (mstype.float32, mstype.float16)
 SAMPLE_DTYPES = (*COMPUTE_DTYPES, mstype.bfloat16)
 """Dtypes of the tensors that a step takes; the arithmetic is in one of `COMPUTE_DTYPES`."""
 FLOAT16_MAX = 65504.0
+IDENTITY = ops.Identity()
+"""Copies a Tensor, in graphs too. Not in a cell: primitives do not pickle."""
 LEAST_DIVISOR = 1e-30
 """Magnitude below which a divisor counts as 0."""
 ZERO, ONE, OTHER = 0, 1, 2
@@ -206,6 +208,13 @@ def quotient(a, b):
     return ops.where(none, ops.zeros_like(a), a / ops.where(none, ops.ones_like(b), b))
 
 
+def broadcast_like(value, like):
+    """Returns a Tensor in the shape and dtype of another one, to which it broadcasts; also of bools and bfloat16."""
+    if value.dtype == mstype.bfloat16:  # Of which there is no broadcast on CPU.
+        value = ops.cast(value, mstype.float32)
+    return ops.cast(ops.broadcast_to(value, like.shape), like.dtype)
+
+
 def looked_up(table, index):
     """Returns the weights of row `index` of a table; the index is 0-D, or ``(B,)``, ``(B, 1)`` or ``(B, S)``.
 
@@ -239,9 +248,13 @@ class CompiledStep:
     def __reduce__(self):
         return compiled_step, (self.kernel,)
 
-    @ms.jit
     def run(self, table, index, *values):
         """Returns what the kernel returns for row `index` of `table`, 0-D or of shape ``(B,)``."""
+        return self.compiled(table, index, *map(no_view, values))
+
+    @ms.jit
+    def compiled(self, table, index, *values):
+        """The same, for values that are no views."""
         return self.kernel.apply(looked_up(table, index), values)
 
 
@@ -249,6 +262,23 @@ class CompiledStep:
 def compiled_step(kernel):
     """Returns the :class:`CompiledStep` of a kernel."""
     return CompiledStep(kernel)
+
+
+def no_view(value):
+    """Returns a value as it is, or a copy where it is a Tensor that is a view of another one, such as ``x[1:]``.
+
+    A graph that MindSpore 2.7 has run with a view reads every later value of that input at the place, and with the
+    strides, of the view: it reads the memory of other Tensors, without an error.
+    """
+    if not isinstance(value, Tensor) or (value.is_contiguous() and value.storage_offset() == 0):
+        return value
+    return in_own_memory(value)
+
+
+def in_own_memory(value):
+    """Returns a copy of a Tensor, which is no view."""
+    # Not `copy`, which takes 20 times as long on CPU, except for bfloat16, of which there is no Identity there.
+    return value.copy() if value.dtype == mstype.bfloat16 else IDENTITY(value)
 
 
 def row_index(index):

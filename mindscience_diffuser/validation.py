@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,8 @@ def check_shape(name, shape):
         TypeError: If it is no tuple, list or array of integers.
         ValueError: If it is empty, or a length is negative.
     """
-    if isinstance(shape, np.ndarray) and shape.ndim == 1:
-        shape = shape.tolist()
+    if isinstance(shape, range) or (isinstance(shape, np.ndarray) and shape.ndim == 1):
+        shape = list(shape)
     if not isinstance(shape, (tuple, list)):
         raise TypeError(
             f"'{name}' must be a tuple of integers, (B, ...), but is {shape!r} of type {type(shape).__name__}."
@@ -141,8 +142,8 @@ def check_generator(name, value):
 
 
 def check_path(name, value):
-    """Returns `value` as a Path, else raises TypeError."""
-    if not isinstance(value, (str, Path)):
+    """Returns a str, a Path or another object with a path as a Path, else raises TypeError."""
+    if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"'{name}' must be a path, a str or Path, but is {value!r} of type {type(value).__name__}.")
     return Path(value)
 

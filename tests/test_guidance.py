@@ -33,7 +33,7 @@ class Scaled(nn.Cell):
     def construct(self, x, timestep, condition):
         if self.constant is not None:
             x = ops.ones_like(x) * self.constant
-        return x * condition.reshape((-1, 1, 1)).astype(x.dtype)
+        return x * condition.astype(x.dtype).reshape((-1, 1, 1))
 
 
 class Styled(nn.Cell):
@@ -190,13 +190,14 @@ def test_tuple_conditions_are_guided_part_by_part():
 
 
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
-@pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.float16])
+@pytest.mark.parametrize("dtype", [ms.bool_, ms.int32, ms.float16, ms.bfloat16])
 def test_conditions_of_every_dtype_are_guided(mode, dtype):
     """Samples with the condition 1 and 0, where 0 stands for none: 0 + 3 * (x - 0) and 0."""
-    guidance = ClassifierFreeGuidance(Scaled(), 3.0, Tensor(np.zeros(1, dtype)))
+    condition = Tensor(np.array([[1], [0]], np.float32)).astype(dtype)
+    guidance = ClassifierFreeGuidance(Scaled(), 3.0, Tensor(np.zeros(1, np.float32)).astype(dtype))
     ms.set_context(mode=mode)
     try:
-        output = guidance(X, T, Tensor(np.array([[1], [0]], dtype))).asnumpy()
+        output = guidance(X, T, condition).asnumpy()
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     np.testing.assert_allclose(output, X.asnumpy() * np.reshape([3, 0], (2, 1, 1)), rtol=1e-5)

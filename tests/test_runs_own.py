@@ -508,8 +508,8 @@ def drawing(expression):
             ["'data' gives 2 conditions, but 'unconditional' of Partial has 1: give a tuple of one array for each"],
         ),
         (
-            {"data": {"name": "fields.py:Given", "unconditional": [3, 0.0]}},
-            ["entry 1 of 'unconditional' of", "must have the shape (5,), but it has ()"],
+            {"data": {"name": "fields.py:Given", "unconditional": [3, [0.0] * 4]}},
+            ["entry 1 of 'unconditional' of", "must have the shape (5,), but it has (4,)"],
         ),
         (
             {"data": {"name": "fields.py:Given", "unconditional": [2.5, [0] * 5]}},

@@ -435,6 +435,14 @@ def test_an_option_that_no_step_of_the_scheduler_has_is_named(name):
         Sampler(Denoiser(), scheduler, "step", strengh=0.5)
 
 
+def test_a_class_that_takes_options_by_name_knows_them_itself():
+    class Eager(DDIMScheduler):
+        def plan_for(self, **options):
+            return super().plan_for(**{"eta": 0.5, **options})
+
+    assert Sampler(Denoiser(), choose(Eager(), 2)).plan.needs_noise.any()
+
+
 def test_bad_masks_are_named():
     sampler = Sampler(Denoiser(), scheduled(), inpaint=True)
     with pytest.raises(ValueError, match="'mask' has shape \\(7,\\).*does not broadcast"):

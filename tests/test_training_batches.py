@@ -131,13 +131,25 @@ def test_levels_that_do_not_belong_together_are_named():
         steep.get_loss(X, X, LEVELS * 0)
 
 
-@pytest.mark.parametrize("name", [name for name in TRAINERS if name != "distillation"])
+@pytest.mark.parametrize("name", [name for name in TRAINERS if name not in ("distillation", "edm")])
 def test_conditions_of_another_type_or_batch_are_named(name):
     right = TRAINERS[name][1]
     refused(name, TypeError, "'condition' must be a Tensor.*ndarray", following=(right.asnumpy(),))
     refused(name, ValueError, "'condition' has shape .* must be the batch of the samples", following=(right[:1],))
     if name in ("diffusion", "flow"):
         refused(name, TypeError, "'further' must be a Tensor.* is int", following=(right, 3))
+
+
+class Shared(nn.Cell):
+    """A model of which a condition is the same for all samples, and another one may be missing."""
+
+    def construct(self, x, noise_level, field, labels):
+        return x * field if labels is None else x
+
+
+def test_a_preconditioned_model_takes_conditions_of_any_kind():
+    for labels in (None, 3):
+        assert np.isfinite(float(EDMTrainer(Shared()).get_loss(X, X, LEVELS, tensor(np.ones((1, 4))), labels)))
 
 
 def test_conditions_and_scales_of_a_distillation_are_named():

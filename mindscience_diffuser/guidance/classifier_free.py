@@ -7,6 +7,7 @@ from mindscience_diffuser.cells import PublicCell, checked_values, setting
 from mindscience_diffuser.guidance.posterior import broadcasts
 from mindscience_diffuser.guidance.steering import Guidance
 from mindscience_diffuser.inputs import check_is_tensor, check_one_tensor
+from mindscience_diffuser.step import broadcast_like
 from mindscience_diffuser.validation import check_number
 
 
@@ -95,7 +96,7 @@ class ClassifierFreeGuidance(Guidance):
                 f"'unconditional' has {unconditional.ndim} axes, which do not broadcast to the {condition.ndim} of the "
                 "condition that it stands for."
             )
-        return mint.cat((condition, ops.broadcast_to(ops.cast(unconditional, condition.dtype), condition.shape)))
+        return mint.cat((condition, broadcast_like(unconditional, condition)))
 
     def _parameters(self, entry, name):
         """Makes Parameters of Tensors, so that compiled graphs follow when they are given new values."""

@@ -7,18 +7,15 @@ import sys
 import time
 
 import mindspore as ms
-from mindspore import Tensor, ops
-from mindspore import dtype as mstype
+from mindspore import Tensor
 from mindspore.nn.cell import _pynative_executor as executor
 
 from mindscience_diffuser.cells import PublicCell, WholeGraph
 from mindscience_diffuser.sampling.model_step import MISFIT
+from mindscience_diffuser.step import IDENTITY, in_own_memory
 
 JIT = inspect.getmodule(type(executor))
 """The module of ``ms.jit``, which has another place in each release of MindSpore."""
-
-IDENTITY = ops.Identity()
-"""Copies a Tensor inside a graph. Not in a cell: primitives do not pickle."""
 
 
 class CompiledSampler(PublicCell):
@@ -113,5 +110,4 @@ def with_own_memory(value):
     if not isinstance(value, Tensor):
         return value
     # Not `contiguous`, which hands on a slice at the beginning of a longer Tensor: a graph copies all of the latter.
-    # Nor `copy`, which takes 20 times as long on CPU, except for bfloat16, of which there is no Identity there.
-    return value.copy() if value.dtype == mstype.bfloat16 else IDENTITY(value)
+    return in_own_memory(value)

@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 from mindscience_diffuser.inputs import check_floating, type_name
 from mindscience_diffuser.noise import check_mask_fits, check_particle_mask, draw_noise, draw_steps
 from mindscience_diffuser.settings import Settings
+from mindscience_diffuser.step import no_view
 from mindscience_diffuser.validation import check_number
 
 NUMBERS = 7
@@ -95,6 +96,7 @@ class RigidMotion(Settings):
         if noise.shape != sample.shape:
             raise ValueError(f"'noise' has shape {noise.shape}, but must have that of the sample, {sample.shape}.")
         weight = Tensor(check_number("noise_std", noise_std, "(-inf, inf)"), mstype.float32)
+        sample, motion, noise = map(no_view, (sample, motion, noise))
         return _apply(sample, motion, self.mask_of(sample.shape[0]), noise, weight)
 
     def check_sample(self, name, sample):

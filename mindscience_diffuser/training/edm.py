@@ -8,7 +8,7 @@ from mindscience_diffuser.noise.edm import EDMPreconditioning
 from mindscience_diffuser.preconditioning import SampleScalings
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
-from mindscience_diffuser.training.shapes import check_batch, check_levels, check_like, levels_for
+from mindscience_diffuser.training.shapes import check_levels, check_like, levels_for
 
 
 class EDMTrainer(TrainedUnderNoise, PublicCell):
@@ -101,8 +101,6 @@ class EDMTrainer(TrainedUnderNoise, PublicCell):
         original_samples, weights = checked_samples(original_samples, noise, weights)
         check_levels("sigmas", sigmas, "(0, inf)")
         sigmas = levels_for("sigmas", sigmas, original_samples)
-        for condition in conditions:
-            check_batch("condition", condition, original_samples)
         c_in, c_skip, c_out, c_noise = self.scalings(sigmas, original_samples)
         if self.learns_residual:
             expected = ops.stop_gradient(ops.cast(self.regression(*conditions), mstype.float32))

@@ -33,6 +33,7 @@ import numpy as np
 
 from mindscience_diffuser.data import Normalisation, as_data
 from mindscience_diffuser.data.split import chosen
+from mindscience_diffuser.guidance.posterior import broadcasts
 from mindscience_diffuser.runs.config.components import build, checked
 from mindscience_diffuser.runs.data.model_file import initial_weights_file, weights_file
 from mindscience_diffuser.runs.data.reading import Part, Reading, component_error, method, single
@@ -262,7 +263,12 @@ class DataSet:
             known = getattr(owner, "unconditional", None)
             if known is not None:
                 known = known if isinstance(known, (tuple, list)) else (known,)
-                return self._like(f"'unconditional' of {name}", known, self.condition_shapes, self.condition_dtypes)
+                what, shapes = f"'unconditional' of {name}", self.condition_shapes
+                spread = [
+                    np.broadcast_to(value, shape) if broadcasts(np.shape(value), shape) else value
+                    for value, shape in zip(known, shapes)
+                ]
+                return self._like(what, [*spread, *known[len(spread) :]], shapes, self.condition_dtypes)
         for place, dtype in enumerate(self.condition_dtypes):
             if dtype.kind == "i":
                 raise ConfigError(

@@ -19,8 +19,12 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.config import Configurable
 from mindscience_diffuser.schedulers.base.conversion import process_of
+from mindscience_diffuser.settings import is_ours
 from mindscience_diffuser.step import COMPUTE_DTYPES, EagerPlan
 from mindscience_diffuser.validation import check_integer, check_only_one
+
+PLANS = ("trajectory_plan", "dense_plan")
+"""Methods that make the plan of a scheduler from the options of `step`."""
 
 SWAPPED = (
     "'sample' and 'timestep' are swapped: call step(model_output, sample, timestep); the order "
@@ -174,7 +178,12 @@ class Scheduler(Configurable, PublicCell):
         return named_arguments(self.plan_for)
 
     def check_options(self, options, known=None):
-        """Raises TypeError if an option of `step`, by name, is none that this scheduler, or what is `known`, has."""
+        """Raises TypeError if an option of `step`, by name, is none that this scheduler, or what is `known`, has.
+
+        A class of a user that takes options by ``**`` knows them itself.
+        """
+        if not options or any(_takes_any(getattr(self, name, None)) for name in ("plan_for", *PLANS)):
+            return
         known = self.step_options if known is None else known
         for name, value in options.items():
             if name not in known:
@@ -318,6 +327,12 @@ class Scheduler(Configurable, PublicCell):
     @staticmethod
     def _result(outputs, return_dict):
         return SchedulerOutput(outputs[0], outputs[-1]) if return_dict else outputs[0]
+
+
+def _takes_any(method):
+    if method is None or is_ours(method):
+        return False
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())
 
 
 def named_arguments(function):

@@ -10,7 +10,7 @@ from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import takes_arguments
 from mindscience_diffuser.schedulers.base.scheduler import timestep_index, timestep_index_in_graph
 from mindscience_diffuser.schedulers.diffusion.ddim import DDIMBase
-from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, row_index
+from mindscience_diffuser.step import PlanCell, compiles_as, looked_up, no_view, row_index
 from mindscience_diffuser.validation import check_integer
 
 
@@ -169,8 +169,8 @@ class RePaintScheduler(DDIMBase):
         # A jump back comes to the first timestep by undone steps; after a step, a new trajectory begins there.
         begins = isinstance(index, int) and index == self.timesteps[0] and not self._undone
         noise = self._noise_of_call(sample, noise, generator, undoes=False, begins=begins)
-        values = (sample, model_output, noise, original_image)
-        return self._result(self.masked(self.table.rows, row_index(index), mask, *values), return_dict)
+        values = map(no_view, (mask, sample, model_output, noise, original_image))
+        return self._result(self.masked(self.table.rows, row_index(index), *values), return_dict)
 
     def undo_step_in_graph(self, sample, timestep, noise=None, generator=None):
         """What the graph compiler reads in place of :meth:`undo_step`."""

@@ -9,7 +9,7 @@ from mindscience_diffuser.inputs import check_is_tensor
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers.base.arguments import FLOW_CHOICES, takes_arguments
 from mindscience_diffuser.schedulers.flow.flow_match import FLOW_ARGUMENTS, FlowMatchScheduler
-from mindscience_diffuser.step import compiles_as, replace_value
+from mindscience_diffuser.step import compiles_as, no_view, replace_value
 
 
 @takes_arguments(choices=FLOW_CHOICES, **FLOW_ARGUMENTS, stochastic_sampling=False, sigma_schedule=None)
@@ -79,7 +79,7 @@ class FlowMatchEulerDiscreteScheduler(FlowMatchScheduler):
         if self.stochastic:
             values += (self._step_noise(sample, noise, generator),)
         self._trajectory.position = self._row(timestep, sample.shape) + 1
-        outputs = self.per_token(self.ascending, *values)
+        outputs = self.per_token(self.ascending, *map(no_view, values))
         return self.output(*outputs) if return_dict else outputs[0]
 
     def trajectory_plan(self):

@@ -12,7 +12,7 @@ from mindscience_diffuser.noise import alphas_cumprod_from_betas, clean_sample_w
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.schedulers import DDIMScheduler, LCMScheduler
 from mindscience_diffuser.schedulers.consistency.lcm import boundary_scalings
-from mindscience_diffuser.step import PlanCell
+from mindscience_diffuser.step import PlanCell, broadcast_like
 from mindscience_diffuser.training.shapes import (
     check_among,
     check_batch,
@@ -124,7 +124,7 @@ class ConsistencyDistillation(PublicCell):
         """Returns where one DDIM step with the guided teacher leads from `noisy`; the arguments of ``get_loss``."""
         conditional = self.teacher(noisy, timesteps, condition)
         check_like("The teacher's output", conditional, "the samples", noisy)
-        nothing = ops.broadcast_to(ops.cast(self.unconditional, condition.dtype), condition.shape)
+        nothing = broadcast_like(self.unconditional, condition)
         without = self.teacher(noisy, timesteps, nothing)
         scale = guidance_scale.reshape((-1,) + (1,) * (noisy.ndim - 1))
         return self.solver.step(without + scale * (conditional - without), noisy, timesteps)

@@ -7,7 +7,7 @@ from mindspore import nn, ops
 
 from mindscience_diffuser.cells import PublicCell, checked_values, frozen, setting
 from mindscience_diffuser.inputs import check_is_tensor
-from mindscience_diffuser.step import shaped
+from mindscience_diffuser.step import broadcast_like, shaped
 from mindscience_diffuser.training.flow_levels import training_sigmas
 from mindscience_diffuser.training.loss_weights import checked_samples, reduced
 from mindscience_diffuser.training.noise import TrainedUnderNoise
@@ -201,7 +201,7 @@ class MeanFlowTrainer(TrainedUnderNoise, PublicCell):
         nothing, differ = (), ops.zeros((x.shape[0],), mstype.float32)
         for k in range(len(conditions)):
             condition = conditions[k]
-            nothing += (ops.broadcast_to(ops.cast(self.unconditional[k], condition.dtype), condition.shape),)
+            nothing += (broadcast_like(self.unconditional[k], condition),)
             unlike = ops.cast(ops.not_equal(condition, nothing[k]), mstype.float32)
             differ = differ + unlike.reshape((x.shape[0], -1)).sum(axis=1)
         t = told[:, 0]
