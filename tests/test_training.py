@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn
 from mindspore import dtype as mstype
 
 from mindscience_diffuser import DDIMScheduler, DDPMScheduler
@@ -233,7 +233,7 @@ def test_average_is_exact_whatever_the_dtype_of_the_weights(dtype, elsewhere):
     copy = Parameter(Tensor(np.zeros(3, np.float32)).astype(dtype), name="copy")
     average = ExponentialMovingAverage([weight], 0.9999, [copy] if elsewhere else None)
     replace_value(average.updates, Tensor(1e6, mstype.float32))
-    replace_value(weight, ops.zeros_like(weight))
+    replace_value(weight, Tensor(np.zeros(3, np.float32)).astype(dtype))
     compiled = ms.jit(average.construct)
     for _ in range(200):
         compiled()
