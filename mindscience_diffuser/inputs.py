@@ -2,7 +2,9 @@
 
 import math
 
+import mindspore as ms
 from mindspore import Tensor
+from mindspore import dtype as mstype
 
 from mindscience_diffuser.noise import WhiteNoise
 from mindscience_diffuser.step import SAMPLE_DTYPES
@@ -12,6 +14,14 @@ def check_is_tensor(name, value):
     """Raises TypeError unless `value` is a Tensor of MindSpore."""
     if not isinstance(value, Tensor):
         raise TypeError(f"'{name}' must be a Tensor of MindSpore, but is {type_name(value)}.{_conversion(value)}")
+
+
+def values_on_cpu(value):
+    """Returns the values of a Tensor as an array, None on devices where reading one would wait for the device."""
+    if ms.get_context("device_target") != "CPU":
+        return None
+    # NumPy has no bfloat16.
+    return (value.astype(mstype.float32) if value.dtype == mstype.bfloat16 else value).asnumpy()
 
 
 def check_floating(name, value):

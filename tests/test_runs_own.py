@@ -453,6 +453,14 @@ def load_kind(kind):
     return Named
 
 
+def test_one_number_may_stand_for_no_condition(folder, tmp_path):
+    path = write(folder, tmp_path, data={"name": "fields.py:Given", "unconditional": [3, -1.0]})
+    data = build_data(load_config(path))
+    label, vector = data.unconditional(build_model(load_config(path), data))
+    assert label == 3
+    np.testing.assert_array_equal(vector, np.full(5, -1.0))
+
+
 def drawing(expression):
     """Values of a run whose data give these conditions of drawn samples."""
     return {

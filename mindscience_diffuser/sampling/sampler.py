@@ -9,7 +9,13 @@ from tqdm import tqdm
 from mindscience_diffuser.cells import setting
 from mindscience_diffuser.guidance import Stage
 from mindscience_diffuser.guidance.grid_policy import check_policy
-from mindscience_diffuser.inputs import check_conditions, check_is_tensor, check_noise_law, check_scheduler
+from mindscience_diffuser.inputs import (
+    check_conditions,
+    check_is_tensor,
+    check_noise_law,
+    check_scheduler,
+    values_on_cpu,
+)
 from mindscience_diffuser.noise import (
     NoiseSource,
     WhiteNoise,
@@ -415,8 +421,8 @@ class Sampler(CompiledSampler):
             step_motions (Tensor, optional): With `motion`: the motions themselves, ``(n, B, 4, 3)``, that after each
                 step; after the last one there is none, whatever stands there. By default they are drawn from
                 `generator`, of a seed from a stream of their own.
-            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds, in [0, 1];
-                broadcasts to the sample.
+            mask (Tensor, optional): With `inpaint`: 1 where the sample is drawn, 0 where `known` holds, in [0, 1], as
+                is checked on CPU; broadcasts to the sample.
             known (Tensor, optional): With `inpaint`: the known clean values, in the shape of the sample.
             known_noise (Tensor, optional): Noise that carries `known` to each level. Default: `noise`.
             callback (callable, optional): Called as ``callback(i, timestep, sample)`` after step i; ``"step"`` only.
@@ -619,7 +625,9 @@ class Sampler(CompiledSampler):
         for name, value in given.items():
             check_is_tensor(name, value)
         self.scheduler.check_mask(mask, noise)
-        check_within("mask", mask.astype(mstype.float32).asnumpy(), "[0, 1]")
+        values = values_on_cpu(mask)
+        if values is not None:
+            check_within("mask", values, "[0, 1]")
         self.scheduler.check_tensor("known", known, like=noise)
         if known_noise is not None:
             self.scheduler.check_tensor("known_noise", known_noise, like=noise)

@@ -4,6 +4,7 @@ import numpy as np
 from mindspore import Tensor, mint, ops
 from mindspore import dtype as mstype
 
+from mindscience_diffuser.inputs import values_on_cpu
 from mindscience_diffuser.training.shapes import check_noised
 
 
@@ -38,7 +39,9 @@ def checked_weights(weights, samples):
 
 @ops.constexpr
 def _check_values(weights):
-    check_loss_weights("'weights'", weights.asnumpy())
+    values = values_on_cpu(weights)
+    if values is not None:
+        check_loss_weights("'weights'", values)
     return True
 
 

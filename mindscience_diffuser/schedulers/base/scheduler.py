@@ -7,13 +7,12 @@ import numbers
 import weakref
 from typing import NamedTuple
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import PublicCell, unlocked
-from mindscience_diffuser.inputs import check_is_tensor, check_samples
+from mindscience_diffuser.inputs import check_is_tensor, check_samples, values_on_cpu
 from mindscience_diffuser.noise import continuing, draw_noise, leading_timesteps
 from mindscience_diffuser.plan import StepPlan
 from mindscience_diffuser.recent import RecentlyUsed
@@ -448,7 +447,7 @@ def timestep_values(timestep, samples, name="timestep"):
             f"them, {tuple(samples[:2])}, but has shape {shape}."
         )
     if isinstance(timestep, Tensor):
-        return timestep.asnumpy() if ms.get_context("device_target") == "CPU" else None
+        return values_on_cpu(timestep)
     values = np.asarray(timestep)
     if values.dtype.kind not in "iuf":
         raise TypeError(f"'{name}' must be a number, a Tensor or one number for each sample, but is {timestep!r}.")

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple, Optional
 
-import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor
 from mindspore import dtype as mstype
 
 from mindscience_diffuser.cells import PublicCell
-from mindscience_diffuser.inputs import check_is_tensor
+from mindscience_diffuser.inputs import check_is_tensor, values_on_cpu
 from mindscience_diffuser.noise import draw_uniform
 from mindscience_diffuser.recent import RecentlyUsed
 from mindscience_diffuser.schedulers.base.arguments import integer
@@ -281,9 +280,9 @@ class TokenScheduler(Configurable, PublicCell):
             )
         if tokens.ndim < 2:
             raise ValueError(f"'{name}' must have a batch axis and at least one more, but has shape {tokens.shape}.")
-        if ms.get_context("device_target") != "CPU":
+        values = values_on_cpu(tokens)
+        if values is None:
             return
-        values = tokens.asnumpy()
         outside = values[((values < 0) | (values >= classes)) & (values != self.mask_token)]
         if outside.size:
             mask = "" if self.mask_token is None else f" or the mask token {self.mask_token}"
@@ -320,9 +319,9 @@ def check_uniform(name, value, shape):
         raise ValueError(f"'{name}' has shape {value.shape}, but must have {shape}.")
     if value.dtype != mstype.float32:
         raise TypeError(f"'{name}' must be float32, but is {value.dtype}: coarser numbers are not even in (0, 1).")
-    if ms.get_context("device_target") != "CPU":
+    values = values_on_cpu(value)
+    if values is None:
         return
-    values = value.asnumpy()
     least, most = values.min(), values.max()
     if not (least >= 0 and most <= 1):
         raise ValueError(
